@@ -1,0 +1,222 @@
+"""One framework at work, in a process of its own: builds a network and does what it is told, line
+by line.
+
+    python benchmarks/frameworks.py WORK FRAMEWORK
+
+reads the names of measurements from the standard input and answers each with a line of JSON. The
+driver, run.py, holds one such process per framework and lets them take turns.
+
+Each framework is used as its users would, at its best: Keras's `fit` with the accuracy metric (nnc
+too); torch's eager loop with fused Adam and no metric; `jax_scan`, one compiled scan over the
+epoch.
+"""
+import json
+import os
+import resource
+import sys
+import time
+
+import numpy as np
+
+#: work: (training rows, layer widths, batch size)
+WORKS = {
+    "mlp_seed": (12000, (784, 20, 20, 10), 32),
+    "mlp_512": (12800, (784, 512, 512, 10), 128),
+    "mlp_wide": (2048, (2048, 4096, 4096, 10), 256),
+}
+BACKENDS = {"keras_tf": "tensorflow", "keras_jax": "jax", "keras_torch": "torch"}
+
+
+def data(work):
+    """Random images and labels of the work's sizes."""
+    n, widths, _ = WORKS[work]
+    rng = np.random.default_rng(0)
+    return rng.random((n, widths[0]), dtype=np.float32), rng.integers(0, widths[-1], n)
+
+
+def seconds(function, repeats=1):
+    start = time.perf_counter()
+    for _ in range(repeats):
+        function()
+    return (time.perf_counter() - start) / repeats
+
+
+class KerasLike:
+    """nnc, or Keras on a backend: the same calls."""
+
+    def __init__(self, work, name):
+        if name == "nnc":
+            import nnc as keras
+        else:
+            os.environ["KERAS_BACKEND"] = BACKENDS[name]
+            import keras
+        self.x, self.y = data(work)
+        _, widths, self.batch = WORKS[work]
+        layers = [keras.layers.Dense(w, activation="relu") for w in widths[1:-1]]
+        last = keras.layers.Dense(widths[-1], activation="softmax")
+        self.model = keras.Sequential([keras.Input((widths[0],)), *layers, last])
+        self.model.compile(optimizer="adam", loss="sparse_categorical_crossentropy",
+                           metrics=["accuracy"])
+        self.detach = (lambda t: t.detach().numpy()) if name == "keras_torch" else np.asarray
+
+    def first_fit(self):
+        n = 2 * self.batch
+        self.model.fit(self.x[:n], self.y[:n], batch_size=self.batch, verbose=0)
+
+    def train(self):
+        self.model.fit(self.x, self.y, batch_size=self.batch, verbose=0)
+
+    def predict(self):
+        self.model.predict(self.x, batch_size=self.batch, verbose=0)
+
+    def predict_one(self):
+        self.model.predict(self.x[:1], verbose=0)
+
+    def call_one(self):
+        self.detach(self.model(self.x[:1]))
+
+
+class Torch:
+    """PyTorch's eager loop."""
+
+    def __init__(self, work, name):
+        import torch
+
+        self.torch = torch
+        x, y = data(work)
+        _, widths, self.batch = WORKS[work]
+        self.x, self.y = torch.from_numpy(x), torch.from_numpy(y)
+        layers = []
+        for a, b in zip(widths, widths[1:]):
+            layers += [torch.nn.Linear(a, b), torch.nn.ReLU()]
+        self.model = torch.nn.Sequential(*layers[:-1])
+        self.optimizer = torch.optim.Adam(self.model.parameters(), fused=True)
+
+    def epoch(self, x, y):
+        loss_fn = self.torch.nn.functional.cross_entropy
+        order = self.torch.randperm(len(x))
+        for i in range(0, len(x), self.batch):
+            rows = order[i:i + self.batch]
+            self.optimizer.zero_grad()
+            loss_fn(self.model(x[rows]), y[rows]).backward()
+            self.optimizer.step()
+
+    def first_fit(self):
+        self.epoch(self.x[:2 * self.batch], self.y[:2 * self.batch])
+
+    def train(self):
+        self.epoch(self.x, self.y)
+
+    def predict(self):
+        with self.torch.inference_mode():
+            for i in range(0, len(self.x), self.batch):
+                self.model(self.x[i:i + self.batch]).softmax(-1)
+
+    def call_one(self):
+        with self.torch.inference_mode():
+            self.model(self.x[:1]).softmax(-1).numpy()
+
+    predict_one = call_one
+
+
+class JaxScan:
+    """Plain JAX: one compiled scan over the epoch, with the rows gathered inside it."""
+
+    def __init__(self, work, name):
+        import jax
+        import jax.numpy as jnp
+
+        self.jax = jax
+        x, y = data(work)
+        n, widths, self.batch = WORKS[work]
+        self.x, self.y, self.one = jnp.asarray(x), jnp.asarray(y.astype(np.int32)), x[:1]
+        rng = np.random.default_rng(1)
+        weights = [(jnp.asarray(rng.standard_normal((a, b), dtype=np.float32) * (2 / a) ** 0.5),
+                    jnp.zeros(b)) for a, b in zip(widths, widths[1:])]
+        zeros = jax.tree.map(jnp.zeros_like, weights)
+        self.state = (weights, zeros, jax.tree.map(jnp.copy, zeros), jnp.float32(0))
+        self.run = jax.jit(self.steps, donate_argnums=0)
+        self.forward = jax.jit(lambda w, h: jax.nn.softmax(self.logits(w, h)))
+        self.key = jax.random.PRNGKey(0)
+
+    def logits(self, weights, h):
+        for w, b in weights[:-1]:
+            h = self.jax.nn.relu(h @ w + b)
+        return h @ weights[-1][0] + weights[-1][1]
+
+    def steps(self, state, orders):
+        jax, jnp = self.jax, self.jax.numpy
+
+        def loss(weights, x, y):
+            logs = jax.nn.log_softmax(self.logits(weights, x))
+            return -jnp.take_along_axis(logs, y[:, None], 1).mean()
+
+        def step(state, rows):
+            weights, m, v, t = state
+            value, g = jax.value_and_grad(loss)(weights, self.x[rows], self.y[rows])
+            t = t + 1
+            m = jax.tree.map(lambda m, g: 0.9 * m + 0.1 * g, m, g)
+            v = jax.tree.map(lambda v, g: 0.999 * v + 0.001 * g * g, v, g)
+            rate = 1e-3 * jnp.sqrt(1 - 0.999 ** t) / (1 - 0.9 ** t)
+            weights = jax.tree.map(
+                lambda w, m, v: w - rate * m / (jnp.sqrt(v) + 1e-7), weights, m, v)
+            return (weights, m, v, t), value
+
+        return jax.lax.scan(step, state, orders)
+
+    def epoch(self, n):
+        self.key, key = self.jax.random.split(self.key)
+        orders = self.jax.random.permutation(key, n)[:n // self.batch * self.batch]
+        self.state, losses = self.run(self.state, orders.reshape(-1, self.batch))
+        np.asarray(losses)
+
+    def first_fit(self):
+        self.epoch(2 * self.batch)
+
+    def train(self):
+        self.epoch(len(self.x))
+
+    def predict(self):
+        np.asarray(self.forward(self.state[0], self.x))
+
+    def call_one(self):
+        np.asarray(self.forward(self.state[0], self.one))
+
+    predict_one = call_one
+
+
+def make(work, name):
+    cls = {"torch": Torch, "jax_scan": JaxScan}.get(name, KerasLike)
+    return cls(work, name)
+
+
+#: measurement: (method, calls a measurement, what comes of the seconds a call)
+MEASURES = {
+    "train": ("train", 1, lambda s, n: n / s),
+    "predict": ("predict", 1, lambda s, n: n / s),
+    "predict_one": ("predict_one", 30, lambda s, n: s * 1e6),
+    "call_one": ("call_one", 100, lambda s, n: s * 1e6),
+}
+
+
+def main(work, name, answers):
+    start = time.perf_counter()
+    subject = make(work, name)
+    built = time.perf_counter() - start
+    first = seconds(subject.first_fit)
+    subject.train()                                 # compiles and warms up what is left
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    memory -= sum(a.nbytes for a in data(work)) / 2**20
+    for method in ("predict", "predict_one", "call_one"):
+        getattr(subject, method)()
+    ready = {"build_s": built, "first_fit_ms": first * 1e3, "rss_mb": memory}
+    print(json.dumps(ready), file=answers, flush=True)
+    for line in sys.stdin:
+        method, repeats, convert = MEASURES[line.strip()]
+        value = convert(seconds(getattr(subject, method), repeats), WORKS[work][0])
+        print(json.dumps(value), file=answers, flush=True)
+
+
+if __name__ == "__main__":
+    answers, sys.stdout = sys.stdout, sys.stderr    # what a library prints is not an answer
+    main(*sys.argv[1:3], answers)

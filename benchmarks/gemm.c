@@ -1,0 +1,176 @@
+/* gemm.c - times the matrix product alone: GFLOP/s a shape and layout, beside the processor's peak
+ * measured just before it (multiply-adds on registers, the instruction set's best).
+ *
+ *     make -C csrc
+ *     gcc -O2 -Icsrc benchmarks/gemm.c csrc/build/libnnc.a -lm -lpthread -o /tmp/gemm
+ *     /tmp/gemm [threads] [M N K]...          NNC_ISA=... picks the level
+ *
+ * Layouts: NN forward, NT the input's gradient, TN the weight's. A figure is the best of many runs within
+ * 0.1 s; the median is beside it, for on a shared machine the two differ. */
+#define _GNU_SOURCE
+#include "kernels/kernels.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#define MOST_RUNS 4000
+#define BUDGET_NS 100e6
+
+static double now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec * 1e9 + (double)t.tv_nsec;
+}
+
+#if defined(__x86_64__)
+typedef float lanes __attribute__((vector_size(32)));
+
+/* 12 chains of fused products, 2 a cycle at 4 cycles of latency need 8. */
+__attribute__((target("avx2,fma"), noinline)) static double chains(int64_t rounds)
+{
+    lanes sum[12], x = {0.5f, 0.5f, 0.5f, 0.5f, 0.5f, 0.5f, 0.5f, 0.5f}, total = {0};
+#define EACH _Pragma("GCC unroll 12") for (int i = 0; i < 12; i++)
+    EACH sum[i] = x * (float)i;
+    for (int64_t r = 0; r < rounds; r++) {
+        EACH __asm__("vfmadd132ps %1, %1, %0" : "+x"(sum[i]) : "x"(x));
+    }
+    EACH total += sum[i];
+    return total[0];
+}
+
+/* GFLOP/s of one thread. */
+static double peak(void)
+{
+    double best = 0;
+    volatile double keep;
+    for (int i = 0; i < 5; i++) {
+        double t = now();
+        keep = chains(100000);
+        double rate = 12 * 16 * 100000 / (now() - t);
+        best = rate > best ? rate : best;
+    }
+    (void)keep;
+    return best;
+}
+#else
+static double peak(void) { return 0; }
+#endif
+
+typedef struct {
+    nnc_gemm g;
+    nnc_work work;
+    float *a, *b, *c;
+    void *workspace;
+    atomic_llong next[NNC_MAX_PHASES];
+} product;
+
+static void take_pieces(void *argument, int thread, int threads)
+{
+    product *p = argument;
+    for (int phase = 0; phase < p->work.phases; phase++) {
+        long long piece;
+        while ((piece = atomic_fetch_add(&p->next[phase], 1)) < p->work.pieces[phase])
+            nnc_kernels->f32->gemm_run(&p->g, p->a, p->b, NULL, p->c, p->workspace, phase, piece,
+                                       piece + 1);
+        if (threads > 1 && phase + 1 < p->work.phases)
+            nnc_pool_barrier(thread);
+    }
+}
+
+static double run_once(product *p, int threads)
+{
+    double t = now();
+    if (threads == 1) {
+        for (int phase = 0; phase < p->work.phases; phase++)
+            nnc_kernels->f32->gemm_run(&p->g, p->a, p->b, NULL, p->c, p->workspace, phase, 0,
+                                       p->work.pieces[phase]);
+    } else {
+        memset(p->next, 0, sizeof p->next);
+        nnc_pool_run(take_pieces, p, threads);
+    }
+    return now() - t;
+}
+
+static int by_value(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+static void time_layout(const char *layout, int64_t m, int64_t n, int64_t k, int threads, float *a,
+                        float *b, float *c)
+{
+    static double times[MOST_RUNS];
+    product p = {.g = {m, n, k, k, 1, n, 1, n, -1, 0}, .a = a, .b = b, .c = c};
+    if (layout[0] == 'T')
+        p.g.a_row = 1, p.g.a_col = m;
+    if (layout[1] == 'T')
+        p.g.b_row = 1, p.g.b_col = k;
+    nnc_kernels->f32->gemm_plan(&p.g, &p.work);
+    if (nnc_alloc(p.work.workspace, &p.workspace) != NNC_OK)
+        return;
+    double roof = peak() * threads, began = now();
+    int runs = 0;
+    run_once(&p, threads);
+    while (runs < MOST_RUNS && (runs < 5 || now() - began < BUDGET_NS))
+        times[runs++] = run_once(&p, threads);
+    qsort(times, (size_t)runs, sizeof times[0], by_value);
+    double flops = 2.0 * (double)m * (double)n * (double)k, best = flops / times[0];
+    printf("  %s %6.1f (%6.1f) %3.0f%%", layout, best, flops / times[runs / 2],
+           roof > 0 ? 100 * best / roof : 0);
+    if (layout[0] == 'N' && layout[1] == 'N')
+        printf(" [%3lld pieces, %8.1f us]", (long long)p.work.pieces[0], times[0] / 1e3);
+    nnc_free(p.workspace);
+}
+
+static const int64_t usual[][3] = {
+    {128, 512, 784}, {128, 512, 512}, {64, 512, 128},   {32, 20, 784},   {784, 20, 32},
+    {32, 20, 20},    {128, 10, 512},  {128, 128, 128},  {256, 256, 256}, {512, 512, 512},
+    {1024, 1024, 1024}, {2048, 192, 192}, {2048, 768, 192}, {2048, 192, 768}, {192, 768, 2048},
+    {784, 512, 128}, {1, 512, 784},   {1, 20, 784},     {1, 4096, 4096}, {8, 512, 784},
+};
+
+static int time_shape(int64_t m, int64_t n, int64_t k, int threads)
+{
+    static const char *layouts[] = {"NN", "NT", "TN"};
+    nnc_status status;
+    float *a = NULL, *b = NULL, *c = NULL;
+    NNC_TRY(nnc_alloc(m * k * 4, &a));
+    NNC_TRY(nnc_alloc(k * n * 4, &b));
+    NNC_TRY(nnc_alloc(m * n * 4, &c));
+    for (int64_t i = 0; i < m * k; i++)
+        a[i] = (float)(i % 13) - 6;
+    for (int64_t i = 0; i < k * n; i++)
+        b[i] = (float)(i % 11) - 5;
+    printf("%5lld %5lld %5lld ", (long long)m, (long long)n, (long long)k);
+    for (int l = 0; l < 3; l++)
+        time_layout(layouts[l], m, n, k, threads, a, b, c);
+    printf("\n");
+    fflush(stdout);
+done:
+    nnc_free(a);
+    nnc_free(b);
+    nnc_free(c);
+    return status == NNC_OK ? 0 : 1;
+}
+
+int main(int count, char **words)
+{
+    int threads = count > 1 ? atoi(words[1]) : 1, failed = 0;
+    if (nnc_init() != NNC_OK || threads < 1 || nnc_pool_set_threads(threads) != NNC_OK) {
+        fprintf(stderr, "%s\n", nnc_error_text());
+        return 1;
+    }
+    printf("level %s, %d thread(s), peak %.1f GFLOP/s a thread; best (median) %% of peak\n"
+           "    M     N     K\n", nnc_isa_name(), threads, peak());
+    if (count > 4)
+        for (int i = 2; i + 2 < count; i += 3)
+            failed |= time_shape(atoll(words[i]), atoll(words[i + 1]), atoll(words[i + 2]), threads);
+    else
+        for (size_t i = 0; i < sizeof usual / sizeof usual[0]; i++)
+            failed |= time_shape(usual[i][0], usual[i][1], usual[i][2], threads);
+    return failed;
+}

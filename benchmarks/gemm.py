@@ -1,0 +1,157 @@
+"""Matrix products: the kernels of csrc beside NumPy (OpenBLAS) and PyTorch (MKL), in GFLOP/s.
+
+    make -C csrc
+    python benchmarks/gemm.py [--threads 1 2] [--rounds 3] [--picture gemm.png] [MxNxK ...]
+
+Layouts: NN the forward product, NT the gradient of the input, TN the gradient of the weight. Every round
+runs each library in a process of its own, one after the other, and the best round counts: what another
+process takes from a shared machine, it takes from all of them alike. The peak is that of multiply-adds
+on registers, measured beside.
+"""
+
+import argparse
+import json
+import os
+import pathlib
+import re
+import subprocess
+import sys
+import tempfile
+import time
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+SHAPES = ["128x512x784", "128x512x512", "64x512x128", "32x20x784", "784x20x32", "128x10x512",
+          "128x128x128", "256x256x256", "512x512x512", "1024x1024x1024", "2048x192x192",
+          "2048x768x192", "2048x192x768", "1x512x784", "1x4096x4096"]
+LAYOUTS = ["NN", "NT", "TN"]
+SECONDS = 0.1   # for each product
+
+
+def build(library):
+    """Compiles gemm.c against the core's static library; returns the program's path."""
+    program = pathlib.Path(tempfile.mkdtemp()) / "gemm"
+    subprocess.run(["gcc", "-std=gnu11", "-O2", f"-I{ROOT / 'csrc'}", ROOT / "benchmarks" / "gemm.c",
+                    library, "-lm", "-lpthread", "-o", program], check=True)
+    return program
+
+
+def run_nnc(program, shapes, threads):
+    """Returns {(shape, layout): GFLOP/s} and the peak of one thread."""
+    sizes = [number for shape in shapes for number in shape.split("x")]
+    text = subprocess.run([program, str(threads), *sizes], check=True, capture_output=True, text=True).stdout
+    rates = {}
+    for line in text.splitlines():
+        found = re.match(r"\s*(\d+)\s+(\d+)\s+(\d+)\s", line)
+        if found:
+            for layout, rate in re.findall(r"(NN|NT|TN)\s+([\d.]+) \(", line):
+                rates["x".join(found.groups()), layout] = float(rate)
+    return rates, float(re.search(r"peak ([\d.]+)", text).group(1))
+
+
+def run_peer(name, shapes, threads):
+    """The same in a child process, for the libraries read the number of threads when they start."""
+    environment = dict(os.environ, OMP_NUM_THREADS=str(threads), OPENBLAS_NUM_THREADS=str(threads),
+                       MKL_NUM_THREADS=str(threads))
+    text = subprocess.run([sys.executable, __file__, "--peer", name, *shapes], check=True,
+                          capture_output=True, text=True, env=environment).stdout
+    return {tuple(key.split()): rate for key, rate in json.loads(text).items()}
+
+
+def time_peer(name, shapes):
+    """Runs in the child: prints {"shape layout": GFLOP/s}."""
+    import numpy as np
+
+    if name == "torch":
+        import torch
+
+        torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
+    rates = {}
+    for shape in shapes:
+        m, n, k = map(int, shape.split("x"))
+        for layout in LAYOUTS:
+            a = np.ones((m, k) if layout[0] == "N" else (k, m), np.float32)
+            b = np.ones((k, n) if layout[1] == "N" else (n, k), np.float32)
+            c = np.empty((m, n), np.float32)
+            multiply = np.matmul
+            if name == "torch":
+                a, b, c = map(torch.from_numpy, (a, b, c))
+                multiply = torch.mm
+            a, b = (a if layout[0] == "N" else a.T), (b if layout[1] == "N" else b.T)
+            best, end = float("inf"), time.perf_counter() + SECONDS
+            while time.perf_counter() < end:
+                start = time.perf_counter()
+                multiply(a, b, out=c)
+                best = min(best, time.perf_counter() - start)
+            rates[f"{shape} {layout}"] = 2e-9 * m * n * k / best
+    print(json.dumps(rates))
+
+
+def compare(program, peers, shapes, threads, rounds):
+    """Returns {library: {(shape, layout): GFLOP/s}} and the peak of all threads."""
+    best, peak = {name: {} for name in ["nnc", *peers]}, 0.0
+    for _ in range(rounds):
+        rates, one = run_nnc(program, shapes, threads)
+        peak = max(peak, one * threads)
+        for name in best:
+            for key, rate in (rates if name == "nnc" else run_peer(name, shapes, threads)).items():
+                best[name][key] = max(rate, best[name].get(key, 0.0))
+    return best, peak
+
+
+def show(best, peak, shapes, threads):
+    names = list(best)
+    print(f"\n{threads} thread(s), peak {peak:.0f} GFLOP/s\n")
+    print("| M x N x K | layout | " + " | ".join(names) + " | nnc, % of peak | nnc / best other |")
+    print("|---|---|" + "---|" * (len(names) + 2))
+    for shape in shapes:
+        for layout in LAYOUTS:
+            rates = [best[name].get((shape, layout), 0.0) for name in names]
+            other = max(rates[1:], default=0.0)
+            print(f"| {shape} | {layout} | " + " | ".join(f"{rate:.1f}" for rate in rates) +
+                  f" | {100 * rates[0] / peak:.0f} | " + (f"{rates[0] / other:.2f} |" if other else "- |"))
+
+
+def draw(results, shapes, path):
+    import matplotlib
+
+    matplotlib.use("agg")
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(len(results), 1, figsize=(12, 4 * len(results)), squeeze=False)
+    for axis, (threads, (best, peak)) in zip(axes[:, 0], results.items()):
+        width = 0.8 / len(best)
+        for i, (name, rates) in enumerate(best.items()):
+            axis.bar([s + i * width for s in range(len(shapes))],
+                     [rates.get((shape, "NN"), 0.0) for shape in shapes], width, label=name)
+        axis.axhline(peak, color="black", linestyle=":", label="peak")
+        axis.set_xticks([s + 0.4 - width / 2 for s in range(len(shapes))], shapes, rotation=30, ha="right")
+        axis.set_ylabel("GFLOP/s")
+        axis.set_title(f"C = A B in float32, {threads} thread(s)")
+        axis.legend()
+    figure.tight_layout()
+    figure.savefig(path)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("shapes", nargs="*", default=SHAPES, metavar="MxNxK")
+    parser.add_argument("--threads", type=int, nargs="+", default=[1])
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--library", default=ROOT / "csrc" / "build" / "libnnc.a")
+    parser.add_argument("--picture")
+    parser.add_argument("--peer", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.peer:
+        return time_peer(options.peer, options.shapes)
+    peers = [name for name in ("numpy", "torch")
+             if subprocess.run([sys.executable, "-c", f"import {name}"], capture_output=True).returncode == 0]
+    program, results = build(options.library), {}
+    for threads in options.threads:
+        results[threads] = compare(program, peers, options.shapes, threads, options.rounds)
+        show(*results[threads], options.shapes, threads)
+    if options.picture:
+        draw(results, options.shapes, options.picture)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,107 @@
+/* call.c - checks, cuts and runs one call of an op. */
+#include "graph/call.h"
+#include "core/lock.h"
+
+#include <pthread.h>
+#include <stdarg.h>
+#include <stdio.h>
+
+static pthread_mutex_t fault_lock = PTHREAD_MUTEX_INITIALIZER;
+
+nnc_status nnc_call_infer(nnc_op op, const nnc_attrs *attrs, const nnc_array *in, int input_count,
+                          nnc_array *out)
+{
+    const nnc_op_row *row = &nnc_ops[op];
+    if (row->inputs >= 0 ? input_count != row->inputs : input_count < 1)
+        return nnc_fail(NNC_EVALUE, "%s: expected %s%d input%s, received %d", row->name,
+                        row->inputs < 0 ? "at least " : "", row->inputs < 0 ? 1 : row->inputs,
+                        row->inputs == 1 || row->inputs < 0 ? "" : "s", input_count);
+    return row->infer(op, attrs, in, input_count, out);
+}
+
+void nnc_call_plan(nnc_call *call)
+{
+    const nnc_op_row *row = &nnc_ops[call->op];
+    int64_t n = 0;
+    call->work = (nnc_work){.phases = 1, .pieces = {1}};
+    for (int i = 0; i < call->output_count; i++)
+        n += nnc_shape_size(&call->out[i].shape);
+    for (int i = 0; i < call->input_count; i++)
+        n += nnc_shape_size(&call->in[i].shape);
+    call->work.cost = 20.0 + 0.5 * (double)n;
+    if (row->plan != NULL)
+        row->plan(call, &call->work);
+}
+
+bool nnc_call_run_serial(nnc_call *call)
+{
+    nnc_run_fn *run = nnc_ops[call->op].run;
+    for (int phase = 0; phase < call->work.phases; phase++) {
+        if (call->work.cost < NNC_PARALLEL_COST) {
+            run(call, phase, 0, call->work.pieces[phase]);
+            continue;
+        }
+        for (int64_t piece = 0; piece < call->work.pieces[phase]; piece++) {
+            if (nnc_poll_due())
+                return false;
+            run(call, phase, piece, piece + 1);
+        }
+    }
+    return true;
+}
+
+typedef struct {
+    nnc_call *call;
+    atomic_int stop;
+} parallel_call;
+
+static void parallel_task(void *argument, int thread, int threads)
+{
+    parallel_call *task = argument;
+    nnc_call *call = task->call;
+    nnc_run_fn *run = nnc_ops[call->op].run;
+    for (int phase = 0; phase < call->work.phases; phase++) {
+        int64_t begin, end;
+        nnc_call_share(call->work.pieces[phase], thread, threads, &begin, &end);
+        for (; begin < end; begin++) {
+            if (thread == 0 && nnc_poll_due())
+                atomic_store_explicit(&task->stop, 1, memory_order_relaxed);
+            if (atomic_load_explicit(&task->stop, memory_order_relaxed))
+                break;
+            run(call, phase, begin, begin + 1);
+        }
+        if (phase + 1 < call->work.phases)
+            nnc_pool_barrier(thread);
+    }
+}
+
+bool nnc_call_run_parallel(nnc_call *call)
+{
+    parallel_call task = {.call = call};
+    nnc_pool_run(parallel_task, &task, nnc_pool_threads());
+    return !atomic_load(&task.stop);
+}
+
+void nnc_call_fault(nnc_call *call, nnc_status status, int64_t position, const char *format, ...)
+{
+    nnc_fault *fault = call->fault;
+    nnc_lock_at_fork(&fault_lock, true);
+    pthread_mutex_lock(&fault_lock);
+    if (!atomic_load(&fault->set) || position < fault->position) {
+        va_list arguments;
+        va_start(arguments, format);
+        vsnprintf(fault->text, sizeof fault->text, format, arguments);
+        va_end(arguments);
+        fault->status = status;
+        fault->position = position;
+        atomic_store(&fault->set, 1);
+    }
+    pthread_mutex_unlock(&fault_lock);
+}
+
+nnc_status nnc_fault_raise(const nnc_fault *fault)
+{
+    if (!atomic_load(&fault->set))
+        return NNC_OK;
+    return nnc_fail(fault->status, "%s", fault->text);
+}

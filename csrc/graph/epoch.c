@@ -1,0 +1,367 @@
+/* epoch.c - replays a program over batches of rows.
+ *
+ * All threads of a run go through all steps of all batches together; thread 0 also decides: where the
+ * next batch comes from, whether to go on, whether effects may begin. Between its decision and the
+ * others' reading of it lies a barrier.
+ *   prepare: thread 0 binds or gathers the batch; barrier; every thread: steps, with barriers where
+ *   program.c put them; before the first effect: barrier, thread 0 commits or gives the step up, barrier;
+ *   effects; barrier; thread 0 writes the outputs.
+ * A source that needs neither shuffling nor conversion is not copied: the steps read the user's rows.
+ * Since bits do not depend on the number of threads, it is chosen by timing: a few steps on one thread, a
+ * few on all, again after a while. */
+#include "core/lock.h"
+#include "graph/call.h"
+#include "graph/program.h"
+#include "passes/passes.h"
+
+#include <string.h>
+#include <time.h>
+
+enum {
+    TIMED_STEPS = 6,            /* the first of them is not counted */
+    STEPS_UNTIL_TIMING = 4096,
+    SHARED_BYTES = 1 << 16,     /* a batch larger than this is gathered by all threads */
+    UNPOLLED_BYTES = 1 << 20    /* and this much between two looks at the poll */
+};
+#define SHORT_PROGRAM 8000.0    /* ns: never worth a second thread */
+#define LONG_STEP 2e6           /* ns: one timed step says enough */
+
+static pthread_mutex_t replay_lock = PTHREAD_MUTEX_INITIALIZER;
+
+typedef struct {
+    nnc_program *program;
+    const nnc_rows *sources;
+    const int64_t *order;
+    int64_t first, steps, batch;
+    char **targets;             /* (outputs) where the next batch goes, or NULL */
+    double deadline;            /* seconds; 0: none */
+    int64_t done, limit;        /* this run ends at `limit` steps done */
+    nnc_fault fault;
+    atomic_int stop;            /* the poll said so */
+    bool finish, commit;        /* thread 0's decisions */
+    bool gathering;             /* there are rows left for all threads to gather */
+} replay;
+
+static double now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+/* Thread 0 polls; all see the answer. */
+static bool stopped(replay *run, int thread)
+{
+    if (thread == 0 && nnc_poll_due())
+        atomic_store_explicit(&run->stop, 1, memory_order_relaxed);
+    return atomic_load_explicit(&run->stop, memory_order_relaxed);
+}
+
+/* ---- a batch ---- */
+
+static void bind(nnc_program *program, int64_t input, void *data)
+{
+    if (program->bound[input] == data)
+        return;
+    program->bound[input] = data;
+    for (int64_t i = 0; i < program->patch_count; i++) {
+        if (program->patches[i].input == input)
+            *program->patches[i].slot = data;
+    }
+}
+
+static int64_t row_elements(const nnc_array *input, const nnc_rows *source)
+{
+    int64_t size = nnc_shape_size(&input->shape);
+    return source->row_bytes == 0 || input->shape.rank == 0 || input->shape.dim[0] == 0
+        ? size : size / input->shape.dim[0];
+}
+
+/* A row of the next batch is asked for while this one is worked on: shuffled rows are in no cache. */
+static void prefetch(const char *row, int64_t bytes)
+{
+    for (int64_t b = 0; b < bytes; b += 64)
+        __builtin_prefetch(row + b, 0, 2);
+}
+
+/* Rows begin..end-1 of the batch of input i, into its place in the arena. */
+static void gather(replay *run, int64_t i, int64_t begin, int64_t end)
+{
+    nnc_program *program = run->program;
+    const nnc_rows *source = &run->sources[i];
+    const nnc_array *input = nnc_program_input(program, i);
+    int64_t row = row_elements(input, source), bytes = row * nnc_dtype_size(input->dtype);
+    int64_t first = run->first + run->done * run->batch;
+    char *target = program->bound[i];
+    for (int64_t j = begin; j < end; j++) {
+        int64_t r = run->order == NULL ? first + j : run->order[first + j];
+        const char *from = (const char *)source->data + r * source->row_bytes;
+        if (source->dtype == input->dtype)
+            memcpy(target + j * bytes, from, (size_t)bytes);
+        else
+            nnc_convert(from, source->dtype, target + j * bytes, input->dtype, row);
+        if (run->order != NULL && run->done + 1 < run->limit)
+            prefetch((const char *)source->data + run->order[first + j + run->batch] * source->row_bytes,
+                     row * nnc_dtype_size(source->dtype));
+    }
+}
+
+/* Thread 0: binds what is not copied, copies what is small; the rest is marked for gather_shares. */
+static void prepare_batch(replay *run, int threads)
+{
+    nnc_program *program = run->program;
+    int64_t first = run->first + run->done * run->batch;
+    run->gathering = false;
+    for (int64_t i = 0; i < program->graph->input_count; i++) {
+        const nnc_rows *source = &run->sources[i];
+        const nnc_array *input = nnc_program_input(program, i);
+        int64_t row = row_elements(input, source), bytes = row * nnc_dtype_size(input->dtype);
+        bool whole = source->row_bytes == 0;
+        program->large[i] = false;
+        if (source->dtype == input->dtype &&
+            (whole || (run->order == NULL && source->row_bytes == bytes))) {
+            bind(program, i, (char *)source->data + (whole ? 0 : first * source->row_bytes));
+            continue;
+        }
+        bind(program, i, program->arena + program->offset[program->graph->inputs[i]]);
+        program->large[i] = !whole && (threads > 1 || run->batch * bytes > UNPOLLED_BYTES) &&
+            run->batch * bytes > SHARED_BYTES;
+        run->gathering |= program->large[i];
+        if (whole)
+            nnc_convert(source->data, source->dtype, program->bound[i], input->dtype, row);
+        else if (!program->large[i])
+            gather(run, i, 0, run->batch);
+    }
+}
+
+/* This thread's rows of the large inputs, a few at a time. */
+static void gather_share(replay *run, int thread, int threads)
+{
+    nnc_program *program = run->program;
+    for (int64_t i = 0; i < program->graph->input_count; i++) {
+        const nnc_array *input = nnc_program_input(program, i);
+        int64_t begin, end, bytes;
+        if (!program->large[i])
+            continue;
+        bytes = row_elements(input, &run->sources[i]) * nnc_dtype_size(input->dtype) + 1;
+        int64_t some = UNPOLLED_BYTES / bytes + 1;
+        nnc_call_share(run->batch, thread, threads, &begin, &end);
+        for (; begin < end && !stopped(run, thread); begin += some)
+            gather(run, i, begin, begin + some < end ? begin + some : end);
+    }
+}
+
+static void write_outputs(replay *run)
+{
+    nnc_program *program = run->program;
+    for (int k = 0; k < program->output_count; k++) {
+        if (run->targets == NULL || run->targets[k] == NULL)
+            continue;
+        const nnc_array *output = nnc_program_output(program, k);
+        int64_t bytes = nnc_shape_size(&output->shape) * nnc_dtype_size(output->dtype);
+        int root = nnc_rewrite_root(program->graph, program->outputs[k]);
+        const void *from = nnc_program_data(program, root);
+        for (int64_t i = 0; i < program->graph->input_count; i++) {
+            if (program->graph->inputs[i] == root)
+                from = program->bound[i];
+        }
+        memcpy(run->targets[k], from, (size_t)bytes);
+        run->targets[k] += bytes;
+    }
+}
+
+/* ---- the steps, on every thread ---- */
+
+/* One step's pieces for this thread. may_stop: give up when told to; barriers are passed all the same. */
+static void run_parallel_step(replay *run, nnc_call *call, int thread, int threads, bool may_stop)
+{
+    nnc_run_fn *body = nnc_ops[call->op].run;
+    for (int phase = 0; phase < call->work.phases; phase++) {
+        int64_t begin, end;
+        if (phase > 0)
+            nnc_pool_barrier(thread);
+        nnc_call_share(call->work.pieces[phase], thread, threads, &begin, &end);
+        if (call->work.cost < 1e6) {
+            if (begin < end && !(may_stop && stopped(run, thread)))
+                body(call, phase, begin, end);
+            continue;
+        }
+        for (; begin < end && !(may_stop && stopped(run, thread)); begin++)
+            body(call, phase, begin, begin + 1);
+    }
+}
+
+static void run_serial_step(replay *run, nnc_call *call, bool may_stop)
+{
+    nnc_run_fn *body = nnc_ops[call->op].run;
+    for (int phase = 0; phase < call->work.phases; phase++) {
+        if (call->work.cost < 1e5) {
+            body(call, phase, 0, call->work.pieces[phase]);
+            continue;
+        }
+        for (int64_t i = 0; i < call->work.pieces[phase] && !(may_stop && stopped(run, 0)); i++)
+            body(call, phase, i, i + 1);
+    }
+}
+
+/* Returns whether effects may begin; the same on every thread. */
+static bool commit(replay *run, int thread, int threads)
+{
+    if (threads > 1)
+        nnc_pool_barrier(thread);
+    if (thread == 0)
+        run->commit = !stopped(run, 0) && !atomic_load(&run->fault.set);
+    if (threads > 1)
+        nnc_pool_barrier(thread);
+    return run->commit;
+}
+
+static void run_steps(replay *run, int thread, int threads)
+{
+    nnc_program *program = run->program;
+    for (int64_t i = 0; i < program->step_count; i++) {
+        nnc_step *step = &program->steps[i];
+        bool before = i < program->first_effect;
+        if (i == program->first_effect) {
+            if (!commit(run, thread, threads))
+                return;
+        } else if (step->barrier && threads > 1) {
+            nnc_pool_barrier(thread);
+        }
+        step->call.fault = &run->fault;
+        if (step->parallel && threads > 1)
+            run_parallel_step(run, &step->call, thread, threads, before);
+        else if (thread == 0)
+            run_serial_step(run, &step->call, before);
+    }
+    if (program->first_effect == program->step_count)
+        commit(run, thread, threads);
+}
+
+static void replay_task(void *argument, int thread, int threads)
+{
+    replay *run = argument;
+    for (;;) {
+        if (thread == 0) {
+            run->finish = run->done >= run->limit || atomic_load(&run->stop) ||
+                atomic_load(&run->fault.set) ||
+                (run->deadline > 0 && run->done > 0 && now() >= run->deadline);
+            if (!run->finish)
+                prepare_batch(run, threads);
+        }
+        if (threads > 1)
+            nnc_pool_barrier(thread);
+        if (run->finish)
+            return;
+        if (run->gathering) {
+            gather_share(run, thread, threads);
+            if (threads > 1)
+                nnc_pool_barrier(thread);
+        }
+        run_steps(run, thread, threads);
+        if (threads > 1)
+            nnc_pool_barrier(thread);
+        if (thread == 0 && run->commit) {
+            write_outputs(run);
+            run->done++;
+        }
+    }
+}
+
+/* ---- how many threads ---- */
+
+/* Runs up to `steps` more on `threads` threads; returns nanoseconds a step, 0 if none was timed. */
+static double run_some(replay *run, int64_t steps, int threads)
+{
+    int64_t before = run->done;
+    run->limit = before + steps < run->steps ? before + steps : run->steps;
+    double start = now();
+    if (threads > 1)
+        nnc_pool_run(replay_task, run, threads);
+    else
+        replay_task(run, 0, 1);
+    return run->done == before ? 0 : 1e9 * (now() - start) / (double)(run->done - before);
+}
+
+static bool over(const replay *run)
+{
+    return run->done >= run->steps || atomic_load(&run->stop) || atomic_load(&run->fault.set) ||
+        (run->deadline > 0 && run->done > 0 && now() >= run->deadline);
+}
+
+/* Times one thread against all, in turns; the smaller of two tries counts. */
+static void time_threads(replay *run, int threads)
+{
+    nnc_program *program = run->program;
+    int64_t steps = program->cost > LONG_STEP ? 1 : TIMED_STEPS;
+    double best[2] = {0, 0};
+    for (int turn = 0; turn < 4 && !over(run); turn++) {
+        double t = run_some(run, steps, turn % 2 == 0 ? threads : 1);
+        double *b = &best[turn % 2];
+        if (t > 0 && (*b == 0 || t < *b))
+            *b = t;
+    }
+    if (best[0] > 0 && best[1] > 0) {
+        program->time_all = best[0];
+        program->time_one = best[1];
+        program->threads_timed = threads;
+        program->steps_until_timing = STEPS_UNTIL_TIMING;
+    }
+}
+
+static void run_all(replay *run)
+{
+    nnc_program *program = run->program;
+    int threads = nnc_pool_threads();
+    if (threads == 1 || !program->any_parallel || program->cost < SHORT_PROGRAM) {
+        run_some(run, run->steps, 1);
+        return;
+    }
+    while (!over(run)) {
+        if (program->threads_timed != threads || program->steps_until_timing <= 0) {
+            if (run->steps - run->done < 4 && program->cost < LONG_STEP) {
+                run_some(run, run->steps, threads);     /* too few to time */
+                continue;
+            }
+            time_threads(run, threads);
+            continue;
+        }
+        int64_t before = run->done;
+        run_some(run, program->steps_until_timing,
+                 program->time_all < program->time_one ? threads : 1);
+        program->steps_until_timing -= run->done - before;
+    }
+}
+
+nnc_status nnc_program_replay(nnc_program *program, const nnc_rows *sources, const int64_t *order,
+                              int64_t first, int64_t steps, void *const *targets, double seconds,
+                              int64_t *done)
+{
+    nnc_status status = NNC_OK;
+    char **next = NULL;
+    replay run = {.program = program, .sources = sources, .order = order, .first = first,
+                  .steps = steps, .deadline = seconds > 0 ? now() + seconds : 0};
+    *done = 0;
+    for (int64_t i = 0; i < program->graph->input_count; i++) {
+        const nnc_array *input = nnc_program_input(program, i);
+        if (sources[i].row_bytes != 0 && input->shape.rank > 0)
+            run.batch = input->shape.dim[0];
+    }
+    if (targets != NULL) {
+        NNC_TRY(nnc_alloc(program->output_count * (int64_t)sizeof *next, &next));
+        memcpy(next, targets, (size_t)program->output_count * sizeof *next);
+        run.targets = next;
+    }
+    nnc_lock_at_fork(&replay_lock, false);
+    pthread_mutex_lock(&replay_lock);
+    run_all(&run);
+    pthread_mutex_unlock(&replay_lock);
+    *done = run.done;
+    if (atomic_load(&run.stop))
+        status = nnc_fail(NNC_EINTERRUPT, "interrupted");
+    else
+        status = nnc_fault_raise(&run.fault);
+done:
+    nnc_free(next);
+    return status;
+}

@@ -1,0 +1,363 @@
+/* program.c - makes a graph ready to run again and again.
+ *
+ * The graph is copied, rewritten by the passes, its memory planned, and each node becomes a step: a call
+ * with every address filled in. Two steps need a barrier between them if one writes what the other reads
+ * or writes and at least one of them is spread over threads; addresses tell, so sharing of arena memory is
+ * seen as well. */
+#include "graph/program.h"
+
+#include "graph/call.h"
+#include "passes/passes.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+/* A step shorter than this, in nanoseconds, is quicker on one thread than a barrier's wait. */
+#define PARALLEL_STEP_COST 4000.0
+
+static struct {
+    const char *name;
+    bool on;
+    nnc_status (*run)(nnc_pass *);
+} passes[] = {                      /* in this order */
+    {"fold", true, nnc_pass_fold},
+    {"fuse", true, nnc_pass_fuse},
+    {"prune", true, nnc_pass_prune},
+    {"order", true, nnc_pass_order},
+    {"verify", false, nnc_pass_verify},
+    {"plan", true, NULL},           /* off: no memory is shared */
+};
+enum { PASS_COUNT = sizeof passes / sizeof passes[0] };
+
+bool nnc_pass_enable(const char *name, bool on)
+{
+    for (int i = 0; i < PASS_COUNT; i++) {
+        if (strcmp(passes[i].name, name) == 0) {
+            passes[i].on = on;
+            return true;
+        }
+    }
+    return false;
+}
+
+bool nnc_pass_enabled(const char *name)
+{
+    for (int i = 0; i < PASS_COUNT; i++) {
+        if (strcmp(passes[i].name, name) == 0)
+            return passes[i].on;
+    }
+    return false;
+}
+
+void *nnc_program_data(const nnc_program *program, int value)
+{
+    int root = nnc_rewrite_root(program->graph, value);
+    const nnc_value *v = &program->graph->values[root];
+    if (v->tensor != NULL && v->kind != NNC_COMPUTED)
+        return v->tensor->array.data;
+    return program->offset[root] < 0 ? NULL : program->arena + program->offset[root];
+}
+
+/* ---- making the steps ---- */
+
+static int64_t count_node_inputs(const nnc_graph *graph)
+{
+    int64_t n = 0;
+    for (int64_t i = 0; i < graph->node_count; i++)
+        n += graph->nodes[i].input_count;
+    return n;
+}
+
+/* Shapes only; views make no step. */
+static void prepare_calls(nnc_program *program)
+{
+    nnc_graph *graph = program->graph;
+    nnc_array *in = program->in;
+    program->first_effect = -1;
+    for (int64_t i = 0; i < graph->node_count; i++) {
+        nnc_node *node = &graph->nodes[i];
+        if (nnc_ops[node->op].flags & NNC_VIEW)
+            continue;
+        nnc_step *step = &program->steps[program->step_count];
+        *step = (nnc_step){.call = {.op = node->op, .attrs = &node->attrs, .in = in,
+                                    .input_count = node->input_count,
+                                    .output_count = node->output_count}};
+        for (int k = 0; k < node->input_count; k++) {
+            *in = graph->values[node->inputs[k]].array;
+            in++->data = NULL;
+        }
+        for (int k = 0; k < node->output_count; k++)
+            step->call.out[k] = graph->values[node->outputs[k]].array;
+        nnc_call_plan(&step->call);
+        program->cost += step->call.work.cost;
+        for (int phase = 0; phase < step->call.work.phases; phase++)
+            step->parallel |= step->call.work.pieces[phase] > 1 &&
+                step->call.work.cost > PARALLEL_STEP_COST;
+        program->any_parallel |= step->parallel;
+        if (program->first_effect < 0 && (nnc_ops[node->op].flags & NNC_EFFECT))
+            program->first_effect = program->step_count;
+        program->step_count++;
+    }
+    if (program->first_effect < 0)
+        program->first_effect = program->step_count;
+}
+
+static nnc_status fill_addresses(nnc_program *program, const nnc_memory_plan *plan)
+{
+    nnc_status status = NNC_OK;
+    nnc_graph *graph = program->graph;
+    int64_t s = 0, capacity = 0;
+    for (int64_t i = 0; i < graph->node_count; i++) {
+        const nnc_node *node = &graph->nodes[i];
+        if (nnc_ops[node->op].flags & NNC_VIEW)
+            continue;
+        nnc_call *call = &program->steps[s++].call;
+        for (int k = 0; k < node->input_count; k++) {
+            int root = nnc_rewrite_root(graph, node->inputs[k]);
+            call->in[k].data = nnc_program_data(program, node->inputs[k]);
+            for (int64_t j = 0; j < graph->input_count; j++) {
+                if (graph->inputs[j] != root)
+                    continue;
+                NNC_TRY(nnc_grow(&program->patches, &capacity, program->patch_count + 1,
+                                 sizeof *program->patches));
+                program->patches[program->patch_count++] =
+                    (nnc_patch){.input = (int)j, .slot = &call->in[k].data};
+            }
+        }
+        for (int k = 0; k < node->output_count; k++)
+            call->out[k].data = nnc_program_data(program, node->outputs[k]);
+        if (plan->workspace[i] >= 0)
+            call->workspace = program->arena + plan->workspace[i];
+    }
+    for (int64_t j = 0; j < graph->input_count; j++)
+        program->bound[j] = nnc_program_data(program, graph->inputs[j]);
+done:
+    return status;
+}
+
+/* ---- barriers ---- */
+
+static bool overlap(const void *a, int64_t a_bytes, const void *b, int64_t b_bytes)
+{
+    uintptr_t x = (uintptr_t)a, y = (uintptr_t)b;
+    return a != NULL && b != NULL && x < y + (uintptr_t)b_bytes && y < x + (uintptr_t)a_bytes;
+}
+
+static int64_t bytes_of(const nnc_array *array)
+{
+    return nnc_shape_size(&array->shape) * nnc_dtype_size(array->dtype);
+}
+
+static bool range_touched(const nnc_call *call, const void *data, int64_t bytes, bool reads_too)
+{
+    int written = nnc_op_effects(&nnc_ops[call->op]);
+    for (int k = 0; k < call->output_count; k++) {
+        if (overlap(call->out[k].data, bytes_of(&call->out[k]), data, bytes))
+            return true;
+    }
+    for (int k = 0; k < (reads_too ? call->input_count : written); k++) {
+        if (overlap(call->in[k].data, bytes_of(&call->in[k]), data, bytes))
+            return true;
+    }
+    return overlap(call->workspace, call->work.workspace, data, bytes);
+}
+
+/* Whether b, which comes after a, must wait for it. */
+static bool conflicts(const nnc_call *a, const nnc_call *b)
+{
+    int written = nnc_op_effects(&nnc_ops[b->op]);
+    for (int k = 0; k < b->output_count; k++) {
+        if (range_touched(a, b->out[k].data, bytes_of(&b->out[k]), true))
+            return true;
+    }
+    for (int k = 0; k < b->input_count; k++) {
+        if (range_touched(a, b->in[k].data, bytes_of(&b->in[k]), k < written))
+            return true;
+    }
+    return range_touched(a, b->workspace, b->work.workspace, true);
+}
+
+static void place_barriers(nnc_program *program)
+{
+    int64_t since = 0;
+    for (int64_t i = 0; i < program->step_count; i++) {
+        nnc_step *step = &program->steps[i];
+        step->barrier = i == program->first_effect && i > 0;
+        for (int64_t j = since; j < i && !step->barrier; j++)
+            step->barrier = (step->parallel || program->steps[j].parallel) &&
+                conflicts(&program->steps[j].call, &step->call);
+        if (step->barrier)
+            since = i;
+    }
+}
+
+/* ---- new, release ---- */
+
+static nnc_status run_passes(nnc_program *program)
+{
+    nnc_status status = NNC_OK;
+    nnc_pass pass = {.graph = program->graph, .outputs = program->outputs,
+                     .output_count = program->output_count, .stats = &program->stats};
+    program->stats.nodes_recorded = program->graph->node_count;
+    for (int i = 0; i < PASS_COUNT; i++) {
+        if (passes[i].on && passes[i].run != NULL)
+            NNC_TRY(passes[i].run(&pass));
+    }
+    program->stats.nodes_kept = program->graph->node_count;
+done:
+    return status;
+}
+
+static nnc_status plan_and_fill(nnc_program *program)
+{
+    nnc_status status;
+    int64_t *workspaces = NULL, s = 0;
+    nnc_graph *graph = program->graph;
+    nnc_memory_plan plan = {.value = NULL};
+    nnc_pass pass = {.graph = graph, .outputs = program->outputs,
+                     .output_count = program->output_count, .stats = &program->stats};
+    NNC_TRY(nnc_alloc_zero(graph->node_count * (int64_t)sizeof *workspaces, &workspaces));
+    for (int64_t i = 0; i < graph->node_count; i++) {
+        if (!(nnc_ops[graph->nodes[i].op].flags & NNC_VIEW))
+            workspaces[i] = program->steps[s++].call.work.workspace;
+    }
+    NNC_TRY(nnc_plan_memory(&pass, workspaces, &plan));
+    NNC_TRY(nnc_alloc(plan.arena_bytes, &program->arena));
+    program->offset = plan.value;
+    plan.value = NULL;
+    program->stats.arena_bytes = plan.arena_bytes;
+    program->stats.values_bytes = plan.values_bytes;
+    NNC_TRY(fill_addresses(program, &plan));
+    place_barriers(program);
+done:
+    nnc_plan_clear(&plan);
+    nnc_free(workspaces);
+    return status;
+}
+
+nnc_status nnc_program_new(const nnc_graph *graph, const int *outputs, int output_count,
+                           nnc_program **out)
+{
+    nnc_status status;
+    nnc_program *program = NULL;
+    NNC_TRY(nnc_alloc_zero(sizeof *program, &program));
+    atomic_init(&program->references, 1);
+    NNC_TRY(nnc_graph_clone(graph, &program->graph));
+    NNC_TRY(nnc_alloc(output_count * (int64_t)sizeof *outputs, &program->outputs));
+    for (int i = 0; i < output_count; i++)
+        program->outputs[i] = outputs[i];
+    program->output_count = output_count;
+    NNC_TRY(run_passes(program));
+    const nnc_graph *g = program->graph;
+    NNC_TRY(nnc_alloc_zero(g->node_count * (int64_t)sizeof *program->steps, &program->steps));
+    NNC_TRY(nnc_alloc(count_node_inputs(g) * (int64_t)sizeof *program->in, &program->in));
+    NNC_TRY(nnc_alloc_zero(g->input_count * (int64_t)sizeof *program->bound, &program->bound));
+    NNC_TRY(nnc_alloc_zero(g->input_count, &program->large));
+    prepare_calls(program);
+    NNC_TRY(plan_and_fill(program));
+    *out = program;
+    program = NULL;
+done:
+    nnc_program_release(program);
+    return status;
+}
+
+nnc_program *nnc_program_retain(nnc_program *program)
+{
+    atomic_fetch_add_explicit(&program->references, 1, memory_order_relaxed);
+    return program;
+}
+
+void nnc_program_release(nnc_program *program)
+{
+    if (program == NULL ||
+        atomic_fetch_sub_explicit(&program->references, 1, memory_order_acq_rel) != 1)
+        return;
+    nnc_graph_release(program->graph);
+    nnc_free(program->outputs);
+    nnc_free(program->arena);
+    nnc_free(program->offset);
+    nnc_free(program->steps);
+    nnc_free(program->in);
+    nnc_free(program->bound);
+    nnc_free(program->large);
+    nnc_free(program->patches);
+    nnc_free(program);
+}
+
+/* ---- what a program tells ---- */
+
+const nnc_array *nnc_program_input(const nnc_program *program, int64_t k)
+{
+    return &program->graph->values[program->graph->inputs[k]].array;
+}
+
+const nnc_array *nnc_program_output(const nnc_program *program, int64_t k)
+{
+    return &program->graph->values[program->outputs[k]].array;
+}
+
+int64_t nnc_program_input_count(const nnc_program *program)
+{
+    return program->graph->input_count;
+}
+
+int64_t nnc_program_output_count(const nnc_program *program)
+{
+    return program->output_count;
+}
+
+void nnc_program_describe(const nnc_program *program, nnc_program_stats *out)
+{
+    *out = program->stats;
+    if (program->time_one > 0 && program->time_all > 0)
+        out->threads = program->time_all < program->time_one ? program->threads_timed : 1;
+}
+
+typedef struct {
+    char *text;
+    int64_t length, capacity;
+} writer;
+
+static nnc_status write_text(writer *w, const char *format, ...)
+{
+    char line[512];
+    va_list arguments;
+    va_start(arguments, format);
+    int n = vsnprintf(line, sizeof line, format, arguments);
+    va_end(arguments);
+    n = n < (int)sizeof line ? n : (int)sizeof line - 1;
+    nnc_status status = nnc_grow(&w->text, &w->capacity, w->length + n + 1, 1);
+    if (status == NNC_OK) {
+        memcpy(w->text + w->length, line, (size_t)n + 1);
+        w->length += n;
+    }
+    return status;
+}
+
+nnc_status nnc_program_text(const nnc_program *program, char **out)
+{
+    nnc_status status = NNC_OK;
+    writer w = {.text = NULL};
+    char shape[NNC_SHAPE_TEXT];
+    for (int64_t i = 0; i < program->step_count; i++) {
+        const nnc_step *step = &program->steps[i];
+        NNC_TRY(write_text(&w, "%3lld %c%c %-34s", (long long)i, step->barrier ? '|' : ' ',
+                           step->parallel ? '=' : ' ', nnc_ops[step->call.op].name));
+        for (int k = 0; k < step->call.input_count; k++)
+            NNC_TRY(write_text(&w, " %s", nnc_shape_text(&step->call.in[k].shape, shape)));
+        NNC_TRY(write_text(&w, " ->"));
+        for (int k = 0; k < step->call.output_count; k++)
+            NNC_TRY(write_text(&w, " %s", nnc_shape_text(&step->call.out[k].shape, shape)));
+        NNC_TRY(write_text(&w, "  %.0f ns\n", step->call.work.cost));
+    }
+    NNC_TRY(write_text(&w, "arena %lld bytes, without sharing %lld\n",
+                       (long long)program->stats.arena_bytes,
+                       (long long)program->stats.values_bytes));
+    *out = w.text;
+    w.text = NULL;
+done:
+    nnc_free(w.text);
+    return status;
+}

@@ -1,0 +1,46 @@
+/* program.h - the inside of a program, shared by the file that makes it and the one that replays it. */
+#ifndef NNC_GRAPH_PROGRAM_H
+#define NNC_GRAPH_PROGRAM_H
+
+#include "nnc.h"
+
+typedef struct {
+    nnc_call call;
+    bool parallel;          /* all threads share its pieces; else thread 0 runs it */
+    bool barrier;           /* wait for the steps before it */
+} nnc_step;
+
+/* A place that holds the address of a fed input. */
+typedef struct {
+    int input;              /* which */
+    void **slot;
+} nnc_patch;
+
+struct nnc_program {
+    atomic_int references;
+    nnc_graph *graph;       /* what is replayed, after the passes */
+    int *outputs;
+    int output_count;
+    char *arena;
+    int64_t *offset;        /* (values) in the arena, or -1 */
+    nnc_step *steps;
+    int64_t step_count;
+    int64_t first_effect;   /* the step from which on a replay is finished whatever happens */
+    nnc_array *in;          /* every step's inputs, one after another */
+    void **bound;           /* (inputs) where each input lies now */
+    bool *large;            /* (inputs) whether all threads gather the batch in hand */
+    nnc_patch *patches;
+    int64_t patch_count;
+    double cost;            /* nanoseconds on one thread, estimated */
+    bool any_parallel;
+    nnc_program_stats stats;
+    /* Timing: nanoseconds a step on one thread and on all, and when to look again. */
+    double time_one, time_all;
+    int64_t steps_until_timing;
+    int threads_timed;      /* nnc_pool_threads() when they were measured */
+};
+
+/* The value's memory for this replay; NULL if it has none. */
+void *nnc_program_data(const nnc_program *program, int value);
+
+#endif

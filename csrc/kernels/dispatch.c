@@ -1,0 +1,112 @@
+/* dispatch.c - picks the instruction set level: the best that the processor has and the operating system
+ * saves on a context switch, or the one that NNC_ISA names. */
+#include "kernels.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#if defined(__x86_64__)
+#include <cpuid.h>
+#define NNC_LEVELS(X) X(portable) X(avx2) X(avx512)
+#else
+#define NNC_LEVELS(X) X(portable)
+#endif
+
+#define DECLARE(name)                                                                               \
+    extern const nnc_kernels_f32 nnc_kernels_##name##_f32;                                          \
+    extern const nnc_kernels_f64 nnc_kernels_##name##_f64;
+NNC_LEVELS(DECLARE)
+#undef DECLARE
+
+static bool has_portable(void)
+{
+    return true;
+}
+
+#if defined(__x86_64__)
+/* XCR0, the register states the system saves: bits 1, 2 SSE and AVX; 5, 6, 7 the AVX-512 ones. */
+static bool system_saves(uint32_t wanted)
+{
+    uint32_t a, b, c, d;
+    if (!__get_cpuid(1, &a, &b, &c, &d) || !(c & bit_OSXSAVE))
+        return false;
+    __asm__("xgetbv" : "=a"(a), "=d"(d) : "c"(0));
+    return (a & wanted) == wanted;
+}
+
+static bool has_avx2(void)
+{
+    __builtin_cpu_init();
+    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && system_saves(0x06);
+}
+
+static bool has_avx512(void)
+{
+    return has_avx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
+           __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
+           system_saves(0xe6);
+}
+#endif
+
+static const struct {
+    nnc_level level;
+    bool (*has)(void);
+} levels[] = {
+#define ROW(name) {{#name, &nnc_kernels_##name##_f32, &nnc_kernels_##name##_f64}, has_##name},
+    NNC_LEVELS(ROW)
+#undef ROW
+};
+#define LEVEL_COUNT (int)(sizeof(levels) / sizeof(levels[0]))
+
+const nnc_level *nnc_kernels = &levels[0].level;
+
+const char *const *nnc_isa_available(void)
+{
+    static const char *names[LEVEL_COUNT + 1];
+    int count = 0;
+    for (int i = 0; i < LEVEL_COUNT; i++)
+        if (levels[i].has())
+            names[count++] = levels[i].level.name;
+    return names;
+}
+
+/* `from`: what asked for the level, for the message. */
+static nnc_status choose(const char *name, const char *from)
+{
+    char available[64] = "";
+    for (int i = 0; i < LEVEL_COUNT; i++) {
+        if (!levels[i].has())
+            continue;
+        if (strcmp(levels[i].level.name, name) == 0) {
+            nnc_kernels = &levels[i].level;
+            return NNC_OK;
+        }
+        size_t used = strlen(available);
+        snprintf(available + used, sizeof available - used, "%s%s", used ? ", " : "",
+                 levels[i].level.name);
+    }
+    return nnc_fail(NNC_EVALUE, "%s: this processor has the levels %s. Received: %s", from, available,
+                    name);
+}
+
+nnc_status nnc_isa_set(const char *name)
+{
+    return choose(name, "set_isa");
+}
+
+nnc_status nnc_init(void)
+{
+    const char *wanted = getenv("NNC_ISA");
+    if (wanted && *wanted)
+        return choose(wanted, "NNC_ISA");
+    for (int i = 0; i < LEVEL_COUNT; i++)
+        if (levels[i].has())
+            nnc_kernels = &levels[i].level;
+    return NNC_OK;
+}
+
+const char *nnc_isa_name(void)
+{
+    return nnc_kernels->name;
+}

@@ -1,0 +1,131 @@
+/* kernels.h - what an instruction set level offers: one struct of function pointers for each element
+ * type. Kernels are serial, work on plain pointers, cannot fail, never allocate and never read or write
+ * past the ends they are given. An element's bits never depend on its position or on how a range is cut
+ * (tails are masked, not scalar), except in the reductions, whose order is fixed by n alone.
+ * Every kernel may be called with n == 0. Where said, the output may be an input. */
+#ifndef NNC_KERNELS_H
+#define NNC_KERNELS_H
+
+#include "nnc.h"
+
+/* Element-wise rows: ops/unary.def, ops/binary.def, ops/compare.def. */
+typedef enum {
+#define UNARY(name, ...) NNC_UNARY_##name,
+#include "ops/unary.def"
+#undef UNARY
+    NNC_UNARY_COUNT
+} nnc_unary;
+
+typedef enum {
+#define BINARY(name, ...) NNC_BINARY_##name,
+#include "ops/binary.def"
+#undef BINARY
+    NNC_BINARY_COUNT
+} nnc_binary;
+
+typedef enum {
+#define COMPARE(name, ...) NNC_COMPARE_##name,
+#include "ops/compare.def"
+#undef COMPARE
+    NNC_COMPARE_COUNT
+} nnc_compare;
+
+/* How the two operands of a binary kernel run: both vectors; b one number; a one number. */
+enum { NNC_VV, NNC_VS, NNC_SV, NNC_FORMS };
+
+/* C[m,n] = activation(A[m,k] B[k,n] + bias). A(i,p) = a[i*a_row + p*a_col], B(p,j) = b[p*b_row + j*b_col];
+ * in each of A and B one stride is 1 (checked by the op; both may be). C is row-major with row stride ldc.
+ * bias: (n) or NULL. activation: a unary kernel applied to finished pieces of C, or NULL. */
+typedef struct {
+    int64_t m, n, k;
+    int64_t a_row, a_col, b_row, b_col, ldc;
+    int activation;          /* nnc_unary, or -1 */
+    double alpha;            /* the activation's parameter */
+} nnc_gemm;
+
+#define NNC_KERNELS(suffix, real)                                                                     \
+    typedef void nnc_unary_##suffix(const real *x, real *y, int64_t n, real alpha);                   \
+    typedef void nnc_unary_grad_##suffix(const real *x, const real *y, const real *dy, real *dx,      \
+                                         int64_t n, real alpha);                                      \
+    typedef void nnc_binary_##suffix(const real *a, const real *b, real *y, int64_t n);               \
+    typedef void nnc_compare_##suffix(const real *a, const real *b, uint8_t *y, int64_t n);           \
+    typedef struct {                                                                                  \
+        const char *level;                                                                            \
+        int lanes;                                                                                    \
+        /* y may be x (or y); dx may be any of its inputs */                                          \
+        nnc_unary_##suffix *unary[NNC_UNARY_COUNT];                                                   \
+        nnc_unary_grad_##suffix *unary_grad[NNC_UNARY_COUNT];                                         \
+        nnc_binary_##suffix *binary[NNC_BINARY_COUNT][NNC_FORMS];  /* y may be a or b */              \
+        nnc_compare_##suffix *compare[NNC_COMPARE_COUNT][NNC_FORMS];                                  \
+        void (*select)(const uint8_t *c, const real *a, const real *b, real *y, int64_t n);           \
+        /* one number from n: lanes in parallel, then a fixed tree; max and min let NaN through;      \
+         * of nothing: 0, 1, -inf, +inf */                                                            \
+        real (*sum)(const real *x, int64_t n);                                                        \
+        real (*sum_squares)(const real *x, int64_t n);                                                \
+        real (*dot)(const real *a, const real *b, int64_t n);                                         \
+        real (*prod)(const real *x, int64_t n);                                                       \
+        real (*max)(const real *x, int64_t n);                                                        \
+        real (*min)(const real *x, int64_t n);                                                        \
+        int64_t (*argmax)(const real *x, int64_t n); /* first of the largest; first NaN wins */       \
+        int64_t (*argmin)(const real *x, int64_t n);                                                  \
+        /* y[j] = over i of x[i*ld + j], rows in order 0, 1, ...; y is written, not added to */       \
+        void (*sum_rows)(const real *x, int64_t rows, int64_t n, int64_t ld, real *y);                \
+        void (*prod_rows)(const real *x, int64_t rows, int64_t n, int64_t ld, real *y);               \
+        void (*max_rows)(const real *x, int64_t rows, int64_t n, int64_t ld, real *y);                \
+        void (*min_rows)(const real *x, int64_t rows, int64_t n, int64_t ld, real *y);                \
+        /* rows of c values, over the last axis. y may be x. */                                       \
+        void (*softmax)(const real *x, real *y, int64_t rows, int64_t c);                             \
+        void (*log_softmax)(const real *x, real *y, int64_t rows, int64_t c);                         \
+        /* dx = y (dy - sum(dy y));  dx = dy - exp(y) sum(dy). dx may be dy. */                       \
+        void (*softmax_grad)(const real *y, const real *dy, real *dx, int64_t rows, int64_t c);       \
+        void (*log_softmax_grad)(const real *y, const real *dy, real *dx, int64_t rows, int64_t c);   \
+        /* One row of logits: p = softmax(x), returns log(sum(exp(x))). p may be x. */                \
+        real (*softmax_lse)(const real *x, real *p, int64_t c);                                       \
+        /* y = x * scale where the element's uniform number >= rate, else 0; elements                 \
+         * first..first+n-1 of the stream, so any cut gives the same bits. y may be x. Element e uses \
+         * word e%4 of block e/4. */                                                                  \
+        void (*dropout)(const nnc_rng *rng, int64_t first, const real *x, real *y, int64_t n,         \
+                        double rate);                                                                 \
+        /* elements first.. of the stream. uniform in [low, high); normal by Box-Muller;              \
+         * truncated: normal redrawn outside 2 sigma (the inverse CDF of a uniform) */                \
+        void (*uniform)(const nnc_rng *rng, int64_t first, real *y, int64_t n, double low,            \
+                        double high);                                                                 \
+        void (*normal)(const nnc_rng *rng, int64_t first, real *y, int64_t n, double mean,            \
+                       double stddev);                                                                \
+        void (*truncated_normal)(const nnc_rng *rng, int64_t first, real *y, int64_t n, double mean,  \
+                                 double stddev);                                                      \
+        /* Optimizers, in place over n parameters w with gradient g. Formulas: Keras 3. */            \
+        void (*sgd)(real *w, const real *g, int64_t n, double lr);                                    \
+        /* v = momentum v - lr g; w += v, or with nesterov w += momentum v - lr g */                  \
+        void (*momentum)(real *w, real *v, const real *g, int64_t n, double lr, double momentum,      \
+                         bool nesterov);                                                              \
+        /* m += (g-m)(1-b1); v += (g^2-v)(1-b2); w -= m alpha / (sqrt(v) + eps); vmax (amsgrad):      \
+         * vmax = max(vmax, v) takes v's place, or NULL */                                            \
+        void (*adam)(real *w, real *m, real *v, real *vmax, const real *g, int64_t n, double alpha,   \
+                     double beta_1, double beta_2, double epsilon);                                   \
+        /* v = rho v + (1-rho) g^2; mean (centered: mean = rho mean + (1-rho) g, denominator          \
+         * v - mean^2 + eps, else v + eps) or NULL; inc = lr g / sqrt(denominator); mom (momentum > 0:\
+         * mom = momentum mom + inc; w -= mom) or NULL: w -= inc */                                   \
+        void (*rmsprop)(real *w, real *v, real *mean, real *mom, const real *g, int64_t n, double lr, \
+                        double rho, double momentum, double epsilon);                                 \
+        /* a += g^2; w -= lr g / sqrt(a + eps) */                                                     \
+        void (*adagrad)(real *w, real *a, const real *g, int64_t n, double lr, double epsilon);       \
+        /* Pieces, phases and workspace of a product; then pieces begin..end-1 of a phase. */         \
+        void (*gemm_plan)(const nnc_gemm *gemm, nnc_work *work);                                      \
+        void (*gemm_run)(const nnc_gemm *gemm, const real *a, const real *b, const real *bias,        \
+                         real *c, void *workspace, int phase, int64_t begin, int64_t end);            \
+    } nnc_kernels_##suffix;
+
+NNC_KERNELS(f32, float)
+NNC_KERNELS(f64, double)
+
+typedef struct {
+    const char *name;
+    const nnc_kernels_f32 *f32;
+    const nnc_kernels_f64 *f64;
+} nnc_level;
+
+/* The level in use; never NULL after nnc_init(). dispatch.c */
+extern const nnc_level *nnc_kernels;
+
+#endif

@@ -1,0 +1,53 @@
+/* avx2_f32.h - the vocabulary for 8 floats. */
+#ifndef NNC_SIMD_AVX2_F32_H
+#define NNC_SIMD_AVX2_F32_H
+
+typedef float real;
+typedef int32_t sbits;
+typedef uint32_t ubits;
+#define SUFFIX f32
+#define BYTES 32
+#define AVX(op) _mm256_##op##_ps
+#include "avx2.h"
+
+/* From memory: GCC makes a splat of a loaded number two instructions. */
+V_FN vec v_broadcast(const real *p) { return _mm256_broadcast_ss(p); }
+
+/* In halves: a masked store costs dozens of cycles on AMD. */
+V_FN void v_store_tail(real *p, vec v, int64_t n)
+{
+    __m128 rest = _mm256_castps256_ps128(v);
+    if (n & 4) {
+        _mm_storeu_ps(p, rest);
+        rest = _mm256_extractf128_ps(v, 1);
+        p += 4;
+    }
+    if (n & 2) {
+        _mm_storel_pi((__m64 *)(void *)p, rest);
+        rest = _mm_movehl_ps(rest, rest);
+        p += 2;
+    }
+    if (n & 1)
+        _mm_store_ss(p, rest);
+}
+
+#define V_FOLD(name, op)                                                                            \
+    V_FN real name(vec v)                                                                           \
+    {                                                                                               \
+        __m128 s = _mm_##op##_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));           \
+        s = _mm_##op##_ps(s, _mm_movehl_ps(s, s));                                                  \
+        return _mm_cvtss_f32(_mm_##op##_ss(s, _mm_movehdup_ps(s)));                                 \
+    }
+V_FOLD(v_reduce_add, add)
+V_FOLD(v_reduce_max, max)
+V_FOLD(v_reduce_min, min)
+#undef V_FOLD
+
+/* Within 16 bytes: every second lane of a, then of b; and lanes of a and b in turns. */
+V_FN vec v_evens(vec a, vec b) { return _mm256_shuffle_ps(a, b, 0x88); }
+V_FN vec v_odds(vec a, vec b) { return _mm256_shuffle_ps(a, b, 0xdd); }
+V_FN vec v_zip_low(vec a, vec b) { return _mm256_unpacklo_ps(a, b); }
+V_FN vec v_zip_high(vec a, vec b) { return _mm256_unpackhi_ps(a, b); }
+
+#include "math.h"
+#endif

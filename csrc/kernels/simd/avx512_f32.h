@@ -1,0 +1,39 @@
+/* avx512_f32.h - the vocabulary for 16 floats. */
+#ifndef NNC_SIMD_AVX512_F32_H
+#define NNC_SIMD_AVX512_F32_H
+
+#include <immintrin.h>
+
+typedef float real;
+typedef int32_t sbits;
+typedef uint32_t ubits;
+typedef __mmask16 mask;
+#define SUFFIX f32
+#define BYTES 64
+#define AVX(op) _mm512_##op##_ps
+#define COMPARE_MASK _mm512_cmp_ps_mask
+#define TEST_MASK _mm512_test_epi32_mask
+#include "avx512.h"
+
+V_FN vec v_broadcast(const real *p) { return _mm512_set1_ps(*p); }
+
+#define V_FOLD(name, op)                                                                            \
+    V_FN real name(vec v)                                                                           \
+    {                                                                                               \
+        __m256 h = _mm256_##op##_ps(_mm512_castps512_ps256(v), _mm512_extractf32x8_ps(v, 1));       \
+        __m128 s = _mm_##op##_ps(_mm256_castps256_ps128(h), _mm256_extractf128_ps(h, 1));           \
+        s = _mm_##op##_ps(s, _mm_movehl_ps(s, s));                                                  \
+        return _mm_cvtss_f32(_mm_##op##_ss(s, _mm_movehdup_ps(s)));                                 \
+    }
+V_FOLD(v_reduce_add, add)
+V_FOLD(v_reduce_max, max)
+V_FOLD(v_reduce_min, min)
+#undef V_FOLD
+
+V_FN vec v_evens(vec a, vec b) { return _mm512_shuffle_ps(a, b, 0x88); }
+V_FN vec v_odds(vec a, vec b) { return _mm512_shuffle_ps(a, b, 0xdd); }
+V_FN vec v_zip_low(vec a, vec b) { return _mm512_unpacklo_ps(a, b); }
+V_FN vec v_zip_high(vec a, vec b) { return _mm512_unpackhi_ps(a, b); }
+
+#include "math.h"
+#endif

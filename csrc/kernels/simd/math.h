@@ -1,0 +1,294 @@
+/* math.h - exp, log, tanh, erf ... on the vocabulary, written once for every level and both element types.
+ *
+ * Polynomials are minimax (Remez exchange in 50 digits, for the interval and the weight given beside each).
+ * Each function states its largest error in units in the last place, for
+ * float over every 97th number or more, for double over random samples; tests/c/test_kernels.c measures them.
+ * The reductions are the usual ones: Muller, Elementary Functions, 3rd ed. 2016; log as in Tang 1990. */
+#ifndef NNC_SIMD_MATH_H
+#define NNC_SIMD_MATH_H
+
+/* c[0] + c[1] x + ...: Horner's rule in x^2 over pairs, which waits half as long as in x. */
+V_FN vec v_polynomial(vec x, const real *c, int n)
+{
+    vec square = x * x;
+    vec y = n & 1 ? v_set(c[n - 1]) : v_fma(v_set(c[n - 1]), x, v_set(c[n - 2]));
+#pragma GCC unroll 16
+    for (int i = n - 3 - (n & 1 ? 0 : 1); i >= 0; i -= 2)
+        y = v_fma(y, square, v_fma(v_set(c[i + 1]), x, v_set(c[i])));
+    return y;
+}
+#define V_POLYNOMIAL(x, c) v_polynomial(x, c, (int)(sizeof(c) / sizeof(c[0])))
+
+/* ln 2 in two parts: a multiple of the first by an exponent is exact. */
+#define LN2_HIGH REAL(0.693359375, 0.693145751953125)
+#define LN2_LOW REAL(-2.12194440e-4, 1.42860682030941723212e-6)
+#define V_INFINITY v_set((real)INFINITY)
+
+/* exp(x) = 2^n exp(r), |r| <= ln 2 / 2. `power` is n + 2 BIAS in the low bits of a number so large that its
+ * last bit is a unit: the rounding and the conversion to an integer in one addition. */
+typedef struct {
+    vec high, low, n; /* r = high + low, high exact */
+    uvec power;
+} exp_parts;
+#define EXP_MAGIC ((real)(3 * ((ubits)1 << (MANTISSA - 1))) + 2 * EXPONENT_BIAS)
+
+V_FN exp_parts exp_reduce(vec x)
+{
+    exp_parts e;
+    vec t = v_fma(x, v_const(1.4426950408889634074), v_set(EXP_MAGIC));
+    e.n = t - v_set(EXP_MAGIC);
+    e.high = v_fma(e.n, v_set(-LN2_HIGH), x);
+    e.low = e.n * v_set(-LN2_LOW);
+    e.power = (uvec)t & (REAL_IS_F64 ? 0xfff : 0x3ff);
+    return e;
+}
+/* 2^a and 2^b with a + b = n: each is a normal number even where 2^n is none. */
+V_FN vec exp_scale_a(exp_parts e) { return (vec)((e.power >> 1) << MANTISSA); }
+V_FN vec exp_scale_b(exp_parts e) { return (vec)((e.power - (e.power >> 1)) << MANTISSA); }
+
+/* exp(r) - 1 = r + r^2 P(r); `high` comes last, so that low's rounding does not count. */
+V_FN vec exp_less_one(exp_parts e)
+{
+    /* (exp(r) - 1 - r) / r^2 for |r| <= 0.348; error 1.4e-9, 1.4e-18 */
+    static const real c[] = {
+#ifdef NNC_REAL_IS_F64
+        0.5, 0.16666666666666671, 0.041666666666666684, 0.0083333333333259724,
+        0.0013888888888874086, 0.00019841269875387502, 2.480158734808048e-5, 2.7557254683564299e-6,
+        2.7557252196980542e-7, 2.5105514322649417e-8, 2.0921830951754552e-9
+#else
+        0.500000001f, 0.166666668f, 0.0416664626f, 0.00833328551f, 0.00139339025f, 0.000199079383f
+#endif
+    };
+    vec r = e.high + e.low;
+    return e.high + v_fma(r * r, V_POLYNOMIAL(r, c), e.low);
+}
+
+/* Overflows to inf, underflows through the denormals to 0. What is certainly 0 (masked logits) is not
+ * computed: an underflow in the products costs more than all the rest. */
+V_FN vec v_exp(vec x)
+{
+    mask gone = v_lt(x, v_const(REAL(-104.0, -746.0)));
+    exp_parts e = exp_reduce(v_zero_where(gone, v_min(v_const(REAL(89.0, 710.0)), x)));
+    vec p = exp_less_one(e) + 1;
+#ifdef V_HAS_SCALE
+    p = v_scale(p, e.n);
+#else
+    p = p * exp_scale_a(e) * exp_scale_b(e);
+#endif
+    return v_zero_where(gone, p);
+}
+
+/* exp(x) - 1 = 2^b (2^a p + (2^a - 2^-b)), p = exp(r) - 1. */
+V_FN vec v_expm1(vec x)
+{
+    vec clamped = v_max(v_const(REAL(-30.0, -60.0)), v_min(v_const(REAL(89.0, 710.0)), x));
+    exp_parts e = exp_reduce(clamped);
+    vec p = exp_less_one(e);
+    vec a = exp_scale_a(e), b = exp_scale_b(e);
+    vec inverse_b = (vec)(v_set_bits((ubits)(2 * EXPONENT_BIAS) << MANTISSA) - (uvec)b);
+    return v_or_sign(v_fma(p, a, a - inverse_b) * b, x);
+}
+
+/* 1/(1 + exp(-x)), by exp(-|x|) so that nothing overflows and small results keep their bits. */
+V_FN vec v_sigmoid(vec x)
+{
+    vec e = v_exp(v_neg(v_abs(x)));
+    return v_select(v_lt(x, v_set(0)), e, v_set(1)) / (e + 1);
+}
+
+/* log(x + c) = k ln 2 + log(1 + f), 1 + f in [sqrt(1/2), sqrt 2); with s = f/(2 + f),
+ * log(1 + f) = f - (f^2/2 - s (f^2/2 + R(s^2))). x is a normal number, c what rounding took from it, half_c the
+ * half of that; k comes out of the exponent with `bias` too much. */
+V_FN vec log_normal(vec x, vec half_c, vec bias)
+{
+    /* (log((1+s)/(1-s))/s - 2) / s^2 in s^2 <= 0.02945; error 1.2e-9, 3.1e-16 */
+    static const real p[] = {
+#ifdef NNC_REAL_IS_F64
+        0.66666666666666697, 0.39999999999898239, 0.28571428626493829, 0.22222211057352945,
+        0.1818289434670592, 0.15331559527572228, 0.14618334423610078
+#else
+        0.666666666f, 0.400001229f, 0.28550723f, 0.233327662f
+#endif
+    };
+    const ubits sqrt_half = REAL_IS_F64 ? (ubits)0x3fe6a09e667f3bcd : (ubits)0x3f3504f3;
+    const ubits one = (ubits)EXPONENT_BIAS << MANTISSA;
+    uvec bits = (uvec)x + (one - sqrt_half);
+    uvec m = (bits & (((ubits)1 << MANTISSA) - 1)) + sqrt_half;
+    vec k = (vec)((bits >> MANTISSA) | (uvec)v_set((real)((ubits)1 << MANTISSA))) - bias;
+    vec scale = (vec)(m - (uvec)x + one + ((ubits)1 << MANTISSA)); /* 2^(1-k), 0 for the largest k */
+    vec f = v_fma(half_c, scale, (vec)m - 1);
+    vec s = f / (f + 2), z = s * s, half = v_set((real)0.5) * f * f;
+    vec tail = s * v_fma(z, V_POLYNOMIAL(z, p), half);
+    tail = v_fma(k, v_set(LN2_LOW), tail) - half;
+    return v_fma(k, v_set(LN2_HIGH), tail + f);
+}
+#define LOG_BIAS ((real)((ubits)1 << MANTISSA) + EXPONENT_BIAS)
+
+/* r where x is finite and positive; log's values at the other places. */
+V_FN vec log_special(vec x, vec r)
+{
+    vec none = v_select(v_eq(x, v_set(0)), v_neg(V_INFINITY), v_set((real)NAN));
+    r = v_select(v_lt(x, V_INFINITY), r, x);
+    return v_select(v_le(x, v_set(0)), none, r);
+}
+V_FN vec v_log(vec x)
+{
+    /* what is below the normal numbers is first made larger */
+    mask small = v_lt(x, v_set(REAL(1.17549435e-38, 2.2250738585072014e-308)));
+    vec up = x * v_set((real)((ubits)1 << MANTISSA));
+    vec bias = v_select(small, v_set(LOG_BIAS + MANTISSA), v_set(LOG_BIAS));
+    return log_special(x, log_normal(v_select(small, up, x), v_set(0), bias));
+}
+
+/* log(u + c) with u = 1 + x rounded and c what the rounding took. */
+V_FN vec v_log1p(vec x)
+{
+    vec u = x + 1, c = x - (u - 1);
+    vec r = log_special(u, log_normal(u, v_set((real)0.5) * c, v_set(LOG_BIAS)));
+    return v_or_sign(r, v_select(v_isnan(x), v_set(0), x));
+}
+
+/* x + x^3 P(x^2) below 0.625, where 1 - 2/(exp(2x) + 1) would cancel. */
+V_FN vec v_tanh(vec x)
+{
+    /* (tanh(s)/s - 1)/s^2 in s^2 <= 0.625^2; error 4.1e-8, 1.0e-16 */
+    static const real c[] = {
+#ifdef NNC_REAL_IS_F64
+        -0.33333333333333323, 0.1333333333332704, -0.053968253961717557, 0.021869488271083218,
+        -0.008863230005678142, 0.0035920606446669269, -0.0014553189827634066,
+        0.00058747211519831981, -0.00023085186321898687, 7.9690660949138984e-5,
+        -1.7291477097686305e-5
+#else
+        -0.333333292f, 0.133327946f, -0.0538540703f, 0.021010083f, -0.00611319283f
+#endif
+    };
+    vec a = v_abs(x), z = x * x;
+    vec near = v_fma(a * z, V_POLYNOMIAL(z, c), a);
+    vec far = 1 - 2 / (v_exp(a + a) + 1);
+    return v_or_sign(v_select(v_lt(a, v_const(0.625)), near, far), x);
+}
+
+/* x + x P(x^2) below ERF_SPLIT, 1 - exp(Q(x)) above. */
+#define ERF_SPLIT REAL(0.9375, 1.0)
+#define ERF_ONE REAL(4.0, 6.0) /* erf is 1 from here on */
+V_FN vec v_erf(vec x)
+{
+    /* erf(s)/s - 1 in s^2; error 5.1e-10, 7.3e-18 */
+    static const real near_c[] = {
+#ifdef NNC_REAL_IS_F64
+        0.1283791670955126, -0.3761263890318352, 0.11283791670944185, -0.02686617064311149,
+        0.0052239776061186141, -0.00085483259293193896, 0.00012055293577001943,
+        -1.4924712303234306e-5, 1.6447131578968686e-6, -1.6206313770175555e-7,
+        1.371098027940167e-8, -7.7794680067317043e-10
+#else
+        0.128379167f, -0.376126326f, 0.11283679f, -0.0268584971f, 0.00519882995f, -0.000811807647f,
+        8.26746614e-5f
+#endif
+    };
+    /* log(1 - erf(s)), weighted by 1 - erf; error 2.8e-11, 1.4e-17 */
+    static const real far_c[] = {
+#ifdef NNC_REAL_IS_F64
+        -1.6042759975251961e-7, -1.1283775028974317, -0.63662777030408274, -0.10274904812736528,
+        0.019081161194853039, 0.0002769751906105762, -0.0017661349502769367,
+        0.00063965871015655568, -4.4498037714611959e-5, -7.0128094928083523e-5,
+        4.4741058836187188e-5, -1.6340597660692298e-5, 4.2591855622784022e-6,
+        -8.3152835661424476e-7, 1.218318869650997e-7, -1.3067053011793116e-8,
+        9.7108238874014446e-10, -4.4728825224609034e-11, 9.6204007632830424e-13
+#else
+        0.000171786771f, -1.12949439f, -0.633406498f, -0.108186284f, 0.0250310488f, -0.0041197707f,
+        0.000416495882f, -1.76144521e-5f, -2.85975333e-7f
+#endif
+    };
+    vec a = v_abs(x), z = x * x, b = v_min(v_set(ERF_ONE), a);
+    vec near = v_fma(a, V_POLYNOMIAL(z, near_c), a);
+    vec far = 1 - v_exp(V_POLYNOMIAL(b, far_c));
+    return v_or_sign(v_select(v_lt(a, v_set(ERF_SPLIT)), near, far), x);
+}
+
+/* sin and cos of a quarter turn times f, |f| <= 1/2. */
+V_FN vec sin_quarters(vec f)
+{
+    /* sin(pi s/2)/s - 1 in s^2; error 4.6e-12, 1.9e-21 */
+    static const real c[] = {
+#ifdef NNC_REAL_IS_F64
+        0.57079632679489662, -0.64596409750624625, 0.079692626246166921, -0.0046817541353147314,
+        0.00016044118472557298, -3.5988427106586941e-6, 5.6919259523168799e-8,
+        -6.6274066615969602e-10
+#else
+        0.570796327f, -0.645964096f, 0.0796925818f, -0.00468126023f, 0.000158194177f
+#endif
+    };
+    return v_fma(f, V_POLYNOMIAL(f * f, c), f);
+}
+V_FN vec cos_quarters(vec f)
+{
+    /* (cos(pi s/2) - 1)/s^2 in s^2; error 8.9e-13, 2.5e-22 */
+    static const real c[] = {
+#ifdef NNC_REAL_IS_F64
+        -1.2337005501361698, 0.25366950790104801, -0.02086348076335295, 0.00091926027483908885,
+        -2.5202042367753939e-5, 4.710874325969465e-7, -6.3863889494914677e-9,
+        6.5132043827054663e-11
+#else
+        -1.23370055f, 0.253669508f, -0.0208634751f, 0.000919196308f, -2.49091617e-5f
+#endif
+    };
+    vec z = f * f;
+    return v_fma(z, V_POLYNOMIAL(z, c), v_set(1));
+}
+
+/* One lane at a time, by the C library. */
+#ifdef NNC_REAL_IS_F64
+#define LIBM(name) name
+#else
+#define LIBM(name) name##f
+#endif
+#define V_LIBM_1(name, call)                                                                        \
+    V_FN vec name(vec a)                                                                            \
+    {                                                                                               \
+        real x[LANES];                                                                              \
+        v_store(x, a);                                                                              \
+        for (int i = 0; i < LANES; i++)                                                             \
+            x[i] = call(x[i]);                                                                      \
+        return v_load(x);                                                                           \
+    }
+#define V_LIBM_2(name, call)                                                                        \
+    V_FN vec name(vec a, vec b)                                                                     \
+    {                                                                                               \
+        real x[LANES], y[LANES];                                                                    \
+        v_store(x, a);                                                                              \
+        v_store(y, b);                                                                              \
+        for (int i = 0; i < LANES; i++)                                                             \
+            x[i] = call(x[i], y[i]);                                                                \
+        return v_load(x);                                                                           \
+    }
+
+/* NumPy's remainder: the sign is the divisor's; of 0 it is NaN. */
+static inline real mod_one(real a, real b)
+{
+    real r = LIBM(fmod)(a, b);
+    if (r == 0)
+        return LIBM(copysign)(0, b);
+    return (r < 0) != (b < 0) ? r + b : r;
+}
+/* NumPy's a // b: (a - a mod b)/b made whole; by 0 it is a / b. */
+static inline real floor_divide_one(real a, real b)
+{
+    if (b == 0)
+        return a / b;
+    real r = LIBM(fmod)(a, b), q = (a - r) / b;
+    if (r != 0 && (r < 0) != (b < 0))
+        q -= 1;
+    if (q == 0)
+        return LIBM(copysign)(0, a / b);
+    real whole = LIBM(floor)(q);
+    return q - whole > (real)0.5 ? whole + 1 : whole;
+}
+
+V_LIBM_1(v_sin, LIBM(sin))
+V_LIBM_1(v_cos, LIBM(cos))
+V_LIBM_2(v_pow, LIBM(pow))
+V_LIBM_2(v_arctan2, LIBM(atan2))
+V_LIBM_2(v_mod, mod_one)
+V_LIBM_2(v_floor_divide, floor_divide_one)
+
+#endif

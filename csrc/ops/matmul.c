@@ -1,0 +1,300 @@
+/* matmul.c - products of matrices: y = a b, and activation(x w + bias).
+ * Letters: y (m, n) = a (m, k) b (k, n). Leading dimensions broadcast; where b is one matrix, those of a
+ * are rows like any others. Transposes are strides, never copies.
+ * Gradients: da = dy b^T, db = a^T dy. */
+#include "kernels/kernels.h"
+#include "ops/support.h"
+#include "ops/table.h"
+
+/* A call seen as `batch` products of one size. */
+typedef struct {
+    nnc_gemm gemm;
+    int64_t batch;
+    nnc_shape lead;             /* leading dimensions of y */
+} product;
+
+static nnc_shape leading(const nnc_shape *shape)
+{
+    nnc_shape lead = *shape;
+    lead.rank -= 2;
+    return lead;
+}
+
+/* Strides of a matrix whose rows have `cols` elements, seen as it is or turned. */
+static void matrix_strides(int64_t cols, bool turned, int64_t *row, int64_t *col)
+{
+    *row = turned ? 1 : cols;
+    *col = turned ? cols : 1;
+}
+
+static void matmul_product(const nnc_call *call, product *p)
+{
+    const nnc_shape *a = &call->in[0].shape, *b = &call->in[1].shape, *y = &call->out[0].shape;
+    bool turn_a = call->attrs->k[0] != 0, turn_b = call->attrs->k[1] != 0;
+    nnc_gemm *g = &p->gemm;
+    *p = (product){.gemm = {.activation = -1}, .lead = leading(y)};
+    g->m = y->dim[y->rank - 2];
+    g->n = y->dim[y->rank - 1];
+    g->k = a->dim[a->rank - (turn_a ? 2 : 1)];
+    g->ldc = g->n;
+    matrix_strides(a->dim[a->rank - 1], turn_a, &g->a_row, &g->a_col);
+    matrix_strides(b->dim[b->rank - 1], turn_b, &g->b_row, &g->b_col);
+    p->batch = nnc_shape_size(&p->lead);
+    if (b->rank == 2 && !turn_a) {
+        g->m *= p->batch;
+        p->batch = 1;
+    }
+}
+
+static nnc_status infer_pair(nnc_op op, const nnc_array *in)
+{
+    nnc_status status;
+    char a[NNC_SHAPE_TEXT], b[NNC_SHAPE_TEXT];
+    NNC_TRY(nnc_check_same_dtype(op, &in[0], &in[1]));
+    NNC_TRY(nnc_check_real(op, in[0].dtype));
+    if (in[0].shape.rank < 2 || in[1].shape.rank < 2)
+        status = nnc_fail(NNC_EVALUE, "%s: expected inputs of at least 2 dimensions, received shapes "
+                          "%s and %s", nnc_op_name(op), nnc_shape_text(&in[0].shape, a),
+                          nnc_shape_text(&in[1].shape, b));
+done:
+    return status;
+}
+
+nnc_status nnc_op_matmul_infer(nnc_op op, const nnc_attrs *attrs, const nnc_array *in,
+                               int input_count, nnc_array *out)
+{
+    nnc_status status;
+    const nnc_shape *a = &in[0].shape, *b = &in[1].shape;
+    char a_text[NNC_SHAPE_TEXT], b_text[NNC_SHAPE_TEXT];
+    (void)input_count;
+    NNC_TRY(infer_pair(op, in));
+    bool turn_a = attrs->k[0] != 0, turn_b = attrs->k[1] != 0;
+    int64_t inner_a = a->dim[a->rank - (turn_a ? 2 : 1)];
+    int64_t inner_b = b->dim[b->rank - (turn_b ? 1 : 2)];
+    nnc_shape lead_a = leading(a), lead_b = leading(b);
+    out->dtype = in[0].dtype;
+    if (inner_a != inner_b)
+        status = nnc_fail(NNC_EVALUE, "matmul: inner sizes differ, %lld and %lld: a has shape %s%s, "
+                          "b has shape %s%s", (long long)inner_a, (long long)inner_b,
+                          nnc_shape_text(a, a_text), turn_a ? " (transposed)" : "",
+                          nnc_shape_text(b, b_text), turn_b ? " (transposed)" : "");
+    else if (!nnc_shape_broadcast(&lead_a, &lead_b, &out->shape) ||
+             out->shape.rank + 2 > NNC_MAX_RANK)
+        status = nnc_fail(NNC_EVALUE, "matmul: leading dimensions of shapes %s and %s do not broadcast",
+                          nnc_shape_text(a, a_text), nnc_shape_text(b, b_text));
+    else {
+        out->shape.dim[out->shape.rank++] = a->dim[a->rank - (turn_a ? 1 : 2)];
+        out->shape.dim[out->shape.rank++] = b->dim[b->rank - (turn_b ? 2 : 1)];
+    }
+done:
+    return status;
+}
+
+static void kernel_plan(const nnc_call *call, const nnc_gemm *gemm, nnc_work *work)
+{
+    if (call->in[0].dtype == NNC_F32)
+        nnc_kernels->f32->gemm_plan(gemm, work);
+    else
+        nnc_kernels->f64->gemm_plan(gemm, work);
+}
+
+/* a, b, bias and c from the given elements of their arrays on. */
+static void kernel_run(const nnc_call *call, const nnc_gemm *gemm, int64_t a, int64_t b, int64_t c,
+                       char *workspace, int phase, int64_t begin, int64_t end)
+{
+    const nnc_array *in = call->in;
+    const void *bias = call->input_count > 2 ? in[2].data : NULL;
+    if (in[0].dtype == NNC_F32)
+        nnc_kernels->f32->gemm_run(gemm, (const float *)in[0].data + a,
+                                   (const float *)in[1].data + b, bias,
+                                   (float *)call->out[0].data + c, workspace, phase, begin, end);
+    else
+        nnc_kernels->f64->gemm_run(gemm, (const double *)in[0].data + a,
+                                   (const double *)in[1].data + b, bias,
+                                   (double *)call->out[0].data + c, workspace, phase, begin, end);
+}
+
+/* The pieces of all products, one product after another. */
+void nnc_op_matmul_plan(const nnc_call *call, nnc_work *work)
+{
+    product p;
+    matmul_product(call, &p);
+    kernel_plan(call, &p.gemm, work);
+    for (int phase = 0; phase < work->phases; phase++)
+        work->pieces[phase] *= p.batch;
+    work->workspace = (work->workspace + 63) / 64 * 64 * p.batch;
+    work->cost *= (double)p.batch;
+}
+
+/* The matrix of an operand that goes with matrix i of y: leading dimensions broadcast. */
+static int64_t matrix_of(const nnc_shape *operand, const nnc_shape *lead, int64_t i)
+{
+    int64_t matrix = 0, stride = 1;
+    for (int d = lead->rank - 1, o = operand->rank - 3; d >= 0 && o >= 0; d--, o--) {
+        int64_t at = i % lead->dim[d];
+        i /= lead->dim[d];
+        if (operand->dim[o] != 1)
+            matrix += at * stride;
+        stride *= operand->dim[o];
+    }
+    return matrix;
+}
+
+void nnc_op_matmul_run(nnc_call *call, int phase, int64_t begin, int64_t end)
+{
+    product p;
+    matmul_product(call, &p);
+    if (p.batch == 1) {
+        kernel_run(call, &p.gemm, 0, 0, 0, call->workspace, phase, begin, end);
+        return;
+    }
+    int64_t pieces = call->work.pieces[phase] / (p.batch > 0 ? p.batch : 1);
+    int64_t workspace = p.batch > 0 ? call->work.workspace / p.batch : 0;
+    while (begin < end) {
+        int64_t i = begin / pieces, from = begin - i * pieces;
+        int64_t to = end - i * pieces < pieces ? end - i * pieces : pieces;
+        int64_t a = matrix_of(&call->in[0].shape, &p.lead, i) * p.gemm.m * p.gemm.k;
+        int64_t b = matrix_of(&call->in[1].shape, &p.lead, i) * p.gemm.k * p.gemm.n;
+        char *space = call->workspace == NULL ? NULL : (char *)call->workspace + i * workspace;
+        kernel_run(call, &p.gemm, a, b, i * p.gemm.m * p.gemm.n, space, phase, from, to);
+        begin += to - from;
+    }
+}
+
+static nnc_status emit_matmul(nnc_graph *graph, int a, int b, bool turn_a, bool turn_b, int *out)
+{
+    nnc_attrs attrs = {.k = {turn_a, turn_b}};
+    return nnc_emit2(graph, NNC_OP_matmul, &attrs, a, b, out);
+}
+
+/* Leading dimensions as rows: (..., m, k) -> (rows, k). */
+static nnc_status emit_rows(nnc_graph *graph, int value, int *out)
+{
+    nnc_shape shape = nnc_value_array(graph, value).shape;
+    int64_t cols = shape.dim[shape.rank - 1], rows = nnc_dims_product(&shape, 0, shape.rank - 1);
+    nnc_shape flat = {.rank = 2, .dim = {rows, cols}};
+    return nnc_emit_reshape(graph, value, &flat, out);
+}
+
+/* da for y = a b (or a^T b, a b^T, a^T b^T), then summed over what was broadcast. */
+static nnc_status gradient_a(nnc_graph *graph, int a, int b, bool turn_a, bool turn_b, int dy, int *out)
+{
+    nnc_status status;
+    nnc_shape shape = nnc_value_array(graph, a).shape;
+    int full;
+    if (turn_a)
+        NNC_TRY(emit_matmul(graph, b, dy, turn_b, true, &full));
+    else
+        NNC_TRY(emit_matmul(graph, dy, b, false, !turn_b, &full));
+    NNC_TRY(nnc_emit_sum_to(graph, full, &shape, out));
+done:
+    return status;
+}
+
+static nnc_status gradient_b(nnc_graph *graph, int a, int b, bool turn_a, bool turn_b, int dy, int *out)
+{
+    nnc_status status;
+    nnc_shape shape = nnc_value_array(graph, b).shape;
+    int full;
+    if (shape.rank == 2 && !turn_a) {
+        NNC_TRY(emit_rows(graph, a, &a));
+        NNC_TRY(emit_rows(graph, dy, &dy));
+    }
+    if (turn_b)
+        NNC_TRY(emit_matmul(graph, dy, a, true, turn_a, &full));
+    else
+        NNC_TRY(emit_matmul(graph, a, dy, !turn_a, false, &full));
+    NNC_TRY(nnc_emit_sum_to(graph, full, &shape, out));
+done:
+    return status;
+}
+
+nnc_status nnc_op_matmul_gradient(nnc_graph *graph, int index, const int *dy, const bool *need,
+                                  int *dx)
+{
+    nnc_status status = NNC_OK;
+    const nnc_node node = graph->nodes[index];
+    bool turn_a = node.attrs.k[0] != 0, turn_b = node.attrs.k[1] != 0;
+    int a = node.inputs[0], b = node.inputs[1];
+    if (need[0])
+        NNC_TRY(gradient_a(graph, a, b, turn_a, turn_b, dy[0], &dx[0]));
+    if (need[1])
+        NNC_TRY(gradient_b(graph, a, b, turn_a, turn_b, dy[0], &dx[1]));
+done:
+    return status;
+}
+
+/* ---- dense: x (..., k), w (k, n), bias (n) ---- */
+
+static void dense_product(const nnc_call *call, nnc_gemm *g)
+{
+    const nnc_shape *x = &call->in[0].shape, *w = &call->in[1].shape;
+    int64_t k = w->dim[0], n = w->dim[1];
+    *g = (nnc_gemm){.m = nnc_dims_product(x, 0, x->rank - 1), .n = n, .k = k, .a_row = k, .a_col = 1,
+                    .b_row = n, .b_col = 1, .ldc = n, .activation = -1,
+                    .alpha = call->attrs->f[0]};
+    if (call->attrs->k[0] >= 0)
+        g->activation = (int)call->attrs->k[0] - (int)NNC_OP_relu;
+}
+
+nnc_status nnc_op_dense_infer(nnc_op op, const nnc_attrs *attrs, const nnc_array *in, int input_count,
+                              nnc_array *out)
+{
+    nnc_status status;
+    char x[NNC_SHAPE_TEXT], w[NNC_SHAPE_TEXT], bias[NNC_SHAPE_TEXT];
+    (void)input_count;
+    NNC_TRY(infer_pair(op, in));
+    NNC_TRY(nnc_check_same_dtype(op, &in[0], &in[2]));
+    if (in[1].shape.rank != 2 || in[2].shape.rank != 1 ||
+        in[0].shape.dim[in[0].shape.rank - 1] != in[1].shape.dim[0] ||
+        in[2].shape.dim[0] != in[1].shape.dim[1])
+        status = nnc_fail(NNC_EVALUE, "dense: expected x (..., k), w (k, n) and bias (n), received "
+                          "shapes %s, %s and %s", nnc_shape_text(&in[0].shape, x),
+                          nnc_shape_text(&in[1].shape, w), nnc_shape_text(&in[2].shape, bias));
+    else if (attrs->k[0] != -1 && (attrs->k[0] < NNC_OP_relu ||
+                                   attrs->k[0] >= NNC_OP_relu + NNC_UNARY_COUNT))
+        status = nnc_fail(NNC_EVALUE, "dense: activation %lld is no element-wise op",
+                          (long long)attrs->k[0]);
+    *out = in[0];
+    if (status == NNC_OK)
+        out->shape.dim[out->shape.rank - 1] = in[1].shape.dim[1];
+done:
+    return status;
+}
+
+void nnc_op_dense_plan(const nnc_call *call, nnc_work *work)
+{
+    nnc_gemm gemm;
+    dense_product(call, &gemm);
+    kernel_plan(call, &gemm, work);
+}
+
+void nnc_op_dense_run(nnc_call *call, int phase, int64_t begin, int64_t end)
+{
+    nnc_gemm gemm;
+    dense_product(call, &gemm);
+    kernel_run(call, &gemm, 0, 0, 0, call->workspace, phase, begin, end);
+}
+
+/* With z = x w + bias made again: dz = activation'(z) dy, dx = dz w^T, dw = x^T dz, dbias = sum of dz. */
+nnc_status nnc_op_dense_gradient(nnc_graph *graph, int index, const int *dy, const bool *need, int *dx)
+{
+    nnc_status status = NNC_OK;
+    const nnc_node node = graph->nodes[index];
+    int x = node.inputs[0], w = node.inputs[1], dz = dy[0], z;
+    nnc_shape bias = nnc_value_array(graph, node.inputs[2]).shape;
+    if (node.attrs.k[0] >= 0) {
+        nnc_attrs linear = {.k = {-1}}, attrs = {.f = {node.attrs.f[0]}};
+        nnc_op rule = (nnc_op)(node.attrs.k[0] - NNC_OP_relu + NNC_OP_relu_grad);
+        NNC_TRY(nnc_emit(graph, NNC_OP_dense, &linear, node.inputs, 3, &z));
+        NNC_TRY(nnc_emit3(graph, rule, &attrs, z, node.outputs[0], dy[0], &dz));
+    }
+    if (need[0])
+        NNC_TRY(gradient_a(graph, x, w, false, false, dz, &dx[0]));
+    if (need[1])
+        NNC_TRY(gradient_b(graph, x, w, false, false, dz, &dx[1]));
+    if (need[2])
+        NNC_TRY(nnc_emit_sum_to(graph, dz, &bias, &dx[2]));
+done:
+    return status;
+}

@@ -1,0 +1,119 @@
+/* optimizer.c - one step of an optimizer on one variable, in place. Formulas: Keras 3.
+ *
+ * Inputs: w and its slots (written), the gradient g, lr (), and for Adam t (), the steps done before.
+ * The step number enters through alpha = lr sqrt(1 - beta_2^(t+1)) / (1 - beta_1^(t+1)), in double.
+ * Adam: Kingma & Ba 2014, arXiv:1412.6980; AMSGrad: Reddi 2019; Adagrad: Duchi 2011; RMSprop: Hinton 2012. */
+#include "kernels/kernels.h"
+#include "ops/support.h"
+#include "ops/table.h"
+
+#include <math.h>
+
+/* How many leading inputs have the variable's shape: w, slots and g. */
+static int shaped_inputs(nnc_op op)
+{
+    int effects = nnc_op_effects(&nnc_ops[op]);
+    return op == NNC_OP_decay_weights ? effects : effects + 1;
+}
+
+nnc_status nnc_op_optimizer_infer(nnc_op op, const nnc_attrs *attrs, const nnc_array *in,
+                                  int input_count, nnc_array *out)
+{
+    nnc_status status;
+    int shaped = shaped_inputs(op);
+    (void)attrs, (void)out;
+    NNC_TRY(nnc_check_real(op, in[0].dtype));
+    for (int k = 1; k < shaped; k++) {
+        NNC_TRY(nnc_check_same_dtype(op, &in[0], &in[k]));
+        NNC_TRY(nnc_check_same_shape(op, &in[0], &in[k]));
+    }
+    for (int k = shaped; k < input_count; k++) {
+        if (nnc_shape_size(&in[k].shape) != 1 ||
+            (k == shaped && nnc_dtype_kind(in[k].dtype) != NNC_KIND_FLOAT)) {
+            status = nnc_fail(NNC_EVALUE, "%s: %s must be one number", nnc_op_name(op),
+                              k == shaped ? "the learning rate" : "the step counter");
+            goto done;
+        }
+    }
+done:
+    return status;
+}
+
+void nnc_op_optimizer_plan(const nnc_call *call, nnc_work *work)
+{
+    nnc_plan_elements(work, nnc_shape_size(&call->in[0].shape), 0.6);
+}
+
+static double number(const nnc_array *array)
+{
+    double value = 0;
+    nnc_convert(array->data, array->dtype, &value, NNC_F64, 1);
+    return value;
+}
+
+static double adam_alpha(const nnc_call *call, double lr)
+{
+    double t = number(&call->in[call->input_count - 1]) + 1;
+    const double *beta = call->attrs->f;
+    return lr * sqrt(1 - pow(beta[1], t)) / (1 - pow(beta[0], t));
+}
+
+/* Elements first.. of input k. */
+#define IN(k) ((real *)call->in[k].data + first)
+
+#define STEP(suffix, type)                                                                         \
+    static void step_##suffix(nnc_call *call, int64_t first, int64_t n)                            \
+    {                                                                                              \
+        typedef type real;                                                                         \
+        const nnc_kernels_##suffix *kernels = nnc_kernels->suffix;                                 \
+        const double *f = call->attrs->f;                                                          \
+        double lr = number(&call->in[shaped_inputs(call->op)]);                                    \
+        switch ((int)call->op) {                                                                   \
+        case NNC_OP_decay_weights: {                                                               \
+            type keep = (type)(1 - lr * f[0]);                                                     \
+            kernels->binary[NNC_BINARY_multiply][NNC_VS](IN(0), &keep, IN(0), n);                  \
+            break;                                                                                 \
+        }                                                                                          \
+        case NNC_OP_sgd:                                                                           \
+            kernels->sgd(IN(0), IN(1), n, lr);                                                     \
+            break;                                                                                 \
+        case NNC_OP_momentum:                                                                      \
+            kernels->momentum(IN(0), IN(1), IN(2), n, lr, f[0], call->attrs->k[0] != 0);           \
+            break;                                                                                 \
+        case NNC_OP_rmsprop:                                                                       \
+            kernels->rmsprop(IN(0), IN(1), NULL, NULL, IN(2), n, lr, f[0], 0, f[1]);               \
+            break;                                                                                 \
+        case NNC_OP_rmsprop_centered:                                                              \
+            kernels->rmsprop(IN(0), IN(1), IN(2), NULL, IN(3), n, lr, f[0], 0, f[1]);              \
+            break;                                                                                 \
+        case NNC_OP_rmsprop_momentum:                                                              \
+            kernels->rmsprop(IN(0), IN(1), NULL, IN(2), IN(3), n, lr, f[0], f[2], f[1]);           \
+            break;                                                                                 \
+        case NNC_OP_rmsprop_centered_momentum:                                                     \
+            kernels->rmsprop(IN(0), IN(1), IN(2), IN(3), IN(4), n, lr, f[0], f[2], f[1]);          \
+            break;                                                                                 \
+        case NNC_OP_adam:                                                                          \
+            kernels->adam(IN(0), IN(1), IN(2), NULL, IN(3), n, adam_alpha(call, lr), f[0], f[1],   \
+                          f[2]);                                                                   \
+            break;                                                                                 \
+        case NNC_OP_adam_amsgrad:                                                                  \
+            kernels->adam(IN(0), IN(1), IN(2), IN(3), IN(4), n, adam_alpha(call, lr), f[0], f[1],  \
+                          f[2]);                                                                   \
+            break;                                                                                 \
+        default:                                                                                   \
+            kernels->adagrad(IN(0), IN(1), IN(2), n, lr, f[0]);                                    \
+        }                                                                                          \
+    }
+STEP(f32, float)
+STEP(f64, double)
+
+void nnc_op_optimizer_run(nnc_call *call, int phase, int64_t begin, int64_t end)
+{
+    int64_t count, n = nnc_shape_size(&call->in[0].shape);
+    int64_t first = nnc_piece_range(n, NNC_PIECE, begin, end, &count);
+    (void)phase;
+    if (call->in[0].dtype == NNC_F32)
+        step_f32(call, first, count);
+    else
+        step_f64(call, first, count);
+}

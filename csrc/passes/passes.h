@@ -1,0 +1,46 @@
+/* passes.h - what makes a recorded graph quicker to replay. Each pass rewrites a program's own copy of
+ * the graph and keeps its meaning, bit for bit or, where a fused kernel sums otherwise, as its file says. */
+#ifndef NNC_PASSES_H
+#define NNC_PASSES_H
+
+#include "nnc.h"
+
+typedef struct {
+    nnc_graph *graph;       /* not a tape, not shared */
+    int *outputs;           /* values that the program gives back */
+    int output_count;
+    nnc_program_stats *stats;
+} nnc_pass;
+
+/* rewrite.c: the tools */
+nnc_status nnc_graph_clone(const nnc_graph *graph, nnc_graph **out);
+/* Drops the nodes that are not kept; keeps the order of the rest. */
+void nnc_rewrite_keep(nnc_graph *graph, const bool *keep);
+/* Who reads value v reads map[v] from now on. */
+void nnc_rewrite_uses(const nnc_pass *pass, const int *map);
+/* How often each value is read by nodes and outputs; the caller frees it. */
+nnc_status nnc_rewrite_count_uses(const nnc_pass *pass, int **out);
+/* The value whose storage v is: through views. */
+int nnc_rewrite_root(const nnc_graph *graph, int value);
+
+nnc_status nnc_pass_fold(nnc_pass *pass);    /* fold.c */
+nnc_status nnc_pass_fuse(nnc_pass *pass);    /* fuse.c */
+nnc_status nnc_pass_prune(nnc_pass *pass);   /* prune.c */
+nnc_status nnc_pass_order(nnc_pass *pass);   /* order.c */
+nnc_status nnc_pass_verify(nnc_pass *pass);  /* verify.c; off unless enabled */
+
+/* plan.c: where every computed value, fed input and workspace lies in the arena. */
+typedef struct {
+    int64_t *value;         /* (values) offset, or -1: not in the arena */
+    int64_t *workspace;     /* (nodes) offset, or -1 */
+    int64_t arena_bytes, values_bytes;
+} nnc_memory_plan;
+
+/* workspaces: (nodes) bytes. */
+nnc_status nnc_plan_memory(const nnc_pass *pass, const int64_t *workspaces, nnc_memory_plan *out);
+void nnc_plan_clear(nnc_memory_plan *plan);
+
+/* program.c */
+bool nnc_pass_enabled(const char *name);
+
+#endif

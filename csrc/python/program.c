@@ -1,0 +1,511 @@
+/* program.c - the type Program: replays a trace over a user's arrays with the GIL released.
+ *
+ * Sources are read where they lie: rows may be strided, a row itself must be contiguous (else NumPy makes
+ * one copy); the core converts the dtype as it reads. Everything is checked before the first step: shapes,
+ * the range of rows, and (one pass over the part in use) that `order` stays within the rows. */
+#include "python.h"
+
+typedef struct {
+    PyObject_HEAD
+    nnc_program *program;
+} py_program;
+
+static nnc_program *program_of(PyObject *object)
+{
+    return ((py_program *)object)->program;
+}
+
+/* Everything that one call holds. */
+typedef struct {
+    py_state *state;
+    nnc_program *program;
+    int64_t inputs, outputs;
+    nnc_rows *rows;             /* (inputs) */
+    PyObject **held;            /* (inputs + outputs + 1) references */
+    nnc_tensor **tensors;       /* (outputs) what a call returns */
+    void **targets;             /* (outputs) */
+    const int64_t *order;
+    int64_t first, steps, batch;
+    double seconds;
+} run;
+
+static int run_init(run *r, PyObject *object)
+{
+    nnc_status status;
+    *r = (run){.state = PyType_GetModuleState(Py_TYPE(object)), .program = program_of(object)};
+    r->inputs = nnc_program_input_count(r->program);
+    r->outputs = nnc_program_output_count(r->program);
+    NNC_TRY(nnc_alloc_zero((r->inputs + 1) * (int64_t)sizeof *r->rows, &r->rows));
+    NNC_TRY(nnc_alloc_zero((r->inputs + r->outputs + 1) * (int64_t)sizeof *r->held, &r->held));
+    NNC_TRY(nnc_alloc_zero((r->outputs + 1) * (int64_t)sizeof *r->tensors, &r->tensors));
+    NNC_TRY(nnc_alloc_zero((r->outputs + 1) * (int64_t)sizeof *r->targets, &r->targets));
+done:
+    if (status != NNC_OK)
+        py_raise(r->state, status);
+    return status == NNC_OK ? 0 : -1;
+}
+
+static void run_clear(run *r)
+{
+    for (int64_t i = 0; r->held != NULL && i < r->inputs + r->outputs + 1; i++)
+        Py_XDECREF(r->held[i]);
+    for (int64_t i = 0; r->tensors != NULL && i < r->outputs; i++)
+        nnc_tensor_release(r->tensors[i]);
+    nnc_free(r->rows);
+    nnc_free(r->held);
+    nnc_free(r->tensors);
+    nnc_free(r->targets);
+}
+
+/* Returns the steps done, -1 and an exception. */
+static int64_t replay(run *r)
+{
+    PyThreadState *saved;
+    int64_t done = 0;
+    py_gil_release(&saved);
+    nnc_status status = nnc_program_replay(r->program, r->rows, r->order, r->first, r->steps, r->targets,
+                                           r->seconds, &done);
+    py_gil_take(&saved);
+    if (status == NNC_OK)
+        return done;
+    py_raise(r->state, status);
+    return -1;
+}
+
+/* ---- sources ---- */
+
+static int wrong_source(const run *r, int64_t i, const nnc_shape *got, const char *expected)
+{
+    char have[NNC_SHAPE_TEXT], want[NNC_SHAPE_TEXT];
+    const nnc_array *input = nnc_program_input(r->program, i);
+    PyErr_Format(PyExc_ValueError, "Program: source %lld must have %s %s. Received: shape=%s", (long long)i,
+                 expected, nnc_shape_text(&input->shape, want), nnc_shape_text(got, have));
+    return -1;
+}
+
+/* A whole input: a Tensor or Variable as it is, everything else as an array. */
+static int whole_source(run *r, int64_t i, PyObject *object)
+{
+    const nnc_array *input = nnc_program_input(r->program, i);
+    nnc_array given = {.data = NULL};
+    if (py_is_tensor(r->state, object) || py_is_variable(r->state, object)) {
+        const nnc_array *array = py_signature(r->state, object);
+        if (array == NULL)
+            return -1;
+        if (array->data == NULL && nnc_shape_size(&array->shape) > 0) {
+            py_trace_error(r->state, "A replay");
+            return -1;
+        }
+        given = *array;
+        Py_INCREF(object);
+        r->held[i] = object;
+    } else {
+        char who[64];
+        snprintf(who, sizeof who, "Program: source %lld", (long long)i);
+        PyArrayObject *array = py_array(r->state, object, who, &given.dtype);
+        if (array == NULL)
+            return -1;
+        r->held[i] = (PyObject *)array;
+        given.data = PyArray_DATA(array);
+        given.shape.rank = PyArray_NDIM(array);
+        for (int d = 0; d < given.shape.rank; d++)
+            given.shape.dim[d] = PyArray_DIM(array, d);
+    }
+    if (!nnc_shape_equal(&given.shape, &input->shape))
+        return wrong_source(r, i, &given.shape, "the shape");
+    r->rows[i] = (nnc_rows){.data = given.data, .dtype = given.dtype};
+    return 0;
+}
+
+/* Whether the rows of an array can be read where they lie. */
+static bool rows_readable(PyArrayObject *array)
+{
+    npy_intp expected = PyArray_ITEMSIZE(array);
+    if (!PyArray_ISNOTSWAPPED(array) || !PyArray_ISALIGNED(array))
+        return false;
+    for (int d = PyArray_NDIM(array) - 1; d > 0; d--) {
+        if (PyArray_DIM(array, d) != 1 && PyArray_STRIDE(array, d) != expected)
+            return false;
+        expected *= PyArray_DIM(array, d);
+    }
+    return PyArray_DIM(array, 0) <= 1 || PyArray_STRIDE(array, 0) != 0;
+}
+
+/* The array to read rows from, a new reference. */
+static PyArrayObject *rows_array(run *r, int64_t i, PyObject *object, nnc_dtype *dtype)
+{
+    char who[64];
+    snprintf(who, sizeof who, "Program: source %lld", (long long)i);
+    if (PyArray_Check(object) && PyArray_NDIM((PyArrayObject *)object) > 0 &&
+        rows_readable((PyArrayObject *)object)) {
+        if (py_dtype_of(r->state, PyArray_DESCR((PyArrayObject *)object), who, dtype) < 0)
+            return NULL;
+        Py_INCREF(object);
+        return (PyArrayObject *)object;
+    }
+    if (py_is_tensor(r->state, object) && ((py_tensor *)object)->graph == NULL) {
+        *dtype = ((py_tensor *)object)->tensor->array.dtype;
+        return (PyArrayObject *)py_numpy(r->state, &((py_tensor *)object)->tensor->array, object, false);
+    }
+    return py_array(r->state, object, who, dtype);
+}
+
+/* Rows of the input's inner shape, as many as the run reads. */
+static int row_source(run *r, int64_t i, PyObject *object, int64_t *count)
+{
+    const nnc_array *input = nnc_program_input(r->program, i);
+    nnc_shape got = {.rank = 0};
+    nnc_dtype dtype;
+    if (input->shape.rank == 0)
+        return whole_source(r, i, object);
+    PyArrayObject *array = rows_array(r, i, object, &dtype);
+    if (array == NULL)
+        return -1;
+    r->held[i] = (PyObject *)array;
+    bool fits = PyArray_NDIM(array) == input->shape.rank;
+    got.rank = PyArray_NDIM(array) < NNC_MAX_RANK ? PyArray_NDIM(array) : NNC_MAX_RANK;
+    for (int d = 0; d < got.rank; d++) {
+        got.dim[d] = PyArray_DIM(array, d);
+        fits &= d == 0 || got.dim[d] == input->shape.dim[d];
+    }
+    if (!fits)
+        return wrong_source(r, i, &got, "rows like those of");
+    int64_t bytes = nnc_dtype_size(dtype);
+    for (int d = 1; d < got.rank; d++)
+        bytes *= got.dim[d];
+    r->rows[i] = (nnc_rows){.data = PyArray_DATA(array), .dtype = dtype,
+                            .row_bytes = got.dim[0] > 1 ? PyArray_STRIDE(array, 0) : bytes};
+    if (r->batch >= 0 && r->batch != input->shape.dim[0]) {
+        PyErr_Format(PyExc_ValueError, "Program: inputs that are fed by rows must have one leading size. "
+                     "Received: %lld and %lld", (long long)r->batch, (long long)input->shape.dim[0]);
+        return -1;
+    }
+    r->batch = input->shape.dim[0];
+    *count = *count < 0 || got.dim[0] < *count ? got.dim[0] : *count;
+    return 0;
+}
+
+static int parse_sources(run *r, PyObject *sources, int64_t *count)
+{
+    PyObject *seq = PySequence_Tuple(sources);
+    int failed = -1;
+    if (seq == NULL)
+        return -1;
+    *count = r->batch = -1;
+    if (PyTuple_Size(seq) != r->inputs) {
+        PyErr_Format(PyExc_ValueError, "Program: expected %lld sources. Received: %zd", (long long)r->inputs,
+                     PyTuple_Size(seq));
+        goto done;
+    }
+    for (int64_t i = 0; i < r->inputs; i++) {
+        if (row_source(r, i, PyTuple_GetItem(seq, (Py_ssize_t)i), count) < 0)
+            goto done;
+    }
+    failed = 0;
+done:
+    Py_DECREF(seq);
+    return failed;
+}
+
+/* ---- order and targets ---- */
+
+/* Checks first, steps and order against the `count` rows there are (-1: none are read by rows). */
+static int parse_order(run *r, PyObject *order, int64_t count)
+{
+    int64_t last, batch = r->batch < 0 ? 0 : r->batch;
+    if (r->first < 0 || r->steps < 0 || nnc_size_mul(r->steps, batch, &last) != NNC_OK ||
+        nnc_size_add(r->first, last, &last) != NNC_OK) {
+        PyErr_Format(PyExc_ValueError, "Program: first and steps must be >= 0 and of a size that can be held. "
+                     "Received: first=%lld, steps=%lld", (long long)r->first, (long long)r->steps);
+        return -1;
+    }
+    if (order == Py_None) {
+        if (count < 0 || last <= count)
+            return 0;
+        PyErr_Format(PyExc_ValueError, "Program: rows %lld to %lld were asked for. Received: sources of %lld "
+                     "rows", (long long)r->first, (long long)last, (long long)count);
+        return -1;
+    }
+    if (!PyArray_Check(order) || PyArray_NDIM((PyArrayObject *)order) != 1 ||
+        PyArray_DESCR((PyArrayObject *)order)->kind != 'i' ||
+        PyArray_ITEMSIZE((PyArrayObject *)order) != 8 || !PyArray_ISCARRAY_RO((PyArrayObject *)order)) {
+        PyErr_SetString(PyExc_TypeError, "Program: order must be a contiguous one-dimensional NumPy array of "
+                        "int64, or None");
+        return -1;
+    }
+    PyArrayObject *array = (PyArrayObject *)order;
+    if (last > PyArray_DIM(array, 0)) {
+        PyErr_Format(PyExc_ValueError, "Program: order must reach to %lld. Received: %lld entries",
+                     (long long)last, (long long)PyArray_DIM(array, 0));
+        return -1;
+    }
+    const int64_t *at = PyArray_DATA(array);
+    int64_t low = 0, high = -1;
+    for (int64_t i = r->first; i < last; i++) {
+        low = at[i] < low ? at[i] : low;
+        high = at[i] > high ? at[i] : high;
+    }
+    if (count >= 0 && (low < 0 || high >= count)) {
+        PyErr_Format(r->state->invalid_index, "Program: order names row %lld. Received: sources of %lld rows",
+                     (long long)(low < 0 ? low : high), (long long)count);
+        return -1;
+    }
+    Py_INCREF(order);
+    r->held[r->inputs + r->outputs] = order;
+    r->order = at;
+    return 0;
+}
+
+static int one_target(run *r, int64_t k, PyObject *object)
+{
+    const nnc_array *output = nnc_program_output(r->program, k);
+    nnc_dtype dtype;
+    int64_t need = nnc_shape_size(&output->shape);
+    if (object == Py_None)
+        return 0;
+    if (!PyArray_Check(object) || !PyArray_ISCARRAY((PyArrayObject *)object)) {
+        PyErr_Format(PyExc_TypeError, "Program: target %lld must be a C-contiguous, writable NumPy array",
+                     (long long)k);
+        return -1;
+    }
+    PyArrayObject *array = (PyArrayObject *)object;
+    if (py_dtype_of(r->state, PyArray_DESCR(array), "Program: a target", &dtype) < 0)
+        return -1;
+    if (dtype != output->dtype || nnc_size_mul(need, r->steps, &need) != NNC_OK ||
+        PyArray_SIZE(array) < need) {
+        char text[NNC_SHAPE_TEXT];
+        PyErr_Format(PyExc_ValueError, "Program: target %lld must hold %lld times %s of %s. Received: %lld "
+                     "elements of %s", (long long)k, (long long)r->steps,
+                     nnc_shape_text(&output->shape, text), nnc_dtype_name(output->dtype),
+                     (long long)PyArray_SIZE(array), nnc_dtype_name(dtype));
+        return -1;
+    }
+    Py_INCREF(object);
+    r->held[r->inputs + k] = object;
+    r->targets[k] = PyArray_DATA(array);
+    return 0;
+}
+
+static int parse_targets(run *r, PyObject *targets)
+{
+    int failed = -1;
+    if (targets == Py_None)
+        return 0;
+    PyObject *seq = PySequence_Tuple(targets);
+    if (seq == NULL)
+        return -1;
+    if (PyTuple_Size(seq) != r->outputs) {
+        PyErr_Format(PyExc_ValueError, "Program: expected %lld targets. Received: %zd", (long long)r->outputs,
+                     PyTuple_Size(seq));
+        goto done;
+    }
+    for (int64_t k = 0; k < r->outputs; k++) {
+        if (one_target(r, k, PyTuple_GetItem(seq, (Py_ssize_t)k)) < 0)
+            goto done;
+    }
+    failed = 0;
+done:
+    Py_DECREF(seq);
+    return failed;
+}
+
+/* ---- methods ---- */
+
+static PyObject *program_replay(PyObject *object, PyObject *args, PyObject *kwargs)
+{
+    static char *names[] = {"sources", "order", "first", "steps", "targets", "seconds", NULL};
+    PyObject *sources, *order, *targets = Py_None, *result = NULL;
+    long long first, steps;
+    double seconds = 0;
+    int64_t count;
+    run r;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OOLL|Od:replay", names, &sources, &order, &first, &steps,
+                                     &targets, &seconds))
+        return NULL;
+    if (run_init(&r, object) < 0)
+        goto done;
+    r.first = first;
+    r.steps = steps;
+    r.seconds = seconds;
+    if (parse_sources(&r, sources, &count) < 0 || parse_order(&r, order, count) < 0 ||
+        parse_targets(&r, targets) < 0)
+        goto done;
+    int64_t finished = replay(&r);
+    if (finished >= 0)
+        result = PyLong_FromLongLong(finished);
+done:
+    run_clear(&r);
+    return result;
+}
+
+/* The outputs as Tensors; the references go over to them. */
+static PyObject *take_outputs(run *r)
+{
+    PyObject *list = PyList_New((Py_ssize_t)r->outputs);
+    for (int64_t k = 0; list != NULL && k < r->outputs; k++) {
+        PyObject *tensor = py_tensor_wrap(r->state, r->tensors[k]);
+        r->tensors[k] = NULL;
+        if (tensor == NULL)
+            Py_CLEAR(list);
+        else
+            PyList_SetItem(list, (Py_ssize_t)k, tensor);
+    }
+    return list;
+}
+
+static PyObject *program_call(PyObject *object, PyObject *args, PyObject *kwargs)
+{
+    PyObject *result = NULL;
+    run r;
+    if (kwargs != NULL && PyDict_Size(kwargs) > 0) {
+        PyErr_SetString(PyExc_TypeError, "Program: inputs are given by position");
+        return NULL;
+    }
+    if (run_init(&r, object) < 0)
+        goto done;
+    if (PyTuple_Size(args) != r.inputs) {
+        PyErr_Format(PyExc_TypeError, "Program: expected %lld inputs. Received: %zd", (long long)r.inputs,
+                     PyTuple_Size(args));
+        goto done;
+    }
+    for (int64_t i = 0; i < r.inputs; i++) {
+        if (whole_source(&r, i, PyTuple_GetItem(args, (Py_ssize_t)i)) < 0)
+            goto done;
+    }
+    for (int64_t k = 0; k < r.outputs; k++) {
+        const nnc_array *output = nnc_program_output(r.program, k);
+        nnc_status status = nnc_tensor_new(&output->shape, output->dtype, &r.tensors[k]);
+        if (status != NNC_OK) {
+            py_raise(r.state, status);
+            goto done;
+        }
+        r.targets[k] = r.tensors[k]->array.data;
+    }
+    r.steps = 1;
+    if (replay(&r) >= 0)
+        result = take_outputs(&r);
+done:
+    run_clear(&r);
+    return result;
+}
+
+/* Program(graph, outputs) */
+static PyObject *program_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
+{
+    static char *names[] = {"graph", "outputs", NULL};
+    py_state *state = PyType_GetModuleState(type);
+    PyObject *graph, *outputs, *seq;
+    py_program *self = NULL;
+    int *value = NULL;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O!O:Program", names, state->graph_type, &graph, &outputs))
+        return NULL;
+    seq = PySequence_Tuple(outputs);
+    if (seq == NULL)
+        return NULL;
+    Py_ssize_t n = PyTuple_Size(seq);
+    nnc_status status = nnc_alloc((n + 1) * (int64_t)sizeof *value, &value);
+    for (Py_ssize_t i = 0; i < n && status == NNC_OK; i++) {
+        PyObject *object = PyTuple_GetItem(seq, i);
+        if (!py_is_tensor(state, object) && !py_is_variable(state, object)) {
+            PyErr_Format(PyExc_TypeError, "Program: outputs must be Tensors. Received: %R", object);
+            goto done;
+        }
+        value[i] = py_graph_value(state, graph, object);
+        if (value[i] < 0)
+            goto done;
+    }
+    if (status == NNC_OK) {
+        self = (py_program *)PyType_GenericAlloc(type, 0);
+        if (self == NULL)
+            goto done;
+        status = nnc_program_new(((py_graph *)graph)->graph, value, (int)n, &self->program);
+    }
+    if (status != NNC_OK) {
+        Py_CLEAR(self);
+        py_raise(state, status);
+    }
+done:
+    nnc_free(value);
+    Py_DECREF(seq);
+    return (PyObject *)self;
+}
+
+static void program_dealloc(PyObject *object)
+{
+    PyTypeObject *type = Py_TYPE(object);
+    nnc_program_release(program_of(object));
+    PyObject_Free(object);
+    Py_DECREF(type);
+}
+
+/* ---- what it tells ---- */
+
+typedef const nnc_array *signature_fn(const nnc_program *program, int64_t k);
+
+static PyObject *signature(const nnc_program *program, int64_t n, signature_fn *of)
+{
+    PyObject *list = PyList_New((Py_ssize_t)n);
+    for (int64_t k = 0; list != NULL && k < n; k++) {
+        const nnc_array *array = of(program, k);
+        PyObject *row = Py_BuildValue("(Ns)", py_shape_tuple(&array->shape), nnc_dtype_name(array->dtype));
+        if (row == NULL)
+            Py_CLEAR(list);
+        else
+            PyList_SetItem(list, (Py_ssize_t)k, row);
+    }
+    return list;
+}
+
+static PyObject *get_input_signature(PyObject *object, void *unused)
+{
+    (void)unused;
+    return signature(program_of(object), nnc_program_input_count(program_of(object)), nnc_program_input);
+}
+
+static PyObject *get_output_signature(PyObject *object, void *unused)
+{
+    (void)unused;
+    return signature(program_of(object), nnc_program_output_count(program_of(object)), nnc_program_output);
+}
+
+static PyObject *program_stats(PyObject *object, PyObject *unused)
+{
+    nnc_program_stats s;
+    (void)unused;
+    nnc_program_describe(program_of(object), &s);
+    return Py_BuildValue("{sLsLsLsLsLsLsi}", "nodes_recorded", (long long)s.nodes_recorded, "nodes_kept",
+                         (long long)s.nodes_kept, "fused", (long long)s.fused, "folded",
+                         (long long)s.folded, "arena_bytes", (long long)s.arena_bytes, "values_bytes",
+                         (long long)s.values_bytes, "threads", s.threads);
+}
+
+static PyObject *program_text(PyObject *object, PyObject *unused)
+{
+    char *text = NULL;
+    (void)unused;
+    nnc_status status = nnc_program_text(program_of(object), &text);
+    if (status != NNC_OK)
+        return py_raise(PyType_GetModuleState(Py_TYPE(object)), status);
+    PyObject *result = PyUnicode_FromString(text);
+    nnc_free(text);
+    return result;
+}
+
+static PyMethodDef methods[] = {
+    {"replay", (PyCFunction)(void (*)(void))program_replay, METH_VARARGS | METH_KEYWORDS,
+     "replay(sources, order, first, steps, targets=None, seconds=0.0): the steps done."},
+    {"stats", program_stats, METH_NOARGS, "What the passes did, as a dictionary."},
+    {"text", program_text, METH_NOARGS, "The schedule, a line a step."},
+    {NULL, NULL, 0, NULL}};
+
+static PyGetSetDef getset[] = {
+    {"input_signature", get_input_signature, NULL, "(shape, dtype) of each input.", NULL},
+    {"output_signature", get_output_signature, NULL, "(shape, dtype) of each output.", NULL},
+    {NULL, NULL, NULL, NULL, NULL}};
+
+static PyType_Slot slots[] = {
+    {Py_tp_doc, "Program(graph, outputs): a trace made ready to run again and again."},
+    {Py_tp_new, program_new}, {Py_tp_dealloc, program_dealloc}, {Py_tp_call, program_call},
+    {Py_tp_methods, methods}, {Py_tp_getset, getset}, {0, NULL}};
+PyType_Spec py_program_spec = {.name = "nnc._core.Program", .basicsize = sizeof(py_program),
+                               .flags = Py_TPFLAGS_DEFAULT, .slots = slots};

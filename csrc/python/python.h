@@ -1,0 +1,237 @@
+/* python.h - what the files of the extension share: the objects, the module's state, and who does what.
+ *
+ * The extension parses, calls the core and wraps; nothing else. Files: module.c (start, functions),
+ * error.c (status to exception, signals), convert.c (NumPy and numbers to tensors and back), ops.c (an op
+ * called from Python), rows.c (the functions of `op`), number.c (operators), index.c (t[...]), tensor.c, share.c (buffer, DLPack),
+ * variable.c, graph.c (traces), tape.c, program.c, scan.c (checks on data).
+ * All functions hold the GIL unless they say otherwise, and return -1 or NULL with an exception set. */
+#ifndef NNC_PYTHON_H
+#define NNC_PYTHON_H
+
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+#include <structmember.h>
+
+#include <stdio.h>
+
+#define NPY_NO_DEPRECATED_API NPY_1_25_API_VERSION
+#define NPY_TARGET_VERSION NPY_1_25_API_VERSION
+#define PY_ARRAY_UNIQUE_SYMBOL nnc_numpy_api
+#ifndef PY_IMPORT_NUMPY
+#define NO_IMPORT_ARRAY
+#endif
+#include <numpy/arrayobject.h>
+
+#include "nnc.h"
+
+/* ---- objects ---- */
+
+typedef struct {
+    PyObject *module;                       /* not counted: the module owns this */
+    PyTypeObject *tensor_type, *variable_type, *graph_type, *no_trace_type, *tape_type,
+        *program_type, *op_type;
+    PyObject *trace_error, *invalid_index;
+    PyObject *dtype_name[NNC_DTYPE_COUNT];  /* interned */
+    PyObject *bfloat16;                     /* ml_dtypes' dtype, once it was needed */
+} py_state;
+
+/* A tensor, or (graph not NULL) a value of a trace. */
+typedef struct {
+    PyObject_HEAD
+    nnc_tensor *tensor;
+    PyObject *graph;
+    int value;
+    PyObject *shape;                        /* a tuple, made when first asked for */
+    PyObject *dict, *weak;
+} py_tensor;
+
+/* tensor is NULL until __init__ has run. */
+typedef struct {
+    PyObject_HEAD
+    nnc_tensor *tensor;
+    bool trainable;
+    PyObject *shape;
+    PyObject *dict, *weak;
+} py_variable;
+
+typedef struct {
+    PyObject_HEAD
+    nnc_graph *graph;
+} py_graph;
+
+static inline void py_replace(PyObject **slot, PyObject *value)
+{
+    PyObject *old = *slot;
+    *slot = value;
+    Py_XDECREF(old);
+}
+
+static inline const nnc_array *py_tensor_array(const py_tensor *t)
+{
+    return t->graph == NULL ? &t->tensor->array
+                            : &((py_graph *)t->graph)->graph->values[t->value].array;
+}
+
+static inline bool py_is_tensor(const py_state *state, PyObject *o)
+{
+    return Py_TYPE(o) == state->tensor_type;
+}
+
+static inline bool py_is_variable(const py_state *state, PyObject *o)
+{
+    return PyObject_TypeCheck(o, state->variable_type);
+}
+
+/* ---- module.c ---- */
+
+/* The state, from an object of one of our types or of a class derived from Variable. NULL (no exception)
+ * if it is neither. */
+py_state *py_state_of(PyObject *object);
+
+/* ---- error.c ---- */
+
+/* Sets the exception of `status` with the core's text; returns NULL. */
+PyObject *py_raise(py_state *state, nnc_status status);
+/* The GIL dropped around long work of the core, which asks for signals about every 10 ms. */
+void py_gil_release(PyThreadState **saved);
+void py_gil_take(PyThreadState **saved);
+
+/* ---- convert.c ---- */
+
+/* -1 and TypeError "<who> has dtype <dtype> ..." if the dtype is none of ours. */
+int py_dtype_of(py_state *state, PyArray_Descr *descr, const char *who, nnc_dtype *out);
+/* A dtype from a string or an object with a `name`. */
+int py_dtype_parse(PyObject *object, nnc_dtype *out);
+/* NumPy's dtype: a new reference. */
+PyArray_Descr *py_descr(py_state *state, nnc_dtype dtype);
+/* anything as a C-contiguous array in native byte order, of one of our dtypes; `who` begins the messages.
+ * Lists of Python numbers give 32 bits, as in Keras. */
+PyArrayObject *py_array(py_state *state, PyObject *object, const char *who, nnc_dtype *dtype);
+/* A tensor over the array's memory, which it keeps alive. Small ones are copied if `share` is false. */
+nnc_tensor *py_tensor_from_array(py_state *state, PyArrayObject *array, nnc_dtype dtype, bool share);
+/* Python's number `object` as a tensor () of dtype; OverflowError if it does not fit. */
+nnc_tensor *py_tensor_from_number(py_state *state, PyObject *object, nnc_dtype dtype);
+/* Element i as a Python number. */
+PyObject *py_number(const nnc_array *array, int64_t i);
+/* A read-only array over the tensor's data that keeps `owner` alive; writable and a copy if copy. */
+PyObject *py_numpy(py_state *state, const nnc_array *array, PyObject *owner, bool copy);
+/* __array__ for both kinds: `array` as NumPy has it, in another dtype or copied if asked for. */
+PyObject *py_array_protocol(PyObject *array, PyObject *args, PyObject *kwargs);
+PyObject *py_shape_tuple(const nnc_shape *shape);
+int py_shape_parse(PyObject *object, const char *who, nnc_shape *out);
+
+/* ---- ops.c ---- */
+
+/* Runs or records op(args) as nnc/_core.pyi says. Returns a Tensor, a tuple of them, or None. */
+PyObject *py_call(py_state *state, nnc_op op, const nnc_attrs *attrs, PyObject *const *args, int count);
+PyObject *py_call1(py_state *state, nnc_op op, const nnc_attrs *attrs, PyObject *a);
+PyObject *py_call2(py_state *state, nnc_op op, PyObject *a, PyObject *b);
+/* The dtype that values promote to, Python numbers being weak; `args` are anything. */
+int py_result_dtype(py_state *state, PyObject *const *args, Py_ssize_t count, nnc_dtype *out);
+/* x (Tensor or Variable) in a dtype; x itself if it has it and is a Tensor. */
+PyObject *py_cast(py_state *state, PyObject *x, nnc_dtype dtype);
+/* Tensor(value, dtype), but a Tensor of that dtype passes. dtype NNC_DTYPE_COUNT: its own. */
+PyObject *py_convert(py_state *state, PyObject *value, nnc_dtype dtype);
+
+/* ---- rows.c ---- */
+
+/* The namespace _core.op, and _core.op_table with it. */
+int py_ops_add(py_state *state, PyObject *module);
+extern PyType_Spec py_op_spec;
+
+/* ---- tensor.c ---- */
+
+/* Steals the tensor (also when it fails). */
+PyObject *py_tensor_wrap(py_state *state, nnc_tensor *tensor);
+PyObject *py_tensor_symbolic(py_state *state, PyObject *graph, int value);
+PyObject *py_trace_error(py_state *state, const char *asked);
+void py_tensor_dealloc(PyObject *object);       /* also: what tells a Tensor by its type */
+extern PyType_Spec py_tensor_spec;
+
+/* ---- number.c, index.c, share.c ---- */
+
+/* Operators and comparisons, for the slots of both types. */
+#define PY_NUMBER_SLOTS                                                                              \
+    {Py_nb_add, py_add}, {Py_nb_subtract, py_subtract}, {Py_nb_multiply, py_multiply},              \
+        {Py_nb_true_divide, py_divide}, {Py_nb_floor_divide, py_floor_divide},                      \
+        {Py_nb_remainder, py_mod}, {Py_nb_power, py_power}, {Py_nb_matrix_multiply, py_matmul},     \
+        {Py_nb_and, py_and}, {Py_nb_or, py_or}, {Py_nb_xor, py_xor}, {Py_nb_negative, py_negative}, \
+        {Py_nb_positive, py_positive}, {Py_nb_absolute, py_absolute}, {Py_nb_invert, py_invert},    \
+        {Py_nb_bool, py_bool}, {Py_nb_int, py_int}, {Py_nb_float, py_float},                        \
+        {Py_nb_index, py_index}, {Py_tp_richcompare, py_compare}, {Py_tp_hash, py_hash},            \
+        {Py_mp_subscript, py_subscript}, {Py_mp_length, py_length}, {Py_sq_length, py_length},      \
+        {Py_sq_item, py_item}, {Py_tp_iter, py_iter}
+PyObject *py_add(PyObject *a, PyObject *b);
+PyObject *py_subtract(PyObject *a, PyObject *b);
+PyObject *py_multiply(PyObject *a, PyObject *b);
+PyObject *py_divide(PyObject *a, PyObject *b);
+PyObject *py_floor_divide(PyObject *a, PyObject *b);
+PyObject *py_mod(PyObject *a, PyObject *b);
+PyObject *py_power(PyObject *a, PyObject *b, PyObject *modulus);
+PyObject *py_matmul(PyObject *a, PyObject *b);
+PyObject *py_and(PyObject *a, PyObject *b);
+PyObject *py_or(PyObject *a, PyObject *b);
+PyObject *py_xor(PyObject *a, PyObject *b);
+PyObject *py_negative(PyObject *a);
+PyObject *py_positive(PyObject *a);
+PyObject *py_absolute(PyObject *a);
+PyObject *py_invert(PyObject *a);
+int py_bool(PyObject *a);
+PyObject *py_int(PyObject *a);
+PyObject *py_float(PyObject *a);
+PyObject *py_index(PyObject *a);
+PyObject *py_compare(PyObject *a, PyObject *b, int what);
+Py_hash_t py_hash(PyObject *a);
+PyObject *py_subscript(PyObject *x, PyObject *key);
+Py_ssize_t py_length(PyObject *x);
+PyObject *py_item(PyObject *x, Py_ssize_t i);
+PyObject *py_iter(PyObject *x);
+/* The signature of a Tensor or a Variable; NULL and an exception if a Variable has no value yet. */
+const nnc_array *py_signature(py_state *state, PyObject *x);
+/* The number in a concrete object of one element: `asked` is how ("float(...)"). */
+PyObject *py_scalar(PyObject *x, const char *asked);
+
+int py_buffer_get(PyObject *self, Py_buffer *view, int flags);
+void py_buffer_release(PyObject *self, Py_buffer *view);
+PyObject *py_dlpack(PyObject *self, PyObject *args, PyObject *kwargs);
+PyObject *py_dlpack_device(PyObject *self, PyObject *unused);
+
+/* ---- variable.c ---- */
+
+/* ValueError if it has no value yet. */
+int py_variable_check(const py_variable *variable);
+PyObject *py_variable_rebuild(PyObject *module, PyObject *args);
+void py_variable_dealloc(PyObject *object);
+extern PyType_Spec py_variable_spec;
+
+/* ---- graph.c ---- */
+
+/* The trace that is on in this thread, borrowed, or NULL. */
+PyObject *py_graph_current(void);
+/* The value of a Tensor, Variable or array in the graph; -1 and an exception. */
+int py_graph_value(py_state *state, PyObject *graph, PyObject *object);
+/* gradients() of a trace or a tape; find gives the value of an object, -1 if it is not there, -2 and an
+ * exception; wrap makes a Tensor of a value. */
+typedef struct {
+    nnc_graph *graph;
+    void *context;
+    int (*find)(py_state *state, void *context, PyObject *object, bool seed);
+    PyObject *(*wrap)(py_state *state, void *context, int value);
+} py_differentiable;
+PyObject *py_gradients(py_state *state, const py_differentiable *of, PyObject *args, PyObject *kwargs);
+extern PyType_Spec py_graph_spec, py_no_trace_spec;
+
+/* ---- tape.c ---- */
+
+/* Lets the active tapes that want it watch a Variable that is read. */
+int py_tape_read(py_state *state, py_variable *variable);
+extern PyType_Spec py_tape_spec;
+
+/* ---- program.c, scan.c ---- */
+
+extern PyType_Spec py_program_spec;
+PyObject *py_permutation(PyObject *module, PyObject *args, PyObject *kwargs);
+PyObject *py_check_labels(PyObject *module, PyObject *args, PyObject *kwargs);
+PyObject *py_first_nonfinite(PyObject *module, PyObject *rows);
+
+#endif

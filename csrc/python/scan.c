@@ -1,0 +1,143 @@
+/* scan.c - looks through a user's data before training: labels out of range, numbers that are none. */
+#include "python.h"
+
+#include <math.h>
+
+enum { CHUNK = 512 };
+
+/* permutation(n, seed, stream, step): int64, a permutation of 0..n-1. */
+PyObject *py_permutation(PyObject *module, PyObject *args, PyObject *kwargs)
+{
+    static char *names[] = {"n", "seed", "stream", "step", NULL};
+    Py_ssize_t n;
+    unsigned long long seed, stream, step;
+    PyThreadState *saved;
+    (void)module;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "nKKK:permutation", names, &n, &seed, &stream, &step))
+        return NULL;
+    if (n < 0) {
+        PyErr_Format(PyExc_ValueError, "permutation: n must be >= 0. Received: n=%zd", n);
+        return NULL;
+    }
+    npy_intp dims[1] = {n};
+    PyObject *order = PyArray_SimpleNew(1, dims, NPY_INT64);
+    if (order == NULL)
+        return NULL;
+    nnc_rng rng = {.seed = seed, .stream = stream, .step = step};
+    py_gil_release(&saved);
+    nnc_rng_permutation(&rng, n, PyArray_DATA((PyArrayObject *)order));
+    py_gil_take(&saved);
+    return order;
+}
+
+static int64_t row_elements(PyArrayObject *array)
+{
+    int64_t n = 1;
+    for (int i = 1; i < PyArray_NDIM(array); i++)
+        n *= PyArray_DIM(array, i);
+    return n;
+}
+
+/* The place of the first number outside 0..classes-1, or that is not whole; -1: none. */
+static int64_t find_bad_label(const char *data, nnc_dtype dtype, int64_t n, int64_t classes)
+{
+    double value[CHUNK];
+    int64_t size = nnc_dtype_size(dtype);
+    for (int64_t first = 0; first < n; first += CHUNK) {
+        int64_t count = n - first < CHUNK ? n - first : CHUNK;
+        nnc_convert(data + first * size, dtype, value, NNC_F64, count);
+        for (int64_t i = 0; i < count; i++) {
+            if (!(value[i] >= 0 && value[i] < (double)classes && floor(value[i]) == value[i]))
+                return first + i;
+        }
+    }
+    return -1;
+}
+
+static PyObject *row_and(PyArrayObject *array, nnc_dtype dtype, int64_t at, bool label)
+{
+    int64_t row = row_elements(array);
+    if (!label)
+        return Py_BuildValue("(LL)", (long long)(at / row), (long long)(at % row));
+    nnc_array one = {.data = PyArray_DATA(array), .dtype = dtype};
+    return Py_BuildValue("(LN)", (long long)(at / row), py_number(&one, at));
+}
+
+PyObject *py_check_labels(PyObject *module, PyObject *args, PyObject *kwargs)
+{
+    static char *names[] = {"labels", "classes", NULL};
+    py_state *state = PyModule_GetState(module);
+    PyObject *labels;
+    long long classes;
+    nnc_dtype dtype;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OL:check_labels", names, &labels, &classes))
+        return NULL;
+    PyArrayObject *array = py_array(state, labels, "check_labels: labels", &dtype);
+    if (array == NULL)
+        return NULL;
+    int64_t at = find_bad_label(PyArray_DATA(array), dtype, PyArray_SIZE(array), classes);
+    PyObject *result = Py_None;
+    if (at >= 0)
+        result = row_and(array, dtype, at, true);
+    else
+        Py_INCREF(result);
+    Py_DECREF(array);
+    return result;
+}
+
+/* x - x is 0 for every finite x and NaN else, so a sum of those tells of a whole chunk without a branch. */
+#define FIRST_NONFINITE(name, type)                                                                  \
+    static int64_t name(const type *x, int64_t n)                                                    \
+    {                                                                                                \
+        for (int64_t first = 0; first < n; first += CHUNK) {                                         \
+            int64_t end = first + CHUNK < n ? first + CHUNK : n;                                     \
+            int bad = 0;                                                                             \
+            for (int64_t i = first; i < end; i++)                                                    \
+                bad |= !(x[i] - x[i] == 0);                                                          \
+            for (int64_t i = first; i < end && bad; i++) {                                           \
+                if (!(x[i] - x[i] == 0))                                                             \
+                    return i;                                                                        \
+            }                                                                                        \
+        }                                                                                            \
+        return -1;                                                                                   \
+    }
+FIRST_NONFINITE(nonfinite_f32, float)
+FIRST_NONFINITE(nonfinite_f64, double)
+
+static int64_t find_nonfinite(const char *data, nnc_dtype dtype, int64_t n)
+{
+    float value[CHUNK];
+    if (nnc_dtype_kind(dtype) != NNC_KIND_FLOAT)
+        return -1;
+    if (dtype == NNC_F32)
+        return nonfinite_f32((const float *)(const void *)data, n);
+    if (dtype == NNC_F64)
+        return nonfinite_f64((const double *)(const void *)data, n);
+    for (int64_t first = 0; first < n; first += CHUNK) {
+        int64_t count = n - first < CHUNK ? n - first : CHUNK;
+        nnc_convert(data + first * nnc_dtype_size(dtype), dtype, value, NNC_F32, count);
+        int64_t at = nonfinite_f32(value, count);
+        if (at >= 0)
+            return first + at;
+    }
+    return -1;
+}
+
+PyObject *py_first_nonfinite(PyObject *module, PyObject *rows)
+{
+    nnc_dtype dtype;
+    PyThreadState *saved;
+    PyArrayObject *array = py_array(PyModule_GetState(module), rows, "first_nonfinite: the rows", &dtype);
+    if (array == NULL)
+        return NULL;
+    py_gil_release(&saved);
+    int64_t at = find_nonfinite(PyArray_DATA(array), dtype, PyArray_SIZE(array));
+    py_gil_take(&saved);
+    PyObject *result = Py_None;
+    if (at >= 0)
+        result = row_and(array, dtype, at, false);
+    else
+        Py_INCREF(result);
+    Py_DECREF(array);
+    return result;
+}

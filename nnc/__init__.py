@@ -1,0 +1,26 @@
+"""nnc: Keras's API on a C core. `import nnc as keras`."""
+from . import _core
+from ._core import Tensor
+from . import config, dtype_policies, ops, random, activations, constraints, initializers, regularizers
+from . import losses, metrics, optimizers, layers, saving, models, callbacks, datasets, utils
+from .autograd import GradientTape
+from .config import backend, show_config
+from .dtype_policies import DTypePolicy
+from .initializers import Initializer
+from .layers import Input, InputSpec, Layer
+from .layers.keras_tensor import KerasTensor
+from .losses import Loss
+from .metrics import Metric
+from .models import Model, Sequential
+from .naming import name_scope
+from .optimizers import Optimizer
+from .regularizers import Regularizer
+from .variables import Variable
+from .warnings import NumericWarning
+
+__version__ = _core.__version__
+
+
+def version():
+    """The version of nnc."""
+    return __version__

@@ -1,0 +1,6 @@
+"""`python -m nnc`: the same as the command `nnc`."""
+import sys
+
+from nnc.cli import main
+
+sys.exit(main())

@@ -1,0 +1,120 @@
+"""Types of the extension `nnc._core`: the C core as Python sees it.
+
+Ops are `op.<name>(*inputs, *attributes)`, one for each row of the op table, attributes in the row's order
+(lists as tuples of integers, dtypes as strings). An input is a Tensor, a Variable, a NumPy array or anything
+`numpy.asarray` takes, or a Python scalar, which is weak: it takes the dtype of the other operands. Numeric
+operands of element-wise ops are promoted with Keras's lattice.
+An op runs now, and is recorded by active tapes, unless a trace is on in this thread and one of its inputs is
+symbolic or a Variable: then it is appended to the trace and the result is symbolic.
+"""
+from typing import Any, Callable, Sequence
+
+__version__: str
+op_names: tuple[str, ...]
+#: name -> (inputs, outputs, attrs): the op table.
+op_table: dict[str, tuple[int, int, str]]
+
+class TraceError(TypeError):
+    """A traced value was asked for its number (`bool(t)`, `float(t)`, `t.numpy()`, `np.asarray(t)`)."""
+
+class Tensor:
+    """An immutable array, or a symbolic value of a trace. Has a `__dict__` and weak references.
+
+    `Tensor(array_like, dtype=None)` shares the memory of a C-contiguous NumPy array of the right dtype
+    (kept alive), else copies. Python floats are float32, integers int32, as in Keras.
+    Operators (+ - * / // % ** @ abs neg, comparisons, & | ^ ~) are ops; `t[...]` takes integers, slices,
+    None, Ellipsis and integer tensors; iteration goes over axis 0. `==` is element-wise; hash is by identity.
+    """
+    def __init__(self, value: Any, dtype: str | None = None) -> None: ...
+    shape: tuple[int, ...]
+    dtype: str
+    ndim: int
+    size: int
+    T: "Tensor"
+    symbolic: bool
+    def numpy(self) -> Any: ...                     # read-only, no copy
+    def item(self) -> Any: ...
+    def __array__(self, dtype=None, copy=None) -> Any: ...
+    def __dlpack__(self, **kw) -> Any: ...
+    def __dlpack_device__(self) -> tuple[int, int]: ...
+    # buffer protocol, __len__, __bool__, __int__, __float__, __index__, __repr__, __format__, __reduce__
+
+class Variable:
+    """Storage that ops read and effects change in place. Subclassed by nnc.Variable; has a `__dict__`.
+
+    Operators as on Tensor. In a trace, `assign` and ops on it are recorded.
+    """
+    def __init__(self, value: Any, dtype: str | None = None) -> None: ...
+    shape: tuple[int, ...]
+    dtype: str
+    ndim: int
+    size: int
+    value: Tensor                                   # eager: a snapshot (copy); in a trace: symbolic
+    def numpy(self) -> Any: ...                     # a copy
+    def assign(self, value: Any) -> None: ...       # shape must match; dtype is converted
+    def assign_add(self, value: Any) -> None: ...
+    def assign_sub(self, value: Any) -> None: ...
+
+class Graph:
+    """A trace: `with graph:` makes it the current one of this thread."""
+    def __init__(self) -> None: ...
+    def input(self, shape: Sequence[int], dtype: str) -> Tensor: ...
+    def gradients(self, targets: Sequence[Tensor], sources: Sequence[Tensor | Variable],
+                  seeds: Sequence[Tensor | None] | None = None) -> list[Tensor | None]: ...
+    def __enter__(self) -> "Graph": ...
+    def __exit__(self, *exc) -> None: ...
+
+def current_graph() -> Graph | None: ...
+def no_trace() -> Any:
+    """A context in which no trace is on: ops run now (symbolic inputs are refused)."""
+
+class Tape:
+    """Records eager ops: `push()` and `pop()` switch recording on and off in this thread."""
+    def __init__(self) -> None: ...
+    def push(self) -> None: ...
+    def pop(self) -> None: ...
+    def watch(self, tensor: Tensor | Variable) -> None: ...
+    watch_variables: bool            # True: every trainable Variable (attribute `trainable`) read is watched
+    def gradients(self, targets: Sequence[Tensor], sources: Sequence[Tensor | Variable],
+                  seeds: Sequence[Tensor | None] | None = None) -> list[Tensor | None]: ...
+    def clear(self) -> None: ...
+
+class Program:
+    """A trace made ready to run: `Program(graph, outputs)`. Keeps its variables alive."""
+    def __init__(self, graph: Graph, outputs: Sequence[Tensor]) -> None: ...
+    def __call__(self, *inputs: Any) -> list[Tensor]:
+        """One replay; each input must have the program's shape (dtype is converted)."""
+    def replay(self, sources: Sequence[Any], order: Any | None, first: int, steps: int,
+               targets: Sequence[Any | None] | None = None, seconds: float = 0.0) -> int:
+        """Up to `steps` replays on batches of rows: step s takes rows order[first + s*batch :][:batch] of each
+        source (a NumPy array whose rows have the input's shape; any numeric dtype; rows may be strided, a row itself
+        must be contiguous), or rows first + s*batch ... where order is None. A source with fewer dimensions than rows (0-d arrays for scalar inputs) is
+        fed whole. targets[k]: a C-contiguous array of the output's dtype that receives output k of each step one
+        after another (row-wise concatenated), or None. Returns the steps done: fewer than `steps` only if `seconds` > 0 ran out. Raises KeyboardInterrupt (or what the
+        signal handler raises) within 0.1 s."""
+    input_signature: list[tuple[tuple[int, ...], str]]
+    output_signature: list[tuple[tuple[int, ...], str]]
+    def stats(self) -> dict[str, int]: ...
+    def text(self) -> str: ...
+
+class op:
+    """Namespace: one function a row of the op table."""
+
+def convert(value: Any, dtype: str | None = None) -> Tensor:
+    """Tensor(value, dtype), but a Tensor (or the value of a Variable) passes through unchanged if the dtype fits."""
+def result_dtype(*values: Any) -> str: ...
+def permutation(n: int, seed: int, stream: int, step: int) -> Any: ...   # int64 NumPy array
+def check_labels(labels: Any, classes: int) -> tuple[int, int] | None:
+    """The first (row, label) outside 0..classes-1 in an integer or float array, or None."""
+def first_nonfinite(rows: Any) -> tuple[int, int] | None:
+    """(row, column of the flattened row) of the first NaN or Inf of a float array, or None."""
+
+def get_num_threads() -> int: ...
+def set_num_threads(n: int) -> None: ...
+def num_threads_reason() -> str: ...
+def isa() -> str: ...
+def isa_available() -> tuple[str, ...]: ...
+def set_isa(name: str) -> None: ...
+def alloc_fail_at(n: int) -> None: ...
+def alloc_stats() -> dict[str, int]: ...            # count, live_blocks, live_bytes
+def pass_enable(name: str, on: bool) -> None: ...

@@ -1,0 +1,111 @@
+"""Settings of the process: `nnc.config`."""
+from . import _core
+
+_FLOATS = ("float16", "float32", "float64", "bfloat16")
+_COMPUTED = ("float32", "float64")
+_state = {"floatx": "float32", "epsilon": 1e-7, "image_data_format": "channels_last", "policy": None}
+
+
+def floatx():
+    """The default floating-point dtype."""
+    return _state["floatx"]
+
+
+def set_floatx(value):
+    """Sets the default floating-point dtype: `"float32"` or `"float64"`."""
+    if value not in _COMPUTED:
+        more = ": it can be stored, not computed in" if value in _FLOATS else ""
+        raise ValueError(f"set_floatx: expected 'float32' or 'float64'. Received: {value!r}{more}")
+    _state["floatx"] = value
+
+
+def epsilon():
+    """The small number that keeps divisions and logarithms finite."""
+    return _state["epsilon"]
+
+
+def set_epsilon(value):
+    """Sets `epsilon()`."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not value >= 0:
+        raise ValueError(f"set_epsilon: expected a float >= 0. Received: {value!r}")
+    _state["epsilon"] = float(value)
+
+
+def image_data_format():
+    """Where the channels of images stand: `"channels_last"` or `"channels_first"`."""
+    return _state["image_data_format"]
+
+
+def set_image_data_format(data_format):
+    """Sets `image_data_format()`."""
+    _state["image_data_format"] = standardize_data_format(data_format)
+
+
+def standardize_data_format(data_format):
+    """`data_format`, or the default one for `None`."""
+    if data_format is None:
+        return image_data_format()
+    name = str(data_format).lower()
+    if name not in ("channels_first", "channels_last"):
+        raise ValueError("The `data_format` argument must be 'channels_first' or 'channels_last'. "
+                         f"Received: data_format={data_format!r}")
+    return name
+
+
+def backend():
+    """`"nnc"`."""
+    return "nnc"
+
+
+def dtype_policy():
+    """The dtype policy of layers that are given none."""
+    from .dtype_policies import DTypePolicy
+
+    policy = _state["policy"]
+    return DTypePolicy(floatx()) if policy is None else policy
+
+
+def set_dtype_policy(policy):
+    """Sets `dtype_policy()`: a policy or the name of one."""
+    from . import dtype_policies
+
+    _state["policy"] = None if policy is None else dtype_policies.get(policy)
+
+
+def get_num_threads():
+    """How many threads work is spread over."""
+    return _core.get_num_threads()
+
+
+def set_num_threads(n):
+    """Sets how many threads work is spread over, 1 to 256. Results do not depend on it."""
+    _core.set_num_threads(n)
+
+
+def enable_interactive_logging():
+    """Messages go to the standard output."""
+    from .utils import io
+
+    io.enable_interactive_logging()
+
+
+def disable_interactive_logging():
+    """Messages go to Python's `logging`."""
+    from .utils import io
+
+    io.disable_interactive_logging()
+
+
+def is_interactive_logging_enabled():
+    """Whether messages go to the standard output."""
+    from .utils import io
+
+    return io.is_interactive_logging_enabled()
+
+
+def show_config():
+    """Prints versions, the instruction set in use, threads and optional libraries."""
+    from . import cli
+    from .utils import io
+
+    io.print_message(cli.info_text())

@@ -1,0 +1,89 @@
+"""Dtype policies: what a layer computes in and what it keeps its weights in. Here both are one dtype."""
+from . import config
+
+_NAMES = ("float32", "float64")
+
+
+class DTypePolicy:
+    """The dtype of a layer.
+
+    Args:
+        name: `"float32"` or `"float64"`. Defaults to the global policy.
+
+    Raises:
+        ValueError: For any other policy.
+    """
+
+    def __init__(self, name=None):
+        if name is None:
+            name = config.dtype_policy().name
+        if name not in _NAMES:
+            raise ValueError(f"DTypePolicy: layers compute in {' or '.join(map(repr, _NAMES))}. "
+                             f"Received: name={name!r}")
+        self._name = str(name)
+
+    @property
+    def name(self):
+        """The policy's name."""
+        return self._name
+
+    @property
+    def compute_dtype(self):
+        """What the layer computes in."""
+        return self._name
+
+    @property
+    def variable_dtype(self):
+        """What the layer keeps its weights in."""
+        return self._name
+
+    @property
+    def quantization_mode(self):
+        """`None`: weights are not quantized."""
+        return None
+
+    def get_config(self):
+        """The arguments of `__init__` as a dictionary."""
+        return {"name": self._name}
+
+    @classmethod
+    def from_config(cls, config):
+        """The policy that `get_config` described."""
+        return cls(**config)
+
+    def __eq__(self, other):
+        return type(other) is type(self) and other._name == self._name
+
+    def __hash__(self):
+        return hash(self._name)
+
+    def __repr__(self):
+        return f'<DTypePolicy "{self._name}">'
+
+
+def get(identifier):
+    """The policy that `identifier` stands for: a policy, a configuration, a dtype's name or `None`."""
+    if identifier is None:
+        return config.dtype_policy()
+    if isinstance(identifier, DTypePolicy):
+        return identifier
+    if isinstance(identifier, dict):
+        if identifier.get("class_name") not in ("DTypePolicy", "FloatDTypePolicy"):
+            raise ValueError("dtype: expected the configuration of a DTypePolicy. "
+                             f"Received: {identifier!r}")
+        return DTypePolicy.from_config(identifier["config"])
+    if isinstance(identifier, str):
+        return DTypePolicy(identifier)
+    from .ops.core import standardize_dtype
+
+    try:
+        return DTypePolicy(standardize_dtype(identifier))
+    except ValueError:
+        raise ValueError("dtype: expected a DTypePolicy, the name of one, or a dtype. "
+                         f"Received: {identifier!r} (of type {type(identifier).__name__})") from None
+
+
+def serialize(policy):
+    """The configuration of a policy, in Keras's form."""
+    return {"module": "keras", "class_name": "DTypePolicy", "config": policy.get_config(),
+            "registered_name": None}

@@ -1,0 +1,3 @@
+"""`nnc.models`: layers put together."""
+from .model import Model
+from .sequential import Sequential

@@ -1,0 +1,116 @@
+"""Model: a layer that is trained."""
+import inspect
+
+from .. import tree
+from ..layers.input_layer import InputLayer
+from ..layers.keras_tensor import KerasTensor
+from ..layers.layer import Layer, _placeholders
+from ..trainer import Trainer
+from ..utils.text import suggest
+
+
+class Model(Trainer, Layer):
+    """Base class of models: subclass it, make layers in `__init__`, use them in `call`.
+
+    Args:
+        **kwargs: `name`, `trainable`, `dtype`: see `Layer`.
+
+    Example:
+
+        class Two(nnc.Model):
+            def __init__(self):
+                super().__init__()
+                self.hidden = nnc.layers.Dense(32, activation="relu")
+                self.out = nnc.layers.Dense(1)
+
+            def call(self, x):
+                return self.out(self.hidden(x))
+    """
+
+    def __init__(self, *args, **kwargs):
+        if args or "inputs" in kwargs or "outputs" in kwargs:
+            raise ValueError(f"{type(self).__name__}: models made of `inputs` and `outputs` (the functional "
+                             "API) are not supported yet: use Sequential, or subclass Model.")
+        Layer.__init__(self, **kwargs)
+        Trainer.__init__(self)
+
+    @property
+    def layers(self):
+        """The layers of the model."""
+        return [layer for layer in self._sublayers if not isinstance(layer, InputLayer)]
+
+    @layers.setter
+    def layers(self, _):
+        raise AttributeError("`Model.layers` is reserved: name the attribute otherwise.")
+
+    def get_layer(self, name=None, index=None):
+        """The layer of a name or at an index.
+
+        Raises:
+            ValueError: If there is none; the text names the nearest one there is.
+        """
+        if (name is None) == (index is None):
+            raise ValueError("get_layer: pass either a layer name or an index. "
+                             f"Received: name={name!r}, index={index!r}")
+        layers = self.layers
+        if index is not None:
+            if not -len(layers) <= index < len(layers):
+                raise ValueError(f"get_layer: there are {len(layers)} layers. Received: index={index}")
+            return layers[index]
+        for layer in layers:
+            if layer.name == name:
+                return layer
+        raise ValueError(f"No such layer: {name!r}; {suggest(name, [layer.name for layer in layers])}")
+
+    def build(self, input_shape):
+        """Makes the weights by recording a call on inputs of a shape."""
+        self.compute_output_spec(_placeholders(tuple(input_shape) if isinstance(input_shape, list)
+                                               and not any(tree.is_nest(n) for n in input_shape)
+                                               else input_shape, self.input_dtype))
+
+    def _build_for(self, args, kwargs):
+        """A model that does not override `build` is built by its first call."""
+        if type(self).build is not Model.build:
+            super()._build_for(args, kwargs)
+            return
+        shapes = tree.map_leaves(lambda x: (None, *x.shape[1:]), args[0]) if args else None
+        self._build_shapes = {"input_shape": shapes}
+        if any(isinstance(leaf, KerasTensor) for leaf in tree.flatten(list(args))):
+            self.built = True
+
+    def summary(self, line_length=None, positions=None, print_fn=None, expand_nested=False,
+                show_trainable=False, layer_range=None):
+        """Prints a table of the layers, their output shapes and numbers of parameters.
+
+        Args:
+            line_length: Characters in a line.
+            positions: Shares of the line at which the columns end.
+            print_fn: What prints: called with the text. Defaults to `print`.
+            expand_nested: Whether layers in layers are shown.
+            show_trainable: Whether a column says what is trained.
+            layer_range: Two names (patterns): the first and the last layer shown.
+        """
+        from ..summary import print_summary
+
+        print_summary(self, line_length, positions, print_fn, expand_nested, show_trainable, layer_range)
+
+    def _repr_html_(self):
+        from ..html import model_html
+
+        return model_html(self)
+
+    def to_json(self, **kwargs):
+        """The model's configuration as JSON; `kwargs` go to `json.dumps`."""
+        import json
+
+        from ..saving.object_registration import serialize_keras_object
+
+        return json.dumps(serialize_keras_object(self), **kwargs)
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        """The model that `get_config` described."""
+        known = inspect.signature(cls.__init__).parameters
+        if not any(p.kind == p.VAR_KEYWORD for p in known.values()):
+            config = {key: value for key, value in config.items() if key in known}
+        return super().from_config(config)

@@ -1,0 +1,280 @@
+"""Sequential: layers one after another."""
+from .. import _core
+from .._core import Tensor, op
+from ..layers.input_layer import InputLayer
+from ..layers.keras_tensor import KerasTensor, standardize_shape
+from ..layers.layer import Layer, changes, context
+from .model import Model
+
+
+class Sequential(Model):
+    """A plain stack of layers.
+
+    Args:
+        layers: List of layers (or an `Input` first), or `None`.
+        trainable: Whether the weights are trained. Defaults to `True`.
+        name: Name.
+
+    With an `Input` (or `input_shape=` in the first layer) weights are made as layers are added; else when the
+    model first meets data, or in `build(input_shape)`.
+    """
+
+    def __init__(self, layers=None, trainable=True, name=None):
+        super().__init__(trainable=trainable, name=name)
+        self._layers = []
+        self._ready = None              # shapes of inputs that went through, and what to call for them
+        if isinstance(layers, Layer) or layers is not None and not hasattr(layers, "__iter__"):
+            raise ValueError("Sequential: `layers` must be a list of layers. "
+                             f"Received: layers={layers!r} (of type {type(layers).__name__})")
+        for layer in layers or ():
+            self.add(layer, rebuild=False)
+        if self._layers:
+            self._maybe_rebuild()
+
+    # ---- the stack ----
+
+    def add(self, layer, rebuild=True):
+        """Puts a layer on top of the stack.
+
+        Raises:
+            ValueError: If it is no layer, its name is taken, or it is a second input.
+        """
+        if isinstance(layer, KerasTensor) and layer._keras_history is not None:
+            layer = layer._keras_history[0]
+        if not isinstance(layer, Layer):
+            raise ValueError("Only instances of `keras.Layer` can be added to a Sequential model. "
+                             f"Received: {layer!r} (of type {type(layer).__name__})")
+        if not self._layers and layer._batch_shape_argument is not None:
+            self._layers.append(InputLayer(batch_shape=layer._batch_shape_argument,
+                                           dtype=layer.compute_dtype))
+        if any(other.name == layer.name and other is not layer for other in self._layers):
+            raise ValueError("All layers added to a Sequential model should have unique names. Name "
+                             f"'{layer.name}' is already the name of a layer in this model: pass another "
+                             "`name`.")
+        if isinstance(layer, InputLayer) and self._layers:
+            if isinstance(self._layers[0], InputLayer):
+                raise ValueError(f"Sequential model '{self.name}' has already been configured to use input "
+                                 f"shape {self._layers[0].batch_shape}. You cannot add a different Input "
+                                 "layer to it.")
+            raise ValueError(f"Sequential model '{self.name}': an Input must be the first layer.")
+        self._layers = [*self._layers, layer]
+        if rebuild:
+            self._maybe_rebuild()
+        else:
+            self.built = False
+
+    def pop(self, rebuild=True):
+        """Takes the top layer off and returns it."""
+        if not self.layers:
+            raise ValueError(f"Sequential model '{self.name}' has no layers to take off.")
+        layer = self._layers[-1]
+        self._layers = self._layers[:-1]
+        self.built = False
+        if rebuild:
+            self._maybe_rebuild()
+        return layer
+
+    @property
+    def layers(self):
+        """The layers, without an `InputLayer`."""
+        layers = self._layers
+        return layers[1:] if layers and isinstance(layers[0], InputLayer) else layers[:]
+
+    @layers.setter
+    def layers(self, _):
+        raise AttributeError("`Sequential.layers` is reserved: use `add()` and `pop()` to change the layers.")
+
+    def _maybe_rebuild(self):
+        self.built = False
+        self._ready = None
+        first = self._layers[0] if self._layers else None
+        if isinstance(first, InputLayer):
+            if len(self._layers) > 1:
+                self.build(first.batch_shape)
+        elif isinstance(first, Sequential) and first._has_shape() and len(self._layers) > 1:
+            self.build(first.input_shape)
+
+    # ---- building ----
+
+    def build(self, input_shape=None):
+        """Makes the weights, for inputs of a shape (with the batch size, or `None` for it)."""
+        if input_shape is None and self._layers and isinstance(self._layers[0], InputLayer):
+            input_shape = self._layers[0].batch_shape
+        shape = standardize_shape(input_shape)
+        if not self._layers:
+            raise ValueError(f"Sequential model '{self.name}' cannot be built because it has no layers. "
+                             "Call `model.add(layer)`.")
+        if isinstance(self._layers[0], InputLayer):
+            wanted = self._layers[0].batch_shape
+            if len(wanted) != len(shape) or any(a is not None and b is not None and a != b
+                                                for a, b in zip(wanted[1:], shape[1:])):
+                raise ValueError(f"Sequential model '{self.name}' has already been configured to use input "
+                                 f"shape {wanted}. You cannot build it with input_shape {shape}.")
+        else:
+            dtype = self._layers[0].input_dtype
+            first = InputLayer(batch_shape=shape, dtype=dtype)
+        layers = self._layers if isinstance(self._layers[0], InputLayer) else [first, *self._layers]
+        x = layers[0].output
+        for layer in layers[1:]:
+            x = layer(x)
+        self._layers = layers
+        self._outputs = x
+        self._ready = None
+
+    def _build_for(self, args, kwargs):
+        self.build((None, *args[0].shape[1:]) if args[0].shape else args[0].shape)
+
+    def _has_shape(self):
+        return self.built and "_outputs" in self.__dict__
+
+    def _shape_of(self, what):
+        if not self._has_shape():
+            raise AttributeError(f"Sequential model '{self.name}' has no defined {what} yet.")
+
+    @property
+    def input_shape(self):
+        """The input's shape, with `None` for the batch size."""
+        self._shape_of("input shape")
+        return self._layers[0].batch_shape
+
+    @property
+    def output_shape(self):
+        """The output's shape, with `None` for the batch size."""
+        self._shape_of("output shape")
+        return self._outputs.shape
+
+    @property
+    def inputs(self):
+        """The symbolic inputs, as a list."""
+        self._shape_of("inputs")
+        return [self._layers[0].output]
+
+    @property
+    def outputs(self):
+        """The symbolic outputs, as a list."""
+        self._shape_of("outputs")
+        return [self._outputs]
+
+    @property
+    def input_dtype(self):
+        """The dtype that inputs are converted to."""
+        return self._layers[0].input_dtype if self._layers else self.compute_dtype
+
+    def compute_output_shape(self, input_shape):
+        """The output's shape for an input of a shape."""
+        for layer in self.layers:
+            input_shape = layer.compute_output_shape(input_shape)
+        return input_shape
+
+    # ---- calling ----
+
+    def __call__(self, inputs, training=None, mask=None):
+        """The output of the last layer. A shape that has gone through takes the short way."""
+        ready = self._ready
+        if ready is not None and ready[0] == changes[0] and mask is None:
+            if type(inputs) is not Tensor:
+                inputs = self._tensor(inputs)
+            if inputs.dtype == ready[1] and inputs.shape in ready[2] \
+                    and "_keras_mask" not in inputs.__dict__:
+                if training is None:
+                    training = context.training
+                training = bool(training)
+                for call, takes_training in ready[3]:
+                    inputs = call(inputs, training=training) if takes_training else call(inputs)
+                return inputs
+        if type(inputs) is not Tensor and not isinstance(inputs, KerasTensor):
+            inputs = self._tensor(inputs)
+        outputs = super().__call__(inputs, training=training, mask=mask)
+        if type(inputs) is Tensor and mask is None:
+            self._remember(inputs)
+        return outputs
+
+    def _tensor(self, inputs):
+        """Inputs as a tensor of the model's input dtype."""
+        from ..layers.layer import numeric_array
+
+        if isinstance(inputs, (Tensor, _core.Variable)):
+            return inputs
+        array = numeric_array(inputs, f"Model '{self.name}': the input")
+        return _core.convert(array, self.input_dtype)
+
+    def _remember(self, inputs):
+        """Notes that inputs like these went through, if nothing but the layers' `call` is needed."""
+        layers = self.layers
+        if self.activity_regularizer is not None or inputs.dtype != self.input_dtype or not all(
+                layer._plain and layer.built and layer.activity_regularizer is None and layer.autocast
+                and layer.compute_dtype == self.compute_dtype for layer in layers):
+            return
+        if self._has_shape() and len(inputs.shape) != len(self.input_shape):
+            return
+        if self._ready is None or self._ready[0] != changes[0]:
+            calls = [(layer.call, layer._signature.training) for layer in layers]
+            self.__dict__["_ready"] = (changes[0], inputs.dtype, set(), calls)
+        if len(self._ready[2]) < 256:
+            self._ready[2].add(inputs.shape)
+
+    def _convert(self, value, positional):
+        return value
+
+    def call(self, inputs, training=None, mask=None):
+        """Runs the layers."""
+        inputs = self._fit_input(inputs)
+        for layer in self._layers:
+            if isinstance(layer, InputLayer):
+                continue
+            kwargs = {}
+            if mask is not None and layer._signature.mask:
+                kwargs["mask"] = mask
+            if training is not None and layer._signature.training:
+                kwargs["training"] = training
+            inputs = layer(inputs, **kwargs)
+            mask = inputs.__dict__.get("_keras_mask") if type(inputs) is Tensor else None
+        return inputs
+
+    def _fit_input(self, inputs):
+        """The input in the model's dtype; an axis of size 1 too few or too many at the end is mended."""
+        if not self._has_shape() or type(inputs) is not Tensor:
+            return inputs
+        wanted, shape = self.input_shape, tuple(inputs.shape)
+        if len(shape) == len(wanted) - 1 and wanted[-1] == 1:
+            inputs = op.reshape(inputs, (*shape, 1))
+        elif len(shape) == len(wanted) + 1 and shape[-1] == 1:
+            inputs = op.reshape(inputs, shape[:-1])
+        shape = tuple(inputs.shape)
+        if len(shape) != len(wanted) or any(a is not None and a != b
+                                            for a, b in zip(wanted[1:], shape[1:])):
+            first = self.layers[0].name
+            raise ValueError(f"Input of layer '{first}' (the first of model '{self.name}') has the wrong "
+                             f"shape: expected {wanted}, received {shape}.")
+        return inputs if inputs.dtype == self.input_dtype else op.cast(inputs, self.input_dtype)
+
+    # ---- configuration ----
+
+    def get_config(self):
+        from ..saving.object_registration import serialize_keras_object
+
+        config = super().get_config()
+        config["layers"] = [serialize_keras_object(layer) for layer in self._layers]
+        if self._has_shape():
+            config["build_input_shape"] = self._layers[0].batch_shape
+        return config
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        """The model that `get_config` (nnc's or Keras's) described, with new weights."""
+        from ..saving.object_registration import deserialize_keras_object
+
+        if "name" not in config or "layers" not in config:
+            raise ValueError("A Sequential model configuration must be a dictionary containing the 'name' "
+                             f"and 'layers' keys. Received: config={config}")
+        model = cls(name=config["name"])
+        for layer in config["layers"]:
+            model.add(deserialize_keras_object(layer, custom_objects=custom_objects), rebuild=False)
+        if model._layers:
+            model._maybe_rebuild()
+        shape = config.get("build_input_shape")
+        if not model.built and shape and model._layers:
+            model.build(tuple(shape))
+        if config.get("trainable") is False:
+            model.trainable = False
+        return model

@@ -1,0 +1,43 @@
+"""`nnc.optimizers`: how gradients change weights."""
+from .. import identifiers
+from . import schedules
+from .adagrad import Adagrad
+from .adam import Adam
+from .adamw import AdamW
+from .optimizer import Optimizer
+from .rmsprop import RMSprop
+from .sgd import SGD
+
+_CLASSES = (Optimizer, SGD, RMSprop, Adam, AdamW, Adagrad)
+ALL_OBJECTS = {cls.__name__: cls for cls in _CLASSES}
+ALL_OBJECTS.update({cls.__name__.lower(): cls for cls in _CLASSES})
+
+
+def serialize(optimizer):
+    """The configuration of an optimizer as a dictionary."""
+    return identifiers.serialize(optimizer)
+
+
+def deserialize(config, custom_objects=None):
+    """The optimizer that a name or a configuration describes; case does not matter in names."""
+    def plain(name):
+        known = isinstance(name, str) and name.lower() in ALL_OBJECTS and name not in (custom_objects or {})
+        return name.lower() if known else name
+    if isinstance(config, dict) and "class_name" in config:
+        config = dict(config, class_name=plain(config["class_name"]))
+    return identifiers.deserialize(plain(config), ALL_OBJECTS, "optimizer", custom_objects)
+
+
+def get(identifier):
+    """The optimizer that `identifier` stands for: a name, a configuration, an object or `None`."""
+    if identifier is None:
+        return None
+    if isinstance(identifier, (str, dict)):
+        identifier = deserialize(identifier)
+    if isinstance(identifier, type) and issubclass(identifier, Optimizer):
+        identifier = identifier()
+    if not isinstance(identifier, Optimizer):
+        raise ValueError("Could not interpret optimizer identifier. Expected a name, a configuration "
+                         f"dictionary or an Optimizer. Received: {identifier!r} (of type "
+                         f"{type(identifier).__name__})")
+    return identifier

@@ -1,0 +1,207 @@
+"""Steps recorded as programs, and run again.
+
+A step (`train_step`, `test_step`, `predict_step`) is a Python function. It is called once on symbolic tensors
+for each kind and size of batch; the program made of what it did is replayed by the core on all batches. A
+step that asks for numbers while it is recorded cannot be: it runs eagerly from then on.
+"""
+import math
+import threading
+import traceback
+import warnings
+
+import numpy as np
+
+from . import _core, config, tree
+from ._core import Tensor
+from .data import pack_x_y_sample_weight
+from .layers.layer import changes
+from .ops.core import _FLOATS
+
+# Recording changes layers (weights are made) and metrics: one thread at a time.
+lock = threading.RLock()
+_KEPT = 64      # programs a model keeps
+
+
+class Recorded:
+    """A step for batches of one size.
+
+    Attributes:
+        program: The program.
+        structure: The nest of what the step returned; for training and testing the names of its logs.
+        shapes: Shape and dtype of each output.
+        silent: Whether the logs are read from the metrics afterwards instead of from outputs.
+    """
+
+    __slots__ = ("program", "structure", "shapes", "silent", "rows")
+
+    def __init__(self, program, structure, silent, rows):
+        self.program, self.structure, self.silent, self.rows = program, structure, silent, rows
+        self.shapes = program.output_signature
+
+
+class Run:
+    """The samples of a run and the step that runs on them.
+
+    Args:
+        model: The model.
+        kind: `"train"`, `"test"` or `"predict"`.
+        data: The `Data`.
+    """
+
+    def __init__(self, model, kind, data):
+        self.model, self.kind, self.data = model, kind, data
+        self._by_rows, self._stamp = {}, None
+        self.last_logs = None
+
+    def recorded(self, rows):
+        """The recorded step for batches of so many rows; `None` if the step runs eagerly."""
+        if self._stamp != changes[0]:
+            self._by_rows, self._stamp = {}, changes[0]
+        if rows not in self._by_rows:
+            found = self._find(rows)
+            if self._stamp != changes[0]:
+                self._by_rows, self._stamp = {}, changes[0]
+            self._by_rows[rows] = found
+        return self._by_rows[rows]
+
+    def _find(self, rows):
+        model = self.model
+        if model.run_eagerly or self.kind in model._eager_kinds:
+            return None
+        with lock:
+            found = model._programs.get(self._key(rows))
+            if found is None:
+                found = self._record(rows)
+                if found is not None:
+                    if len(model._programs) >= _KEPT:
+                        model._programs.pop(next(iter(model._programs)))
+                    model._programs[self._key(rows)] = found
+        return found
+
+    def _key(self, rows):
+        """What the program depends on: batch, signature, and the state of the layers."""
+        model = self.model
+        layers = tuple((id(layer), layer._version) for layer in model._flatten_layers()) \
+            if self.kind != "none" else ()
+        optimizer = model.optimizer if self.kind == "train" else None
+        trained = None if optimizer is None else (
+            id(optimizer), id(optimizer._learning_rate), tuple(id(v) for v in model.trainable_weights))
+        return self.kind, rows, self.data.signature, layers, trained
+
+    def _inputs(self, make):
+        """The nest that a step takes, of `make(array, dtype)` for each array."""
+        model, data = self.model, self.data
+        x = [make(a, model._feed_dtype(a.dtype)) for a in tree.flatten(data.x)]
+        y = [make(a, config.floatx() if a.dtype.kind == "f" else a.dtype.name)
+             for a in tree.flatten(data.y)]
+        weights = [make(a, config.floatx()) for a in tree.flatten(data.sample_weight)]
+        return pack_x_y_sample_weight(*data.nest(x + y + weights))
+
+    def _record(self, rows):
+        graph = _core.Graph()
+        step = getattr(self.model, f"{self.kind}_step")
+        try:
+            with graph:
+                inputs = self._inputs(lambda a, dtype: graph.input((rows, *a.shape[1:]), dtype))
+                result = step(inputs)
+        except _core.TraceError as error:
+            self._turn_eager(error)
+            return None
+        if self.kind == "predict":
+            leaves = [_core.convert(leaf) for leaf in tree.flatten(result)]
+            return Recorded(_core.Program(graph, leaves), result, False, rows)
+        logs = dict(result) if isinstance(result, dict) else {"loss": result}
+        silent = isinstance(result, dict) and set(logs) == set(self.model._metric_names())
+        outputs = [] if silent else [_core.convert(logs[name]) for name in logs]
+        return Recorded(_core.Program(graph, outputs), list(logs), silent, rows)
+
+    def _turn_eager(self, error):
+        model = self.model
+        model._eager_kinds.add(self.kind)
+        place = _user_frame(error)
+        where = f"{place.filename}, line {place.lineno}" if place else "the step"
+        warnings.warn(f"Model '{model.name}': {self.kind}_step cannot be recorded and runs eagerly, which is "
+                      f"slower: {where}: {error}", UserWarning, stacklevel=2)
+
+    # ---- running ----
+
+    def run(self, rows, first, steps, order, seconds=0.0, targets=None):
+        """Runs up to `steps` batches of `rows` samples, from row `first` of `order` on; how many it ran."""
+        recorded = self.recorded(rows)
+        if recorded is None:
+            self.last_logs = self._run_eagerly(rows, first, order)
+            return 1
+        made = None
+        if targets is None and not recorded.silent and self.kind != "predict":
+            made = targets = [np.empty((steps, *shape), dtype) for shape, dtype in recorded.shapes]
+        done = recorded.program.replay(self.data.arrays, order, first, steps, targets, seconds)
+        if made is not None:
+            self.last_logs = {name: values[done - 1] for name, values in zip(recorded.structure, made)}
+        else:
+            self.last_logs = None
+        return done
+
+    def _run_eagerly(self, rows, first, order):
+        """One batch without a program: the result of the step."""
+        def batch(array, dtype):
+            part = array[first:first + rows] if order is None else array[order[first:first + rows]]
+            return _core.convert(np.ascontiguousarray(part), dtype)
+        return getattr(self.model, f"{self.kind}_step")(self._inputs(batch))
+
+    def logs(self):
+        """Name and number of each metric after the last step."""
+        logs = self.last_logs
+        if logs is not None and not isinstance(logs, dict):
+            logs = {"loss": logs}
+        own = self.model._metric_names()
+        if logs is None or set(logs) == set(own):
+            logs = self.model.get_metrics_result()
+        return {name: _number(value) for name, value in logs.items()}
+
+
+def _number(value):
+    """A Python float; arrays stay arrays."""
+    if isinstance(value, dict):
+        return {name: _number(part) for name, part in value.items()}
+    if isinstance(value, (Tensor, _core.Variable)):
+        value = value.numpy()
+    value = np.asarray(value)
+    return float(value) if value.size == 1 else value
+
+
+def _user_frame(error):
+    """The innermost line of the traceback that is not nnc's."""
+    folder = __file__.rpartition("recording.py")[0]
+    found = None
+    for frame in traceback.extract_tb(error.__traceback__):
+        if not frame.filename.startswith(folder):
+            found = frame
+    return found
+
+
+def check_finite(data, logs, model, who):
+    """Warns, once, of NaN or Inf in the inputs when the loss is not finite.
+
+    Returns:
+        Whether it has warned.
+    """
+    loss = logs.get("loss")
+    if not isinstance(loss, float) or math.isfinite(loss):
+        return False
+    from .warnings import NumericWarning
+
+    for name, nest in (("x", data.x), ("y", data.y)):
+        for leaf in tree.flatten(nest):
+            bad = _core.first_nonfinite(leaf) if leaf.dtype.kind == "f" else None
+            if bad is not None:
+                value = leaf.reshape(leaf.shape[0], -1)[bad]
+                warnings.warn(f"{who}: the loss of model '{model.name}' is {loss} because the data is not "
+                              f"finite: `{name}` holds {value} in row {bad[0]}, column {bad[1]}. Remove or "
+                              "replace such values.", NumericWarning, stacklevel=3)
+                return True
+    return False
+
+
+def feed_dtype(dtype, floatx):
+    """The dtype that an array of a NumPy dtype is fed as where a model does not say."""
+    return floatx if dtype.kind == "f" or dtype.name in _FLOATS else dtype.name

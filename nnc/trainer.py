@@ -1,0 +1,621 @@
+"""compile, fit, evaluate, predict: what turns a model's call into training.
+
+Every loop runs on recorded steps (recording.py): Python is there between epochs, about ten times a second for
+a progress bar, and between batches only where a callback asks for it.
+"""
+import warnings
+
+import numpy as np
+
+from . import _core, config, optimizers, tree
+from ._core import Tensor
+from .autograd import GradientTape
+from .callbacks import CallbackList
+from .compile_utils import CompileLoss, CompileMetrics, as_loss_scalar, check_loss, check_metrics
+from .data import (Batches, Data, check_count, class_weights, readable, split, standardize,
+                   unpack_x_y_sample_weight)
+from .layers.layer import Layer, changes
+from .metrics import Mean, Metric
+from .random.seed_generator import make_default_seed
+from .recording import Recorded, Run, check_finite, feed_dtype, lock
+from .saving.object_registration import deserialize_keras_object, serialize_keras_object
+
+#: Rows that `predict` takes at once where rows do not depend on one another.
+_BLOCK = 128
+# How often a progress bar moves within an epoch.
+_SECONDS = 0.1
+
+
+class Trainer:
+    """The part of a model that is about training. `Model` derives from it and from `Layer`."""
+
+    def __init__(self):
+        self.optimizer = None
+        self.loss = None
+        self.compiled = False
+        self.run_eagerly = False
+        self.jit_compile = False
+        self.steps_per_execution = 1
+        self.stop_training = self.stop_evaluating = self.stop_predicting = False
+        self.history = None
+        self._compile_loss = self._compile_metrics = self._loss_tracker = None
+        self._compile_arguments = None
+        self._forget()
+
+    def _forget(self):
+        """Drops all programs."""
+        values = self.__dict__
+        values["_programs"], values["_eager_kinds"], values["_fast"] = {}, set(), (None, {})
+
+    # ---- compile ----
+
+    def compile(self, optimizer="rmsprop", loss=None, loss_weights=None, metrics=None,
+                weighted_metrics=None, run_eagerly=False, steps_per_execution=1, jit_compile="auto",
+                auto_scale_loss=True):
+        """Says how the model is trained.
+
+        Args:
+            optimizer: An optimizer or the name of one.
+            loss: A loss, the name of one, or a function of `(y_true, y_pred)`.
+            loss_weights: A number that the loss is multiplied by.
+            metrics: List of metrics, names or functions; `"accuracy"` becomes what fits the shapes.
+            weighted_metrics: The same, weighted by `sample_weight`.
+            run_eagerly: Whether steps are never recorded: slower, for debugging.
+            steps_per_execution: Batches between two calls of the batch hooks of callbacks.
+            jit_compile: Accepted for Keras's scripts: steps are always recorded and compiled.
+            auto_scale_loss: Accepted for Keras's scripts: it is about float16, which is not computed in.
+
+        Raises:
+            ValueError: If a name is not known or an argument is of another kind; the model stays as it is.
+        """
+        made = optimizers.get(optimizer)
+        loss, weight = check_loss(loss, loss_weights)
+        plain = check_metrics(metrics, "metrics")
+        weighted = check_metrics(weighted_metrics, "weighted_metrics")
+        steps = check_count(steps_per_execution, "steps_per_execution", "compile")
+        if jit_compile not in ("auto", True, False, None):
+            raise ValueError("compile: `jit_compile` must be True, False or 'auto'. "
+                             f"Received: jit_compile={jit_compile!r}")
+        self._forget()
+        self.optimizer = made
+        self.loss = loss
+        self._compile_loss = None if loss is None else CompileLoss(loss, weight)
+        self._compile_metrics = None
+        if metrics is not None or weighted_metrics is not None:
+            self._compile_metrics = CompileMetrics(plain, weighted)
+        self._loss_tracker = Mean(name="loss")
+        self.run_eagerly = bool(run_eagerly)
+        self.steps_per_execution = steps
+        self.jit_compile = jit_compile if isinstance(jit_compile, bool) else False
+        self.stop_training = False
+        self.compiled = True
+        self._compile_arguments = {
+            "optimizer": made, "loss": loss, "loss_weights": loss_weights, "metrics": metrics,
+            "weighted_metrics": weighted_metrics, "run_eagerly": self.run_eagerly,
+            "steps_per_execution": steps, "jit_compile": self.jit_compile}
+
+    def get_compile_config(self):
+        """The arguments of `compile` as a dictionary; empty before it was called."""
+        return serialize_keras_object(self._compile_arguments) if self.compiled else {}
+
+    def compile_from_config(self, config):
+        """Compiles with what `get_compile_config` gave."""
+        self.compile(**deserialize_keras_object(config))
+        if self.optimizer is not None and self.built:
+            self.optimizer.build(self.trainable_variables)
+
+    def _check_compiled(self, who):
+        if not self.compiled:
+            raise ValueError(f"You must call `compile()` before calling `{who}()`.")
+
+    # ---- metrics ----
+
+    @property
+    def metrics(self):
+        """The loss's mean, the compiled metrics, and those of the layers."""
+        found = [m for m in (self._loss_tracker, self._compile_metrics) if m is not None]
+        for layer in self._flatten_layers():
+            found.extend(layer._parts(Metric))
+        return found
+
+    @property
+    def metrics_names(self):
+        """The names of `metrics`."""
+        return [metric.name for metric in self.metrics]
+
+    def reset_metrics(self):
+        """Sets all metrics to their beginning."""
+        for metric in self.metrics:
+            metric.reset_state()
+
+    def get_metrics_result(self):
+        """Name and value of each metric."""
+        results = {}
+        for metric in self.metrics:
+            if metric is self._compile_metrics and not metric.built:
+                continue
+            value = metric.result()
+            if isinstance(value, dict):
+                results.update(value)
+            else:
+                results[metric.name] = value
+        return results
+
+    def _metric_names(self):
+        names = []
+        for metric in self.metrics:
+            names.extend(metric.names() if metric is self._compile_metrics else [metric.name])
+        return names
+
+    def _in_order(self, logs):
+        """The values of `logs` as a list, in the order of the metrics; alone if there is one."""
+        names = self._metric_names()
+        values = [logs[name] for name in names if name in logs]
+        values += [logs[name] for name in sorted(logs) if name not in names]
+        return values[0] if len(values) == 1 else values
+
+    # ---- steps ----
+
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        """The loss of a batch, with what layers add. May be overridden."""
+        losses = []
+        if self._compile_loss is not None:
+            losses.append(self._compile_loss(y, y_pred, sample_weight))
+        losses.extend(as_loss_scalar(loss, config.floatx()) for loss in self.losses)
+        if not losses:
+            raise ValueError("No loss to compute. Provide a `loss` argument in `compile()`.")
+        total = losses[0]
+        for loss in losses[1:]:
+            total = _core.op.add(total, loss)
+        return total
+
+    def compute_metrics(self, x, y, y_pred, sample_weight=None):
+        """Takes a batch into the metrics; their values so far. May be overridden."""
+        if self._compile_metrics is not None:
+            self._compile_metrics.update_state(y, y_pred, sample_weight)
+        return self.get_metrics_result()
+
+    def _loss_of(self, x, y, y_pred, sample_weight, training):
+        """The loss of a batch, noted in the mean over the epoch's samples."""
+        loss = self.compute_loss(x=x, y=y, y_pred=y_pred, sample_weight=sample_weight, training=training)
+        self._loss_tracker.update_state(loss, sample_weight=float(tree.flatten(x)[0].shape[0]))
+        return loss
+
+    def train_step(self, data):
+        """One step of training on a batch; the metrics' values. May be overridden."""
+        x, y, sample_weight = unpack_x_y_sample_weight(data)
+        with GradientTape() as tape:
+            y_pred = self(x, training=True)
+            loss = self._loss_of(x, y, y_pred, sample_weight, True)
+            scaled = self.optimizer.scale_loss(loss)
+        weights = self.trainable_weights
+        if weights:
+            self.optimizer.apply_gradients(zip(tape.gradient(scaled, weights), weights))
+        else:
+            warnings.warn("The model does not have any trainable weights.", stacklevel=2)
+        return self.compute_metrics(x, y, y_pred, sample_weight=sample_weight)
+
+    def test_step(self, data):
+        """Loss and metrics of a batch. May be overridden."""
+        x, y, sample_weight = unpack_x_y_sample_weight(data)
+        y_pred = self(x, training=False)
+        self._loss_of(x, y, y_pred, sample_weight, False)
+        return self.compute_metrics(x, y, y_pred, sample_weight=sample_weight)
+
+    def predict_step(self, data):
+        """The outputs for a batch. May be overridden."""
+        x, _, _ = unpack_x_y_sample_weight(data)
+        return self(x, training=False)
+
+    def _feed_dtype(self, dtype):
+        """The dtype that inputs of a NumPy dtype are fed as."""
+        if hasattr(self, "input_shape"):
+            return self.input_dtype
+        return feed_dtype(dtype, self.compute_dtype)
+
+    # ---- checks before anything changes ----
+
+    def _prepare(self, run, sizes):
+        """Records the steps for batches of these sizes, and checks labels. Refuses what cannot run."""
+        for rows in sizes:
+            run.recorded(rows)
+        self._check_labels(run.data, run.kind)
+
+    def _check_labels(self, data, kind):
+        """Labels must name classes that the output has."""
+        loss = self._compile_loss
+        if loss is None or data.y is None or loss.classes is None:
+            return
+        y = tree.flatten(data.y)[0]
+        bad = _core.check_labels(y, loss.classes)
+        if bad is not None and loss.ignored is not None:
+            rows = np.flatnonzero((y.reshape(len(y), -1) != loss.ignored).any(1))
+            bad = _core.check_labels(np.where(y == loss.ignored, np.zeros((), y.dtype), y), loss.classes) \
+                if len(rows) else None
+        if bad is not None:
+            row = bad[0]
+            value = y.reshape(len(y), -1)[row]
+            wrong = next(v for v in value.tolist() if not 0 <= v < loss.classes or v != int(v))
+            raise ValueError(f"{'fit' if kind == 'train' else 'evaluate'}: label {wrong} in row {row} of `y` "
+                             f"is out of range: the model's output has {loss.classes} classes, so labels "
+                             f"must be whole numbers from 0 to {loss.classes - 1}.")
+
+    def _validation(self, validation_data, batch_size, steps, who="fit"):
+        """The run (or `None`) and batches that validate."""
+        if isinstance(validation_data, Data):
+            data = validation_data
+        else:
+            if not isinstance(validation_data, (tuple, list)) or not 1 <= len(validation_data) <= 3:
+                raise ValueError(f"{who}: `validation_data` must be a tuple (x, y) or (x, y, sample_weight). "
+                                 f"Received: {type(validation_data).__name__}")
+            data = standardize(*validation_data, who=f"{who}: validation_data")
+        return Run(self, "test", data), Batches(data.count, batch_size, steps=_capped(
+            steps, data.count, batch_size, "validation_steps", who))
+
+    # ---- fit ----
+
+    def fit(self, x=None, y=None, batch_size=None, epochs=1, verbose="auto", callbacks=None,
+            validation_split=0.0, validation_data=None, shuffle=True, class_weight=None,
+            sample_weight=None, initial_epoch=0, steps_per_epoch=None, validation_steps=None,
+            validation_batch_size=None, validation_freq=1):
+        """Trains the model for a number of epochs.
+
+        Args:
+            x: Inputs: an array, or a list or dict of arrays.
+            y: Targets.
+            batch_size: Samples in a step. Defaults to 32.
+            epochs: Passes over the data (the number of the last one, with `initial_epoch`).
+            verbose: 0 silent, 1 a progress bar, 2 a line an epoch, `"auto"`: 1.
+            callbacks: List of callbacks.
+            validation_split: Share of the samples, the last ones, that is not trained with.
+            validation_data: `(x, y)` or `(x, y, sample_weight)` to validate with after each epoch.
+            shuffle: Whether samples come in a new order in each epoch; `"batch"`: only within batches.
+            class_weight: Dict of class and weight in the loss.
+            sample_weight: Weight of each sample in the loss.
+            initial_epoch: The number of the first epoch.
+            steps_per_epoch: Steps in an epoch; by default a pass over the data.
+            validation_steps: Steps of a validation.
+            validation_batch_size: Samples in a step of a validation. Defaults to `batch_size`.
+            validation_freq: Epochs between validations, or a list of the epochs with one.
+
+        Returns:
+            The `History`.
+
+        Raises:
+            ValueError, TypeError: If an argument is wrong; then nothing was trained.
+        """
+        self._check_compiled("fit")
+        if shuffle not in (True, False, "batch"):
+            raise ValueError(f"fit: `shuffle` must be True, False or 'batch'. Received: shuffle={shuffle!r}")
+        epochs, initial_epoch = (check_count(v, n, "fit", 0)
+                                 for v, n in ((epochs, "epochs"), (initial_epoch, "initial_epoch")))
+        _check_frequency(validation_freq)
+        _check_verbose(verbose, "fit")
+        batch_size = 32 if batch_size is None else check_count(batch_size, "batch_size", "fit")
+        if steps_per_epoch is not None:
+            steps_per_epoch = check_count(steps_per_epoch, "steps_per_epoch", "fit")
+        validation_batch = batch_size if validation_batch_size is None else \
+            check_count(validation_batch_size, "validation_batch_size", "fit")
+        data = standardize(x, y, sample_weight, class_weight)
+        if validation_split and validation_data is None:
+            data, validation_data = split(data, validation_split)
+        validation = None if validation_data is None else \
+            self._validation(validation_data, validation_batch, validation_steps)
+        batches = Batches(data.count, batch_size, shuffle, steps_per_epoch,
+                          make_default_seed() if shuffle else 0)
+        run = Run(self, "train", data)
+        self._prepare(run, batches.sizes())
+        if validation is not None:
+            self._prepare(validation[0], validation[1].sizes())
+        if not isinstance(callbacks, CallbackList):
+            callbacks = CallbackList(callbacks, add_history=True, add_progbar=verbose != 0, verbose=verbose,
+                                     epochs=epochs, steps=batches.steps, model=self)
+        return self._fit(run, batches, validation, callbacks, initial_epoch, epochs, validation_freq)
+
+    def _fit(self, run, batches, validation, callbacks, initial_epoch, epochs, validation_freq):
+        """The epochs of `fit`."""
+        self.stop_training = False
+        callbacks.on_train_begin()
+        logs, warned = None, False
+        for epoch in range(initial_epoch, epochs):
+            self.reset_metrics()
+            callbacks.on_epoch_begin(epoch)
+            self._run_epoch(run, batches, callbacks)
+            logs = run.logs()
+            warned = warned or check_finite(run.data, logs, self, "fit")
+            if validation is not None and _is_due(epoch, validation_freq):
+                results = self._evaluate(*validation, callbacks)
+                logs.update({f"val_{name}": value for name, value in results.items()})
+            callbacks.on_epoch_end(epoch, logs)
+            if self.stop_training:
+                break
+        if epochs > initial_epoch and self.optimizer is not None:
+            self.optimizer.finalize_variable_values(self.trainable_weights)
+        callbacks.on_train_end(logs=logs)
+        return self.history
+
+    def _run_epoch(self, run, batches, callbacks):
+        """All batches of an epoch; between them Python only where callbacks want it."""
+        kind = run.kind
+        hooks, live = callbacks.needs_batch_hooks(kind), callbacks.needs_updates(kind)
+        begin = getattr(callbacks, f"on_{kind}_batch_begin")
+        end = getattr(callbacks, f"on_{kind}_batch_end")
+        flag = {"train": "stop_training", "test": "stop_evaluating"}[kind]
+        setattr(self, flag, False)
+        step = 0
+        for rows, first, count in batches.epoch():
+            while count:
+                todo = min(count, self.steps_per_execution) if hooks else count
+                if hooks:
+                    begin(step)
+                done = run.run(rows, first, todo, batches.order, _SECONDS if live and not hooks else 0.0)
+                step += done
+                first += done * rows
+                count -= done
+                if hooks or live:
+                    end(step - 1, run.logs())
+                if getattr(self, flag):
+                    return
+
+    # ---- evaluate ----
+
+    def evaluate(self, x=None, y=None, batch_size=None, verbose="auto", sample_weight=None, steps=None,
+                 callbacks=None, return_dict=False):
+        """Loss and metrics of the model on data.
+
+        Args:
+            x: Inputs.
+            y: Targets.
+            batch_size: Samples in a step. Defaults to 32.
+            verbose: See `fit`.
+            sample_weight: Weight of each sample in the loss.
+            steps: Steps; by default all of the data.
+            callbacks: List of callbacks.
+            return_dict: Whether the result is a dict of names and values.
+
+        Returns:
+            The loss, or a list of the loss and the metrics, or a dict.
+        """
+        self._check_compiled("evaluate")
+        _check_verbose(verbose, "evaluate")
+        batch_size = 32 if batch_size is None else check_count(batch_size, "batch_size", "evaluate")
+        data = standardize(x, y, sample_weight, who="evaluate")
+        batches = Batches(data.count, batch_size,
+                          steps=_capped(steps, data.count, batch_size, "steps", "evaluate"))
+        run = Run(self, "test", data)
+        self._prepare(run, batches.sizes())
+        if not isinstance(callbacks, CallbackList):
+            callbacks = CallbackList(callbacks, add_progbar=verbose != 0, verbose=verbose, epochs=1,
+                                     steps=batches.steps, model=self)
+        logs = self._evaluate(run, batches, callbacks)
+        check_finite(data, logs, self, "evaluate")
+        return logs if return_dict else self._in_order(logs)
+
+    def _evaluate(self, run, batches, callbacks):
+        callbacks.on_test_begin()
+        self.reset_metrics()
+        self._run_epoch(run, batches, callbacks)
+        logs = run.logs()
+        callbacks.on_test_end(logs)
+        return logs
+
+    # ---- predict ----
+
+    def predict(self, x, batch_size=None, verbose="auto", steps=None, callbacks=None):
+        """The model's outputs for inputs, as NumPy arrays.
+
+        Args:
+            x: Inputs.
+            batch_size: Samples in a step. Defaults to 32. The numbers do not depend on it.
+            verbose: See `fit`.
+            steps: Steps; by default all of the data.
+            callbacks: List of callbacks.
+        """
+        if verbose == 0 and callbacks is None and steps is None and type(x) is np.ndarray:
+            stamp, known = self._fast
+            found = known.get((x.shape, x.dtype)) if stamp == changes[0] else None
+            if found is not None and x.flags.c_contiguous:
+                program, shape, dtype = found
+                out = np.empty(shape, dtype)
+                program.replay((x,), None, 0, 1, (out,), 0.0)
+                return out
+        _check_verbose(verbose, "predict")
+        batch_size = 32 if batch_size is None else check_count(batch_size, "batch_size", "predict")
+        data = standardize(x, who="predict")
+        steps = _capped(steps, data.count, batch_size, "steps", "predict")
+        if steps is not None and steps * batch_size < data.count:
+            data = data.slice(0, steps * batch_size)
+        total = -(-data.count // batch_size)
+        if not isinstance(callbacks, CallbackList):
+            if verbose == 0 and callbacks is None:
+                return self._predict(Run(self, "predict", data), batch_size, None)
+            callbacks = CallbackList(callbacks, add_progbar=verbose != 0, verbose=verbose, epochs=1,
+                                     steps=total, model=self)
+        return self._predict(Run(self, "predict", data), batch_size, callbacks)
+
+    def _predict(self, run, batch_size, callbacks):
+        """The outputs of all batches (or larger blocks, where that is the same), one behind another."""
+        hooks = callbacks is not None and callbacks.needs_batch_hooks("predict")
+        live = callbacks is not None and callbacks.needs_updates("predict")
+        blocks = not hooks and self._rows_are_independent()
+        segments = list(_blocks(run.data.count)) if blocks else \
+            list(Batches(run.data.count, batch_size).epoch())
+        run.recorded(segments[0][0])
+        if callbacks is not None:
+            callbacks.on_predict_begin()
+        self.stop_predicting = False
+        outputs = _Outputs(run.data.count)
+        for rows, first, count in segments:
+            while count and not self.stop_predicting:
+                todo = min(count, self.steps_per_execution) if hooks else count
+                if hooks:
+                    callbacks.on_predict_batch_begin(first // batch_size)
+                done, made = self._predict_some(run, outputs, rows, first, todo,
+                                                _SECONDS if live and not hooks else 0.0)
+                first += done * rows
+                count -= done
+                if hooks or live:
+                    callbacks.on_predict_batch_end(-(-first // batch_size) - 1, {"outputs": made})
+        if callbacks is not None:
+            callbacks.on_predict_end()
+        if len(segments) == 1 and segments[0][2] == 1:
+            self._remember_fast(run)
+        return outputs.result()
+
+    def _predict_some(self, run, outputs, rows, first, steps, seconds):
+        """Runs up to `steps` batches; how many, and what they gave."""
+        recorded = run.recorded(rows)
+        if recorded is None:
+            run.run(rows, first, 1, None)
+            return 1, outputs.add(first, run.last_logs, [_core.convert(leaf).numpy() for leaf in
+                                                         tree.flatten(run.last_logs)])
+        targets = outputs.targets(recorded, rows, first, steps)
+        done = run.run(rows, first, steps, None, seconds, targets)
+        made = [t[:done * len(t) // steps] for t in targets]
+        return done, outputs.add(first, recorded.structure, made)
+
+    def _remember_fast(self, run):
+        """Notes the program for inputs of exactly this shape, for `predict`'s short way."""
+        data = run.data
+        recorded = run.recorded(data.count)
+        if recorded is None or len(data.arrays) != 1 or tree.is_nest(data.x) \
+                or tree.is_nest(recorded.structure):
+            return
+        stamp, known = self._fast
+        if stamp != changes[0] or len(known) >= 64:
+            known = {}
+            self.__dict__["_fast"] = (changes[0], known)
+        array = data.arrays[0]
+        known[array.shape, array.dtype] = (recorded.program, *recorded.shapes[0])
+
+    def _rows_are_independent(self):
+        """Whether each row of the output depends on that row of the input only, as far as is known."""
+        from .models.sequential import Sequential
+
+        return type(self).predict_step is Trainer.predict_step and all(
+            layer._plain or type(layer) is Sequential for layer in self._flatten_layers())
+
+    # ---- single batches ----
+
+    def _one_batch(self, kind, who, x, y, sample_weight, class_weight, return_dict):
+        self._check_compiled(who)
+        if class_weight is not None and y is not None and sample_weight is None:
+            sample_weight = class_weights(np.asarray(y), class_weight, who)
+            class_weight = None
+        data = standardize(x, y, sample_weight, class_weight, who)
+        run = Run(self, kind, data)
+        self._prepare(run, [data.count])
+        run.run(data.count, 0, 1, None)
+        logs = run.logs()
+        return logs if return_dict else self._in_order(logs)
+
+    def train_on_batch(self, x, y=None, sample_weight=None, class_weight=None, return_dict=False):
+        """One step of training on one batch.
+
+        Args:
+            x: Inputs.
+            y: Targets.
+            sample_weight: Weight of each sample in the loss.
+            class_weight: Dict of class and weight in the loss.
+            return_dict: Whether the result is a dict.
+
+        Returns:
+            Loss and metrics since they were last reset: see `evaluate`.
+        """
+        return self._one_batch("train", "train_on_batch", x, y, sample_weight, class_weight, return_dict)
+
+    def test_on_batch(self, x, y=None, sample_weight=None, return_dict=False):
+        """Loss and metrics of one batch, as `train_on_batch` gives them."""
+        return self._one_batch("test", "test_on_batch", x, y, sample_weight, None, return_dict)
+
+    def predict_on_batch(self, x):
+        """The outputs for one batch."""
+        data = standardize(x, who="predict_on_batch")
+        run = Run(self, "predict", data)
+        outputs = _Outputs(data.count)
+        self._predict_some(run, outputs, data.count, 0, 1, 0.0)
+        return outputs.result()
+
+
+class _Outputs:
+    """What `predict` gathers: arrays with a row for each sample, written to by the programs."""
+
+    def __init__(self, count):
+        self.count = count
+        self.structure = None
+        self.arrays = None          # whole arrays, if outputs have a row a sample
+        self.parts = None           # lists of arrays otherwise
+        self.filled = 0
+
+    def targets(self, recorded, rows, first, steps):
+        """Where the next `steps` batches are to be written."""
+        shapes = recorded.shapes
+        if any(not shape for shape, _ in shapes):
+            raise ValueError("predict: the model's output must have a batch axis. Received an output of "
+                             "shape ()")
+        if all(shape[0] == rows for shape, _ in shapes) and self.parts is None:
+            if self.arrays is None:
+                self.arrays = [np.empty((self.count, *shape[1:]), dtype) for shape, dtype in shapes]
+            return [a[first:first + steps * rows] for a in self.arrays]
+        return [np.empty((steps * shape[0], *shape[1:]), dtype) for shape, dtype in shapes]
+
+    def add(self, first, structure, made):
+        """Notes what was made; returns it in the outputs' structure."""
+        self.structure = structure
+        if self.arrays is None:
+            if self.parts is None:
+                self.parts = [[] for _ in made]
+            for part, array in zip(self.parts, made):
+                part.append(array)
+        else:
+            self.filled = first + len(made[0]) if made else first
+        return tree.pack(structure, made)
+
+    def result(self):
+        """The arrays in the outputs' structure."""
+        if self.arrays is None:
+            return tree.pack(self.structure, [np.concatenate(part) for part in self.parts])
+        return tree.pack(self.structure, [a if self.filled == self.count else a[:self.filled]
+                                          for a in self.arrays])
+
+
+def _blocks(count):
+    """Runs of blocks that cover `count` rows: as many large ones as fit, then powers of two."""
+    first = 0
+    if count >= _BLOCK:
+        yield _BLOCK, 0, count // _BLOCK
+        first = count // _BLOCK * _BLOCK
+    size = _BLOCK // 2
+    while first < count:
+        if count - first >= size:
+            yield size, first, 1
+            first += size
+        size //= 2
+
+
+def _capped(steps, count, batch_size, name, who):
+    """`steps`, at most a pass over the data."""
+    if steps is None:
+        return None
+    steps, full = check_count(steps, name, who), -(-count // batch_size)
+    if steps > full:
+        warnings.warn(f"{who}: `{name}={steps}` is more than the {full} batches that there are; all of the "
+                      "data is used once.", stacklevel=3)
+    return min(steps, full)
+
+
+def _check_frequency(frequency):
+    if isinstance(frequency, (list, tuple, set)):
+        return
+    if isinstance(frequency, bool) or not isinstance(frequency, int) or frequency < 1:
+        raise ValueError("fit: `validation_freq` must be an integer >= 1 or a list of epochs. "
+                         f"Received: validation_freq={frequency!r}")
+
+
+def _is_due(epoch, frequency):
+    return epoch + 1 in frequency if not isinstance(frequency, int) else (epoch + 1) % frequency == 0
+
+
+def _check_verbose(verbose, who):
+    if verbose not in ("auto", 0, 1, 2):
+        raise ValueError(f"{who}: `verbose` must be 'auto', 0, 1 or 2. Received: verbose={verbose!r}")

@@ -1,0 +1,43 @@
+"""Utilities: `keras.utils` names that need no model.
+
+What is heavy or rarely used (downloads, archives) is imported when it is called.
+"""
+from nnc.utils.file import atomic_write, get_file
+from nnc.utils.io import (
+    disable_interactive_logging,
+    enable_interactive_logging,
+    is_interactive_logging_enabled,
+)
+from nnc.utils.numerical import normalize, to_categorical
+from nnc.utils.rng import set_random_seed
+
+__all__ = [
+    "CustomObjectScope", "Progbar", "atomic_write", "custom_object_scope",
+    "deserialize_keras_object", "disable_interactive_logging", "enable_interactive_logging",
+    "get_custom_objects", "get_file", "get_registered_name", "get_registered_object",
+    "is_interactive_logging_enabled", "normalize", "register_keras_serializable",
+    "serialize_keras_object", "set_random_seed", "to_categorical",
+]
+
+# Public here as in Keras, defined beside the registry that they work on.
+_REGISTRY = {
+    "CustomObjectScope", "custom_object_scope", "deserialize_keras_object", "get_custom_objects",
+    "get_registered_name", "get_registered_object", "register_keras_serializable",
+    "serialize_keras_object",
+}
+
+
+def __getattr__(name):
+    if name == "Progbar":                           # the bar itself needs nnc.utils.io
+        from nnc.progress import Progbar
+
+        return Progbar
+    if name in _REGISTRY:
+        from nnc.saving import object_registration
+
+        return getattr(object_registration, name)
+    raise AttributeError(f"module 'nnc.utils' has no attribute {name!r}")
+
+
+def __dir__():
+    return sorted(__all__)

@@ -1,0 +1,186 @@
+/* test_gemm.c - the matrix product of every level, float32 and float64: exact on whole numbers at
+ * many sizes and layouts, within the error bound on real ones; the same bits for any cut and for
+ * any number of rows; NaN and Inf; no read or write past an end. */
+#define _GNU_SOURCE
+#include "check.h"
+#include "kernels/blocksizes.h"
+#include "kernels/kernels.h"
+
+#include <float.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#define CANARY 0x5a
+
+static int told;    /* failures described in detail: a few are enough */
+
+/* A block that ends where a page without access begins, and has canaries before it. */
+typedef struct {
+    void *data, *pages;
+    int64_t bytes;
+    size_t size;
+} guarded;
+
+static guarded guarded_new(int64_t bytes)
+{
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    guarded x = {NULL, NULL, bytes, ((size_t)bytes + 64 + page - 1) / page * page};
+    x.pages = mmap(NULL, x.size + page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    CHECK(x.pages != MAP_FAILED);
+    CHECK(mprotect((char *)x.pages + x.size, page, PROT_NONE) == 0);
+    x.data = (char *)x.pages + x.size - bytes;
+    memset((char *)x.data - 64, CANARY, 64);
+    return x;
+}
+
+static bool guarded_front_untouched(const guarded *x)
+{
+    for (int i = 1; i <= 64; i++)
+        if (((const unsigned char *)x->data)[-i] != CANARY)
+            return false;
+    return true;
+}
+
+static void guarded_free(guarded *x)
+{
+    munmap(x->pages, x->size + (size_t)sysconf(_SC_PAGESIZE));
+}
+
+/* Whole numbers from -4 to 4: 2100 products of two are below 2^24. */
+static double whole_number(int64_t row, int64_t column, int which)
+{
+    uint64_t bits = (uint64_t)(row * 2654435761u + column * 40503 + which * 97);
+    bits ^= bits >> 13;
+    return (double)(bits * 2246822519u % 9) - 4;
+}
+
+/* Numbers in (-1, 1) with all bits of a float in use. */
+static double real_number(int64_t row, int64_t column, int which)
+{
+    uint64_t bits = (uint64_t)(row * 1000003 + column * 7919 + which * 31 + 1) * 0x9e3779b97f4a7c15u;
+    bits ^= bits >> 29;
+    bits *= 0xbf58476d1ce4e5b9u;
+    return (double)(int64_t)bits / 9.3e18;
+}
+
+/* How the pieces of a phase are run: one call; piece by piece from the last; the later half first. */
+enum { FORWARDS, BACKWARDS, HALVES };
+
+#define REAL float
+#define KERNELS nnc_kernels->f32
+#define T(name) name##_f32
+#include "gemm_cases.inc"
+#undef REAL
+#undef KERNELS
+#undef T
+#define REAL double
+#define KERNELS nnc_kernels->f64
+#define T(name) name##_f64
+#include "gemm_cases.inc"
+
+/* Walks the levels that this processor has. */
+static const char *level(int i)
+{
+    const char *name = nnc_isa_available()[i];
+    if (name)
+        CHECK(nnc_isa_set(name) == NNC_OK);
+    return name;
+}
+
+static void multiply_whole_numbers(int64_t m, int64_t n, int64_t k, double *sums)
+{
+    memset(sums, 0, (size_t)(m * n) * sizeof *sums);
+    for (int64_t i = 0; i < m; i++)
+        for (int64_t q = 0; q < k; q++) {
+            double x = whole_number(i, q, 0);
+            for (int64_t j = 0; j < n; j++)
+                sums[i * n + j] += x * whole_number(q, j, 1);
+        }
+}
+
+/* Layouts and options take turns, so that each meets each size modulo the vector and the tile. */
+static void check_size(int64_t m, int64_t n, int64_t k)
+{
+    static int turn;
+    double *sums = malloc((size_t)(m * n) * sizeof *sums);
+    multiply_whole_numbers(m, n, k, sums);
+    for (int i = 0; level(i); i++)
+        for (int layout = 0; layout < 4; layout++) {
+            turn++;
+            check_exact_f32(m, n, k, sums, layout + 4 * (turn % 16));
+            check_exact_f64(m, n, k, sums, layout + 4 * ((turn + 5) % 16));
+        }
+    free(sums);
+}
+
+TEST(gemm_is_exact_on_whole_numbers)
+{
+    static const int64_t sizes[] = {1, 3, 7, 15, 17, 31, 33, 65, 130}, depths[] = {0, 1, 5, 64, 257};
+    for (int m = 0; m < 9; m++)
+        for (int n = 0; n < 9; n++)
+            for (int k = 0; k < 5; k++)
+                check_size(sizes[m], sizes[n], depths[k]);
+}
+
+TEST(gemm_is_exact_on_long_sums)
+{
+    static const int64_t sizes[] = {1, 4, 15, 33}, depths[] = {1025, 2100};
+    for (int m = 0; m < 4; m++)
+        for (int n = 0; n < 4; n++)
+            for (int k = 0; k < 2; k++)
+                check_size(sizes[m], sizes[n], depths[k]);
+}
+
+TEST(gemm_tiles_of_every_size)
+{
+    for (int64_t m = 1; m <= 15; m++)
+        for (int64_t n = 1; n <= 36; n++)
+            check_size(m, n, 9);
+}
+
+TEST(gemm_bounds_pieces_and_special_numbers)
+{
+    for (int i = 0; level(i); i++) {
+        check_shapes_f32();
+        check_shapes_f64();
+    }
+}
+
+TEST(gemm_row_does_not_depend_on_the_others)
+{
+    static const int64_t columns[] = {1, 7, 10, 20, 24, 31, 64, 100, 300}, depths[] = {1, 50, 300, 784, 1500};
+    for (int i = 0; level(i); i++)
+        for (int n = 0; n < 9; n++)
+            for (int k = 0; k < 5; k++) {
+                check_rows_f32(columns[n], depths[k], (n + k) % 2);
+                check_rows_f64(columns[n], depths[k], (n + k) % 2);
+            }
+}
+
+/* A long k with few rows and columns must be cut for the pool where A is turned, and only there. */
+TEST(gemm_cuts_long_sums_of_turned_a_only)
+{
+    nnc_gemm turned = {64, 32, 50000, 1, 64, 32, 1, 32, -1, 0};
+    nnc_gemm plain = {64, 32, 50000, 50000, 1, 32, 1, 32, -1, 0};
+    nnc_work work;
+    for (int i = 0; level(i); i++) {
+        nnc_kernels->f32->gemm_plan(&turned, &work);
+        CHECK(work.phases == 2 && work.workspace > 0 && work.pieces[0] >= 8);
+        nnc_kernels->f32->gemm_plan(&plain, &work);
+        CHECK(work.phases == 1);
+    }
+}
+
+TEST(gemm_blocksizes_are_listed_for_every_level)
+{
+    for (int i = 0; level(i); i++) {
+        const nnc_blocksizes *sizes = nnc_blocksizes_find(nnc_isa_name());
+        CHECK(sizes && sizes->bytes == nnc_kernels->f32->lanes * 4);
+        CHECK(sizes && sizes->nv >= 1 && sizes->mr[sizes->nv] >= 1 && sizes->kc >= 1);
+    }
+    CHECK(nnc_blocksizes_find("none such") == NULL);
+}

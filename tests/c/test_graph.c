@@ -1,0 +1,369 @@
+/* test_graph.c - tapes, gradients, programs: a small network recorded once is replayed and
+ * compared with the same ops run eagerly; every allocation of it fails once; faults and stops
+ * leave variables alone. */
+#include "check.h"
+#include "graph/program.h"
+#include "nnc.h"
+
+#include <math.h>
+#include <string.h>
+
+#define OK(call) CHECK((call) == NNC_OK)
+
+static nnc_tensor *tensor_of(nnc_dtype dtype, int rank, int64_t d0, int64_t d1)
+{
+    nnc_shape shape = {.rank = rank, .dim = {d0, d1}};
+    nnc_tensor *t = NULL;
+    OK(nnc_tensor_new(&shape, dtype, &t));
+    memset(t->array.data, 0, (size_t)t->bytes);
+    return t;
+}
+
+/* Numbers in [-0.5, 0.5), the same each time. */
+static nnc_tensor *noise(nnc_dtype dtype, int rank, int64_t d0, int64_t d1, uint64_t seed)
+{
+    nnc_tensor *t = tensor_of(dtype, rank, d0, d1);
+    nnc_rng rng = {.seed = seed};
+    for (int64_t i = 0; i < nnc_shape_size(&t->array.shape); i++) {
+        uint32_t word[4];
+        nnc_rng_block(&rng, (uint64_t)i, word);
+        double value = word[0] / 4294967296.0 - 0.5;
+        if (dtype == NNC_F32)
+            ((float *)t->array.data)[i] = (float)value;
+        else
+            ((double *)t->array.data)[i] = value;
+    }
+    return t;
+}
+
+static nnc_tensor *labels_of(int64_t n, int64_t classes)
+{
+    nnc_tensor *t = tensor_of(NNC_I64, 1, n, 0);
+    for (int64_t i = 0; i < n; i++)
+        ((int64_t *)t->array.data)[i] = i % classes;
+    return t;
+}
+
+enum { ROWS = 12, IN = 7, HIDDEN = 5, CLASSES = 3, VARIABLES = 4 };
+
+/* A network (IN, HIDDEN, CLASSES) whose step is a graph: loss out, SGD on four variables. */
+typedef struct {
+    nnc_graph *graph;
+    nnc_tensor *variable[VARIABLES], *lr;
+    int loss, gradient[VARIABLES];
+} net;
+
+static nnc_status append(nnc_graph *graph, nnc_op op, int a, int b, int c, int *out)
+{
+    nnc_attrs none = {0};
+    int in[3] = {a, b, c};
+    return nnc_graph_append(graph, op, &none, in, c >= 0 ? 3 : b >= 0 ? 2 : 1, out);
+}
+
+static void net_variables(net *n, nnc_dtype dtype)
+{
+    n->variable[0] = noise(dtype, 2, IN, HIDDEN, 1);
+    n->variable[1] = noise(dtype, 1, HIDDEN, 0, 2);
+    n->variable[2] = noise(dtype, 2, HIDDEN, CLASSES, 3);
+    n->variable[3] = noise(dtype, 1, CLASSES, 0, 4);
+    n->lr = tensor_of(NNC_F64, 0, 0, 0);
+    *(double *)n->lr->array.data = 0.1;
+}
+
+/* Everything through NNC_TRY: any allocation may fail. */
+static nnc_status net_trace(net *n, nnc_dtype dtype, nnc_op activation)
+{
+    nnc_status status;
+    nnc_shape xs = {2, {ROWS, IN}}, ys = {1, {ROWS}};
+    int x, y, v[VARIABLES], lr, out[2];
+    NNC_TRY(nnc_graph_new(false, &n->graph));
+    nnc_graph *g = n->graph;
+    NNC_TRY(nnc_graph_input(g, &xs, dtype, &x));
+    NNC_TRY(nnc_graph_input(g, &ys, NNC_I64, &y));
+    for (int i = 0; i < VARIABLES; i++)
+        NNC_TRY(nnc_graph_tensor(g, n->variable[i], NNC_VARIABLE, &v[i]));
+    NNC_TRY(nnc_graph_tensor(g, n->lr, NNC_VARIABLE, &lr));
+    NNC_TRY(append(g, NNC_OP_matmul, x, v[0], -1, out));
+    NNC_TRY(append(g, NNC_OP_add, out[0], v[1], -1, out));
+    NNC_TRY(append(g, activation, out[0], -1, -1, out));
+    NNC_TRY(append(g, NNC_OP_matmul, out[0], v[2], -1, out));
+    NNC_TRY(append(g, NNC_OP_add, out[0], v[3], -1, out));
+    NNC_TRY(append(g, NNC_OP_sparse_softmax_crossentropy, out[0], y, -1, out));
+    NNC_TRY(append(g, NNC_OP_mean, out[0], -1, -1, &n->loss));
+    NNC_TRY(nnc_graph_backward(g, &n->loss, NULL, 1, v, VARIABLES, 0, n->gradient));
+    for (int i = 0; i < VARIABLES; i++)
+        NNC_TRY(append(g, NNC_OP_sgd, v[i], n->gradient[i], lr, out));
+done:
+    return status;
+}
+
+static void net_clear(net *n)
+{
+    nnc_graph_release(n->graph);
+    for (int i = 0; i < VARIABLES; i++)
+        nnc_tensor_release(n->variable[i]);
+    nnc_tensor_release(n->lr);
+}
+
+static nnc_status replay_steps(nnc_program *p, const nnc_tensor *x, const nnc_tensor *y, int64_t steps,
+                               void *loss, int64_t *done)
+{
+    nnc_rows rows[2] = {
+        {x->array.data, x->array.dtype, IN * nnc_dtype_size(x->array.dtype)},
+        {y->array.data, y->array.dtype, nnc_dtype_size(y->array.dtype)}};
+    void *targets[1] = {loss};
+    return nnc_program_replay(p, rows, NULL, 0, steps, targets, 0, done);
+}
+
+/* The same steps on a tape, one op at a time. */
+static void train_eagerly(net *n, nnc_op activation, nnc_tensor *x, nnc_tensor *y, int steps,
+                          double *loss)
+{
+    nnc_attrs none = {0};
+    for (int s = 0; s < steps; s++) {
+        nnc_graph *tape = NULL;
+        nnc_tensor *h[7] = {NULL}, *pair[2], *p = NULL;
+        OK(nnc_graph_new(true, &tape));
+        for (int i = 0; i < VARIABLES; i++)
+            OK(nnc_tape_watch(tape, n->variable[i]));
+        nnc_tape_push(tape);
+        OK(nnc_eager(NNC_OP_matmul, &none, (nnc_tensor *[]){x, n->variable[0]}, 2, &h[0]));
+        OK(nnc_eager(NNC_OP_add, &none, (nnc_tensor *[]){h[0], n->variable[1]}, 2, &h[1]));
+        OK(nnc_eager(activation, &none, &h[1], 1, &h[2]));
+        OK(nnc_eager(NNC_OP_matmul, &none, (nnc_tensor *[]){h[2], n->variable[2]}, 2, &h[3]));
+        OK(nnc_eager(NNC_OP_add, &none, (nnc_tensor *[]){h[3], n->variable[3]}, 2, &h[4]));
+        OK(nnc_eager(NNC_OP_sparse_softmax_crossentropy, &none, (nnc_tensor *[]){h[4], y}, 2, pair));
+        h[5] = pair[0];
+        p = pair[1];
+        OK(nnc_eager(NNC_OP_mean, &none, &h[5], 1, &h[6]));
+        nnc_tape_pop(tape);
+        int target = nnc_graph_find(tape, h[6]), v[VARIABLES], g[VARIABLES];
+        for (int i = 0; i < VARIABLES; i++)
+            v[i] = nnc_graph_find(tape, n->variable[i]);
+        CHECK(target >= 0);
+        OK(nnc_graph_backward(tape, &target, NULL, 1, v, VARIABLES, 0, g));
+        for (int i = 0; i < VARIABLES; i++)
+            OK(nnc_eager(NNC_OP_sgd, &none,
+                         (nnc_tensor *[]){n->variable[i], tape->values[g[i]].tensor, n->lr}, 3, NULL));
+        nnc_convert(h[6]->array.data, h[6]->array.dtype, &loss[s], NNC_F64, 1);
+        nnc_graph_release(tape);
+        nnc_tensor_release(p);
+        for (int i = 0; i < 7; i++)
+            nnc_tensor_release(h[i]);
+    }
+}
+
+static bool same_bits(const nnc_tensor *a, const nnc_tensor *b)
+{
+    return a->bytes == b->bytes && memcmp(a->array.data, b->array.data, (size_t)a->bytes) == 0;
+}
+
+/* Five recorded steps leave the bits that five eager ones leave, with the passes on and off. */
+TEST(program_replays_what_eager_ops_do)
+{
+    static const char *const passes[] = {"fold", "fuse", "prune", "order", "plan", "none"};
+    static const nnc_op activations[] = {NNC_OP_relu, NNC_OP_tanh, NNC_OP_sigmoid, NNC_OP_gelu,
+                                         NNC_OP_elu};
+    nnc_pass_enable("verify", true);
+    for (int off = 0; off < 6; off++) {
+        for (int a = 0; a < 5; a++) {
+            net recorded = {0}, eager = {0};
+            nnc_tensor *x = noise(NNC_F32, 2, 5 * ROWS, IN, 9), *y = labels_of(5 * ROWS, CLASSES);
+            nnc_program *program = NULL;
+            float loss[5];
+            double eager_loss[1];
+            int64_t done = 0;
+            nnc_pass_enable(passes[off], false);
+            net_variables(&recorded, NNC_F32);
+            net_variables(&eager, NNC_F32);
+            OK(net_trace(&recorded, NNC_F32, activations[a]));
+            OK(nnc_program_new(recorded.graph, &recorded.loss, 1, &program));
+            OK(replay_steps(program, x, y, 5, loss, &done));
+            CHECK(done == 5);
+            for (int s = 0; s < 5; s++) {
+                nnc_shape xs = {2, {ROWS, IN}}, ys = {1, {ROWS}};
+                nnc_tensor *xb = NULL, *yb = NULL;
+                OK(nnc_tensor_wrap((float *)x->array.data + s * ROWS * IN, &xs, NNC_F32, NULL, NULL,
+                                   &xb));
+                OK(nnc_tensor_wrap((int64_t *)y->array.data + s * ROWS, &ys, NNC_I64, NULL, NULL,
+                                   &yb));
+                train_eagerly(&eager, activations[a], xb, yb, 1, eager_loss);
+                CHECK((float)eager_loss[0] == loss[s]);
+                nnc_tensor_release(xb);
+                nnc_tensor_release(yb);
+            }
+            for (int i = 0; i < VARIABLES; i++)
+                CHECK(same_bits(recorded.variable[i], eager.variable[i]));
+            nnc_pass_enable(passes[off], true);
+            nnc_program_release(program);
+            net_clear(&recorded);
+            net_clear(&eager);
+            nnc_tensor_release(x);
+            nnc_tensor_release(y);
+        }
+    }
+    nnc_pass_enable("verify", false);
+}
+
+/* d loss / d variable against central differences, float64; the programs differ in one number. */
+TEST(gradients_agree_with_differences)
+{
+    net n = {0};
+    nnc_tensor *x = noise(NNC_F64, 2, ROWS, IN, 9), *y = labels_of(ROWS, CLASSES);
+    nnc_program *program = NULL;
+    int64_t done;
+    net_variables(&n, NNC_F64);
+    *(double *)n.lr->array.data = 0;            /* the weights stay */
+    OK(net_trace(&n, NNC_F64, NNC_OP_gelu));
+    int outputs[1 + VARIABLES] = {n.loss};
+    memcpy(outputs + 1, n.gradient, sizeof n.gradient);
+    OK(nnc_program_new(n.graph, outputs, 1 + VARIABLES, &program));
+    nnc_rows rows[2] = {{x->array.data, NNC_F64, IN * 8}, {y->array.data, NNC_I64, 8}};
+    for (int v = 0; v < VARIABLES; v++) {
+        double g[IN * HIDDEN], loss[2], *w = n.variable[v]->array.data;
+        void *targets[1 + VARIABLES] = {&loss[0]};
+        targets[1 + v] = g;
+        OK(nnc_program_replay(program, rows, NULL, 0, 1, targets, 0, &done));
+        for (int64_t i = 0; i < nnc_shape_size(&n.variable[v]->array.shape); i++) {
+            double kept = w[i], h = 1e-5;
+            for (int side = 0; side < 2; side++) {
+                void *only_loss[1 + VARIABLES] = {&loss[side]};
+                w[i] = kept + (side == 0 ? h : -h);
+                OK(nnc_program_replay(program, rows, NULL, 0, 1, only_loss, 0, &done));
+            }
+            w[i] = kept;
+            /* truncation h^2 = 1e-10, rounding 1e-16/h = 1e-11 */
+            CHECK(fabs((loss[0] - loss[1]) / (2 * h) - g[i]) < 1e-8);
+        }
+    }
+    nnc_program_release(program);
+    net_clear(&n);
+    nnc_tensor_release(x);
+    nnc_tensor_release(y);
+}
+
+/* The n-th allocation of recording, planning and replaying fails: an error or nothing, no leak, and
+ * weights either untouched or a whole step further. */
+TEST(every_allocation_may_fail)
+{
+    nnc_tensor *x = noise(NNC_F32, 2, ROWS, IN, 9), *y = labels_of(ROWS, CLASSES);
+    bool through = false;
+    int failures = 0;
+    for (int64_t fail = 1; !through; fail++) {
+        net n = {0}, fresh = {0};
+        nnc_program *program = NULL;
+        int64_t done = 0;
+        float loss;
+        net_variables(&fresh, NNC_F32);
+        net_variables(&n, NNC_F32);
+        int64_t live = nnc_alloc_live_blocks();
+        nnc_alloc_fail_at(fail);
+        nnc_status status = net_trace(&n, NNC_F32, NNC_OP_gelu);
+        if (status == NNC_OK)
+            status = nnc_program_new(n.graph, &n.loss, 1, &program);
+        if (status == NNC_OK)
+            status = replay_steps(program, x, y, 1, &loss, &done);
+        nnc_alloc_fail_at(0);
+        through = status == NNC_OK;
+        failures += !through;
+        CHECK(status == NNC_OK || status == NNC_ENOMEM);
+        CHECK(same_bits(n.variable[0], fresh.variable[0]) == (done == 0));
+        nnc_program_release(program);
+        nnc_graph_release(n.graph);
+        n.graph = NULL;
+        CHECK(nnc_alloc_live_blocks() == live);
+        net_clear(&n);
+        net_clear(&fresh);
+    }
+    CHECK(failures > 50);
+    nnc_tensor_release(x);
+    nnc_tensor_release(y);
+}
+
+static int stop_at_once(void *argument)
+{
+    ++*(int *)argument;
+    return 1;
+}
+
+/* A label out of range, and a poll that says stop: the step never happened. */
+TEST(faults_and_stops_change_nothing)
+{
+    net n = {0}, fresh = {0};
+    nnc_tensor *x = noise(NNC_F32, 2, 2 * ROWS, IN, 9), *y = labels_of(2 * ROWS, CLASSES);
+    nnc_program *program = NULL;
+    int64_t done;
+    float loss[2];
+    int asked = 0;
+    net_variables(&n, NNC_F32);
+    net_variables(&fresh, NNC_F32);
+    OK(net_trace(&n, NNC_F32, NNC_OP_relu));
+    OK(nnc_program_new(n.graph, &n.loss, 1, &program));
+    ((int64_t *)y->array.data)[4] = CLASSES;
+    CHECK(replay_steps(program, x, y, 2, loss, &done) == NNC_EINDEX);
+    CHECK(done == 0 && strstr(nnc_error_text(), "3") != NULL);
+    ((int64_t *)y->array.data)[4] = 0;
+    nnc_poll_set(stop_at_once, &asked);
+    nnc_status status = NNC_OK;
+    for (int i = 0; i < 1000000 && status == NNC_OK; i++) {     /* until 10 ms have passed */
+        for (int v = 0; v < VARIABLES; v++)
+            memcpy(n.variable[v]->array.data, fresh.variable[v]->array.data,
+                   (size_t)fresh.variable[v]->bytes);
+        status = replay_steps(program, x, y, 1, loss, &done);
+    }
+    nnc_poll_set(NULL, NULL);
+    CHECK(status == NNC_EINTERRUPT && asked > 0);
+    for (int v = 0; v < VARIABLES; v++)
+        CHECK(same_bits(n.variable[v], fresh.variable[v]) == (done == 0));
+    nnc_program_release(program);
+    net_clear(&n);
+    net_clear(&fresh);
+    nnc_tensor_release(x);
+    nnc_tensor_release(y);
+}
+
+/* A tape keeps what it read although the storage is overwritten; both readings count. */
+TEST(tape_keeps_overwritten_values)
+{
+    nnc_attrs none = {0};
+    nnc_tensor *v = tensor_of(NNC_F64, 0, 0, 0), *nine = tensor_of(NNC_F64, 0, 0, 0);
+    nnc_tensor *a = NULL, *b = NULL, *sum = NULL;
+    nnc_graph *tape = NULL;
+    int gradient;
+    *(double *)v->array.data = 3;
+    *(double *)nine->array.data = 9;
+    OK(nnc_graph_new(true, &tape));
+    OK(nnc_tape_watch(tape, v));
+    nnc_tape_push(tape);
+    OK(nnc_eager(NNC_OP_square, &none, &v, 1, &a));                             /* v = 3 */
+    OK(nnc_eager(NNC_OP_assign, &none, (nnc_tensor *[]){v, nine}, 2, NULL));
+    OK(nnc_eager(NNC_OP_square, &none, &v, 1, &b));                             /* v = 9 */
+    OK(nnc_eager(NNC_OP_add, &none, (nnc_tensor *[]){a, b}, 2, &sum));
+    nnc_tape_pop(tape);
+    CHECK(*(double *)sum->array.data == 90);
+    int target = nnc_graph_find(tape, sum), source = nnc_graph_find(tape, v);
+    OK(nnc_graph_backward(tape, &target, NULL, 1, &source, 1, 0, &gradient));
+    CHECK(*(double *)tape->values[gradient].tensor->array.data == 24);      /* 2 3 + 2 9 */
+    nnc_graph_release(tape);
+    nnc_tensor_release(a);
+    nnc_tensor_release(b);
+    nnc_tensor_release(sum);
+    nnc_tensor_release(v);
+    nnc_tensor_release(nine);
+}
+
+/* Many small values with short lives share the arena; gradients lie side by side. */
+TEST(plan_shares_memory)
+{
+    net n = {0};
+    nnc_program *program = NULL;
+    nnc_program_stats stats;
+    net_variables(&n, NNC_F32);
+    OK(net_trace(&n, NNC_F32, NNC_OP_gelu));
+    OK(nnc_program_new(n.graph, &n.loss, 1, &program));
+    nnc_program_describe(program, &stats);
+    CHECK(stats.arena_bytes < stats.values_bytes);
+    CHECK(stats.fused >= 1 && stats.nodes_kept < stats.nodes_recorded);
+    nnc_program_release(program);
+    net_clear(&n);
+}

@@ -1,0 +1,34 @@
+"""Keras itself (on TensorFlow), which nnc is compared with; tests that need it are skipped without it."""
+import os
+
+import numpy as np
+import pytest
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+keras = pytest.importorskip("keras")
+if keras.backend.backend() != "tensorflow":
+    pytest.skip("Keras must run on TensorFlow here", allow_module_level=True)
+
+
+def values(thing):
+    """A NumPy array of what an nnc or Keras op gave."""
+    return np.asarray(thing.numpy() if hasattr(thing, "numpy") else thing)
+
+
+def same(ours, theirs, rtol=2e-6, atol=1e-6):
+    """Equal shapes, dtypes and numbers.
+
+    rtol: both compute in float32 (unit 6e-8); a chain of some ten roundings and two libraries' exp and log.
+    """
+    ours, theirs = values(ours), values(theirs)
+    assert ours.shape == theirs.shape
+    assert ours.dtype == theirs.dtype
+    np.testing.assert_allclose(ours, theirs, rtol=rtol, atol=atol)
+
+
+def plain(config):
+    """A configuration with tuples as lists, as a file would give it back."""
+    if isinstance(config, dict):
+        return {key: plain(value) for key, value in config.items()}
+    return [plain(value) for value in config] if isinstance(config, (list, tuple)) else config
