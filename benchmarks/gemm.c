@@ -5,8 +5,10 @@
  *     gcc -O2 -Icsrc benchmarks/gemm.c csrc/build/libnnc.a -lm -lpthread -o /tmp/gemm
  *     /tmp/gemm [threads] [M N K]...          NNC_ISA=... picks the level
  *
- * Layouts: NN forward, NT the input's gradient, TN the weight's. A figure is the best of many runs within
- * 0.1 s; the median is beside it, for on a shared machine the two differ. */
+ * Layouts: NN forward, NT the input's gradient, TN the weight's. A figure is the best of many
+ * samples within 0.1 s of 20 us or more each; the median is beside it, for on a shared machine the
+ * two differ. One thread is timed by its own processor time, which leaves out when others had the
+ * processor; several by the clock on the wall. */
 #define _GNU_SOURCE
 #include "kernels/kernels.h"
 
@@ -17,11 +19,14 @@
 
 #define MOST_RUNS 4000
 #define BUDGET_NS 100e6
+#define SAMPLE_NS 20e3
+
+static clockid_t clock_used = CLOCK_MONOTONIC;
 
 static double now(void)
 {
     struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
+    clock_gettime(clock_used, &t);
     return (double)t.tv_sec * 1e9 + (double)t.tv_nsec;
 }
 
@@ -80,9 +85,8 @@ static void take_pieces(void *argument, int thread, int threads)
     }
 }
 
-static double run_once(product *p, int threads)
+static void run_once(product *p, int threads)
 {
-    double t = now();
     if (threads == 1) {
         for (int phase = 0; phase < p->work.phases; phase++)
             nnc_kernels->f32->gemm_run(&p->g, p->a, p->b, NULL, p->c, p->workspace, phase, 0,
@@ -91,7 +95,15 @@ static double run_once(product *p, int threads)
         memset(p->next, 0, sizeof p->next);
         nnc_pool_run(take_pieces, p, threads);
     }
-    return now() - t;
+}
+
+/* Nanoseconds of one run, the mean of `repeats`. */
+static double time_runs(product *p, int threads, int repeats)
+{
+    double began = now();
+    for (int i = 0; i < repeats; i++)
+        run_once(p, threads);
+    return (now() - began) / repeats;
 }
 
 static int by_value(const void *a, const void *b)
@@ -113,10 +125,9 @@ static void time_layout(const char *layout, int64_t m, int64_t n, int64_t k, int
     if (nnc_alloc(p.work.workspace, &p.workspace) != NNC_OK)
         return;
     double roof = peak() * threads, began = now();
-    int runs = 0;
-    run_once(&p, threads);
+    int runs = 0, repeats = 1 + (int)(SAMPLE_NS / (time_runs(&p, threads, 3) + 1));
     while (runs < MOST_RUNS && (runs < 5 || now() - began < BUDGET_NS))
-        times[runs++] = run_once(&p, threads);
+        times[runs++] = time_runs(&p, threads, repeats);
     qsort(times, (size_t)runs, sizeof times[0], by_value);
     double flops = 2.0 * (double)m * (double)n * (double)k, best = flops / times[0];
     printf("  %s %6.1f (%6.1f) %3.0f%%", layout, best, flops / times[runs / 2],
@@ -164,11 +175,14 @@ int main(int count, char **words)
         fprintf(stderr, "%s\n", nnc_error_text());
         return 1;
     }
+    if (threads == 1)
+        clock_used = CLOCK_THREAD_CPUTIME_ID;
     printf("level %s, %d thread(s), peak %.1f GFLOP/s a thread; best (median) %% of peak\n"
            "    M     N     K\n", nnc_isa_name(), threads, peak());
     if (count > 4)
         for (int i = 2; i + 2 < count; i += 3)
-            failed |= time_shape(atoll(words[i]), atoll(words[i + 1]), atoll(words[i + 2]), threads);
+            failed |= time_shape(atoll(words[i]), atoll(words[i + 1]), atoll(words[i + 2]),
+                                 threads);
     else
         for (size_t i = 0; i < sizeof usual / sizeof usual[0]; i++)
             failed |= time_shape(usual[i][0], usual[i][1], usual[i][2], threads);

@@ -57,12 +57,16 @@ def log_softmax(x, axis=-1):
 
 
 def elu(x, alpha=1.0):
-    """`x` above 0, `alpha * (exp(x) - 1)` below. Reference: Clevert et al., 2016, arXiv:1511.07289."""
+    """`x` above 0, `alpha * (exp(x) - 1)` below. Reference: Clevert et al., 2016,
+    arXiv:1511.07289.
+    """
     return ops.elu(x, alpha)
 
 
 def celu(x, alpha=1.0):
-    """`x` above 0, `alpha * (exp(x / alpha) - 1)` below. Reference: Barron, 2017, arXiv:1704.07483."""
+    """`x` above 0, `alpha * (exp(x / alpha) - 1)` below. Reference: Barron, 2017,
+    arXiv:1704.07483.
+    """
     return ops.celu(x, alpha)
 
 
@@ -115,7 +119,9 @@ def sparse_sigmoid(x):
 
 
 def silu(x):
-    """`x * sigmoid(x)`, also called swish. Reference: Ramachandran et al., 2017, arXiv:1710.05941."""
+    """`x * sigmoid(x)`, also called swish. Reference: Ramachandran et al., 2017,
+    arXiv:1710.05941.
+    """
     return ops.silu(x)
 
 
@@ -188,15 +194,16 @@ def mish(x):
 
 _FUNCTIONS = (relu, leaky_relu, relu6, softmax, celu, elu, selu, softplus, softsign, squareplus,
               soft_shrink, sparse_plus, silu, gelu, glu, tanh, tanh_shrink, threshold, sigmoid,
-              sparse_sigmoid, exponential, hard_sigmoid, hard_silu, hard_tanh, hard_shrink, linear, mish,
-              log_softmax, log_sigmoid)
+              sparse_sigmoid, exponential, hard_sigmoid, hard_silu, hard_tanh, hard_shrink, linear,
+              mish, log_softmax, log_sigmoid)
 ALL_OBJECTS = {function.__name__: function for function in _FUNCTIONS}
 ALL_OBJECTS.update(swish=silu, hard_swish=hard_silu)
 
 
 def serialize(activation):
     """The name of a function, or the configuration of an object."""
-    if isinstance(activation, types.FunctionType) and ALL_OBJECTS.get(activation.__name__) is activation:
+    function = isinstance(activation, types.FunctionType)
+    if function and ALL_OBJECTS.get(activation.__name__) is activation:
         return activation.__name__
     config = identifiers.serialize(activation)
     if isinstance(activation, types.FunctionType) and isinstance(config, dict) \
@@ -211,5 +218,7 @@ def deserialize(config, custom_objects=None):
 
 
 def get(identifier):
-    """The activation that `identifier` stands for: a name, a configuration, a callable; `None` is linear."""
+    """The activation that `identifier` stands for: a name, a configuration, a callable; `None` is
+    linear.
+    """
     return linear if identifier is None else identifiers.get(identifier, ALL_OBJECTS, "activation")

@@ -30,7 +30,8 @@ class MaxNorm(Constraint):
 
     Args:
         max_value: The largest norm. Defaults to `2`.
-        axis: Integer or tuple, what one norm runs over. Defaults to `0`: the inputs of a `Dense` unit.
+        axis: Integer or tuple, what one norm runs over. Defaults to `0`: the inputs of a `Dense`
+            unit.
     """
 
     def __init__(self, max_value=2, axis=0):
@@ -117,5 +118,7 @@ def deserialize(config, custom_objects=None):
 
 
 def get(identifier):
-    """The constraint that `identifier` stands for: a name, a configuration, a class, a callable or `None`."""
+    """The constraint that `identifier` stands for: a name, a configuration, a class, a callable or
+    `None`.
+    """
     return None if identifier is None else identifiers.get(identifier, ALL_OBJECTS, "constraint")

@@ -1,7 +1,7 @@
 """How the `get`, `serialize` and `deserialize` functions read names and configurations.
 
-Every family (losses, optimizers ...) has one closed table: name -> class or function. A name is looked up
-there, then among what the user registered; nothing is ever imported by name.
+Every family (losses, optimizers ...) has one closed table: name -> class or function. A name is
+looked up there, then among what the user registered; nothing is ever imported by name.
 """
 import inspect
 
@@ -36,8 +36,8 @@ def deserialize(config, table, kind, custom_objects=None):
     """The object or function that a configuration (or a bare name) describes.
 
     Args:
-        config: `{"class_name": ..., "config": {...}}`, with `"module"` and `"registered_name"` or without;
-            for a function `{"class_name": "function", "config": name}`; or a name.
+        config: `{"class_name": ..., "config": {...}}`, with `"module"` and `"registered_name"` or
+            without; for a function `{"class_name": "function", "config": name}`; or a name.
         table: The family's table.
         kind: What the family is called in messages.
         custom_objects: More names, looked at first.
@@ -60,7 +60,8 @@ def deserialize(config, table, kind, custom_objects=None):
 
 
 def get(identifier, table, kind, custom_objects=None):
-    """What `identifier` stands for: a name, a configuration, a class (an instance is made) or a callable.
+    """What `identifier` stands for: a name, a configuration, a class (an instance is made) or a
+    callable.
 
     Raises:
         ValueError: If it is none of these, or an unknown name.
@@ -71,8 +72,8 @@ def get(identifier, table, kind, custom_objects=None):
         return identifier()
     if callable(identifier):
         return identifier
-    raise ValueError(f"Could not interpret {kind} identifier. Expected a name, a configuration dictionary, "
-                     f"a class or a callable. Received: {identifier!r} (of type "
+    raise ValueError(f"Could not interpret {kind} identifier. Expected a name, a configuration "
+                     f"dictionary, a class or a callable. Received: {identifier!r} (of type "
                      f"{type(identifier).__name__})")
 
 

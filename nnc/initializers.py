@@ -1,4 +1,6 @@
-"""Initializers: given a shape and a dtype they make the first values of a weight, drawn in the core."""
+"""Initializers: given a shape and a dtype they make the first values of a weight, drawn in the
+core.
+"""
 import math
 
 import numpy as np
@@ -57,7 +59,8 @@ class Constant(Initializer):
 
     def __call__(self, shape, dtype=None):
         dtype = standardize_dtype(dtype)
-        return ops.broadcast_to(convert_to_tensor(self.value, dtype), static_shape("Constant", shape))
+        return ops.broadcast_to(convert_to_tensor(self.value, dtype),
+                                static_shape("Constant", shape))
 
     def get_config(self):
         return {"value": identifiers.serialize(self.value)}
@@ -84,8 +87,8 @@ class Identity(Initializer):
 
     def __call__(self, shape, dtype=None):
         if len(shape) != 2:
-            raise ValueError("Identity matrix initializer can only be used for 2D matrices. Received: "
-                             f"shape={tuple(shape)} of rank {len(shape)}.")
+            raise ValueError("Identity matrix initializer can only be used for 2D matrices. "
+                             f"Received: shape={tuple(shape)} of rank {len(shape)}.")
         return op.multiply(ops.eye(*shape, dtype=dtype), self.gain)
 
     def get_config(self):
@@ -93,7 +96,9 @@ class Identity(Initializer):
 
 
 class _RandomInitializer(Initializer):
-    """Holds the seed: an integer or `None` gives the same values at each call, a generator new ones."""
+    """Holds the seed: an integer or `None` gives the same values at each call, a generator new
+    ones.
+    """
 
     def __init__(self, seed=None):
         self._init_seed = seed
@@ -102,7 +107,8 @@ class _RandomInitializer(Initializer):
         elif isinstance(seed, dict):
             seed = SeedGenerator.from_config(seed.get("config", seed))
         elif isinstance(seed, bool) or not isinstance(seed, (int, np.integer, SeedGenerator)):
-            raise ValueError("`seed` argument should be an instance of `keras.random.SeedGenerator()` or "
+            raise ValueError("`seed` argument should be an instance of "
+                             "`keras.random.SeedGenerator()` or "
                              f"an integer. Received: seed={seed!r}")
         self.seed = seed
 
@@ -217,7 +223,8 @@ class VarianceScaling(_RandomInitializer):
 
     def __call__(self, shape, dtype=None):
         fan_in, fan_out = compute_fans(shape, self.input_axes, self.output_axes)
-        count = {"fan_in": fan_in, "fan_out": fan_out, "fan_avg": (fan_in + fan_out) / 2.0}[self.mode]
+        count = {"fan_in": fan_in, "fan_out": fan_out,
+                 "fan_avg": (fan_in + fan_out) / 2.0}[self.mode]
         variance = self.scale / max(1.0, count)
         if self.distribution == "truncated_normal":
             # Cut at two standard deviations, a normal distribution keeps 0.8796... of its own.
@@ -302,7 +309,8 @@ class Orthogonal(_RandomInitializer):
             raise ValueError("The tensor to initialize must be at least two-dimensional. Received: "
                              f"shape={tuple(shape)} of rank {len(shape)}.")
         rows, columns = math.prod(shape[:-1]), shape[-1]
-        drawn = random.normal((max(rows, columns), min(rows, columns)), dtype="float64", seed=self.seed)
+        drawn = random.normal((max(rows, columns), min(rows, columns)), dtype="float64",
+                              seed=self.seed)
         q, r = np.linalg.qr(drawn.numpy())
         q = q * np.sign(np.diagonal(r))     # else q would not be evenly distributed
         q = q.T if rows < columns else q
@@ -313,13 +321,13 @@ class Orthogonal(_RandomInitializer):
         return {"seed": self._seed_config(), "gain": self.gain}
 
 
-_CLASSES = (Initializer, Constant, Identity, Ones, Zeros, GlorotNormal, GlorotUniform, HeNormal, HeUniform,
-            LecunNormal, LecunUniform, Orthogonal, RandomNormal, RandomUniform, TruncatedNormal,
-            VarianceScaling)
+_CLASSES = (Initializer, Constant, Identity, Ones, Zeros, GlorotNormal, GlorotUniform, HeNormal,
+            HeUniform, LecunNormal, LecunUniform, Orthogonal, RandomNormal, RandomUniform,
+            TruncatedNormal, VarianceScaling)
 ALL_OBJECTS = {cls.__name__: cls for cls in _CLASSES}
 ALL_OBJECTS.update({to_snake_case(cls.__name__): cls for cls in _CLASSES})
-ALL_OBJECTS.update(IdentityInitializer=Identity, OrthogonalInitializer=Orthogonal, normal=RandomNormal,
-                   uniform=RandomUniform, one=Ones, zero=Zeros)
+ALL_OBJECTS.update(IdentityInitializer=Identity, OrthogonalInitializer=Orthogonal,
+                   normal=RandomNormal, uniform=RandomUniform, one=Ones, zero=Zeros)
 
 constant, identity, ones, zeros = Constant, Identity, Ones, Zeros
 glorot_normal, glorot_uniform = GlorotNormal, GlorotUniform
@@ -354,8 +362,8 @@ def get(identifier):
     """The initializer that `identifier` stands for.
 
     Args:
-        identifier: A name, a configuration, a class, a callable of `(shape, dtype)`, an array of values, or
-            `None`, which stays `None`.
+        identifier: A name, a configuration, a class, a callable of `(shape, dtype)`, an array of
+            values, or `None`, which stays `None`.
     """
     if identifier is None:
         return None

@@ -14,7 +14,7 @@ import numpy as np
 from . import _core, config, tree
 from ._core import Tensor
 from .data import pack_x_y_sample_weight
-from .layers.layer import changes
+from .variables import changes
 from .ops.core import _FLOATS
 
 # Recording changes layers (weights are made) and metrics: one thread at a time.

@@ -99,7 +99,7 @@ class OrthogonalRegularizer(Regularizer):
     def __init__(self, factor=0.01, mode="rows"):
         self.factor = _penalty(factor, "factor")
         if mode not in ("rows", "columns"):
-            raise ValueError('Invalid value for argument `mode`. Expected one of {"rows", "columns"}. '
+            raise ValueError("Invalid value for argument `mode`. Expected 'rows' or 'columns'. "
                              f"Received: mode={mode}")
         self.mode = mode
 
@@ -112,7 +112,8 @@ class OrthogonalRegularizer(Regularizer):
         unit = ops.normalize(inputs, axis=1 if rows else 0)
         product = op.matmul(unit, unit, 0, 1) if rows else op.matmul(unit, unit, 1, 0)
         size = product.shape[0]
-        apart = op.multiply(op.absolute(product), op.subtract(1.0, ops.eye(size, dtype=product.dtype)))
+        apart = op.multiply(op.absolute(product),
+                            op.subtract(1.0, ops.eye(size, dtype=product.dtype)))
         pairs = size * (size - 1.0) / 2.0
         return op.divide(op.multiply(ops.sum(apart), 0.5 * self.factor), pairs)
 
@@ -137,5 +138,7 @@ def deserialize(config, custom_objects=None):
 
 
 def get(identifier):
-    """The regularizer that `identifier` stands for: a name, a configuration, a class, a callable or `None`."""
+    """The regularizer that `identifier` stands for: a name, a configuration, a class, a callable or
+    `None`.
+    """
     return None if identifier is None else identifiers.get(identifier, ALL_OBJECTS, "regularizer")

@@ -14,7 +14,7 @@ from .callbacks import CallbackList
 from .compile_utils import CompileLoss, CompileMetrics, as_loss_scalar, check_loss, check_metrics
 from .data import (Batches, Data, check_count, class_weights, readable, split, standardize,
                    unpack_x_y_sample_weight)
-from .layers.layer import Layer, changes
+from .variables import changes
 from .metrics import Mean, Metric
 from .random.seed_generator import make_default_seed
 from .recording import Recorded, Run, check_finite, feed_dtype, lock
@@ -505,6 +505,7 @@ class Trainer:
         data = standardize(x, y, sample_weight, class_weight, who)
         run = Run(self, kind, data)
         self._prepare(run, [data.count])
+        self.reset_metrics()
         run.run(data.count, 0, 1, None)
         logs = run.logs()
         return logs if return_dict else self._in_order(logs)
@@ -520,7 +521,7 @@ class Trainer:
             return_dict: Whether the result is a dict.
 
         Returns:
-            Loss and metrics since they were last reset: see `evaluate`.
+            Loss and metrics of this batch: see `evaluate`.
         """
         return self._one_batch("train", "train_on_batch", x, y, sample_weight, class_weight, return_dict)
 

@@ -4,6 +4,8 @@ import numpy as np
 from . import _core
 from .naming import auto_name, current_path
 
+#: [0]: how often a variable was made or a layer changed. Who keeps what it found in layers compares it.
+changes = [0]
 _AGGREGATIONS = (None, "none", "mean", "sum", "only_first_replica")
 _SYNCHRONIZATIONS = (None, "none", "on_read", "on_write", "auto")
 
@@ -36,6 +38,7 @@ class Variable(_core.Variable):
         _check_choice(name, "synchronization", synchronization, _SYNCHRONIZATIONS)
         with _core.no_trace():
             super().__init__(_first_value(name, initializer, shape, dtype))
+        changes[0] += 1
         self.name = name
         scope = current_path()
         self.path = f"{scope}/{name}" if scope else name

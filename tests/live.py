@@ -1,4 +1,6 @@
-"""Keras itself (on TensorFlow), which nnc is compared with; tests that need it are skipped without it."""
+"""Keras itself (on TensorFlow), which nnc is compared with; tests that need it are skipped without
+it.
+"""
 import os
 
 import numpy as np
@@ -19,7 +21,8 @@ def values(thing):
 def same(ours, theirs, rtol=2e-6, atol=1e-6):
     """Equal shapes, dtypes and numbers.
 
-    rtol: both compute in float32 (unit 6e-8); a chain of some ten roundings and two libraries' exp and log.
+    rtol: both compute in float32 (unit 6e-8); a chain of some ten roundings and two libraries' exp
+        and log.
     """
     ours, theirs = values(ours), values(theirs)
     assert ours.shape == theirs.shape

@@ -1,21 +1,26 @@
-"""Activations beside Keras: values and gradients over a range with the kinks in it, names, configurations."""
+"""Activations beside Keras: values and gradients over a range with the kinks in it, names,
+configurations.
+"""
 import numpy as np
 import pytest
 from live import keras, same, values
 
 import nnc
 
-X = np.concatenate([np.linspace(-8, 8, 65), [-100, -30, 30, 100, -3, 3, -1, 1, 0.5, -0.5, 6, 0.2, 1e-4]])
+X = np.concatenate([np.linspace(-8, 8, 65),
+                    [-100, -30, 30, 100, -3, 3, -1, 1, 0.5, -0.5, 6, 0.2, 1e-4]])
 X = X.astype("float32").reshape(6, 13)
 
 #: name and arguments
 ACTIVATIONS = [(name, {}) for name in (
-    "relu", "leaky_relu", "relu6", "softmax", "celu", "elu", "selu", "softplus", "softsign", "squareplus",
-    "soft_shrink", "sparse_plus", "silu", "gelu", "tanh", "tanh_shrink", "sigmoid", "sparse_sigmoid",
-    "hard_sigmoid", "hard_silu", "hard_tanh", "hard_shrink", "linear", "mish", "log_softmax", "log_sigmoid")]
+    "relu", "leaky_relu", "relu6", "softmax", "celu", "elu", "selu", "softplus", "softsign",
+    "squareplus", "soft_shrink", "sparse_plus", "silu", "gelu", "tanh", "tanh_shrink", "sigmoid",
+    "sparse_sigmoid", "hard_sigmoid", "hard_silu", "hard_tanh", "hard_shrink", "linear", "mish",
+    "log_softmax", "log_sigmoid")]
 ACTIVATIONS += [
     ("relu", {"negative_slope": 0.1}), ("relu", {"max_value": 6}), ("relu", {"max_value": 2.5}),
-    ("relu", {"threshold": 1.0}), ("relu", {"negative_slope": 0.2, "max_value": 3.0, "threshold": 0.5}),
+    ("relu", {"threshold": 1.0}),
+    ("relu", {"negative_slope": 0.2, "max_value": 3.0, "threshold": 0.5}),
     ("relu", {"negative_slope": 0.2, "max_value": 3.0}), ("leaky_relu", {"negative_slope": 0.3}),
     ("elu", {"alpha": 0.5}), ("celu", {"alpha": 2.0}), ("gelu", {"approximate": True}),
     ("softmax", {"axis": 0}), ("log_softmax", {"axis": 0}), ("soft_shrink", {"threshold": 1.5}),
@@ -38,8 +43,8 @@ def test_value_and_gradient(name, arguments):
         theirs.watch(z)
         wanted = getattr(keras.activations, name)(z, **arguments)
         loss = tf.reduce_sum(wanted * weight)
-    # atol: tanh_shrink and the gelu family cancel near 0, where values are of the order of 1; TensorFlow's
-    # gelu cancels at -5 too, where the gradient is 1e-6.
+    # atol: tanh_shrink and the gelu family cancel near 0, where values are of the order of 1;
+    # TensorFlow's # gelu cancels at -5 too, where the gradient is 1e-6.
     same(y, wanted, rtol=3e-6, atol=1e-6)
     ours, other = values(tape.gradient(total, x)), values(theirs.gradient(loss, z))
     if name == "celu":      # TensorFlow counts both sides of the kink at 0: 2, not 1
@@ -74,14 +79,16 @@ def test_names():
         if name in ("sparsemax",):      # needs a sort
             continue
         assert nnc.activations.get(name).__name__ == function.__name__
-        assert nnc.activations.serialize(nnc.activations.get(name)) == keras.activations.serialize(function)
+        ours = nnc.activations.serialize(nnc.activations.get(name))
+        assert ours == keras.activations.serialize(function)
         assert nnc.activations.deserialize(function.__name__) is nnc.activations.get(name)
     assert nnc.activations.get(None) is nnc.activations.linear
     own = nnc.activations.get(abs)
     assert own is abs
 
 
-@pytest.mark.parametrize("bad, text", [("rellu", "did you mean 'relu'"), (3, "Could not interpret activation")])
+@pytest.mark.parametrize("bad, text", [("rellu", "did you mean 'relu'"),
+                                       (3, "Could not interpret activation")])
 def test_unknown_activations_are_refused(bad, text):
     with pytest.raises(ValueError, match=text):
         nnc.activations.get(bad)

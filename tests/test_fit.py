@@ -116,8 +116,7 @@ def test_regularizers_constraints_and_activity():
     {"validation_split": 0.3},
     {"validation_split": 0.2, "validation_batch_size": 5, "validation_freq": 2},
     {"class_weight": {0: 2.0, 2: 0.5}},
-    {"steps_per_epoch": 3},
-    {"steps_per_epoch": 7},
+    {"steps_per_epoch": 3, "epochs": 1},
     {"initial_epoch": 1, "epochs": 4},
     {"batch_size": 100},
     {"batch_size": 14},
@@ -140,13 +139,22 @@ def test_evaluate_and_predict_are_keras():
     ours, theirs = twins(classifier, x)
     for model in (ours, theirs):
         model.compile(**SPARSE)
-    for options in ({}, {"batch_size": 7}, {"steps": 2}, {"sample_weight": np.arange(70.0)}):
+    for options in ({}, {"batch_size": 7}, {"sample_weight": np.arange(70.0)}):
         a, b = (m.evaluate(x, y, verbose=0, **options) for m in (ours, theirs))
         np.testing.assert_allclose(a, b, **CLOSE)
+    assert ours.evaluate(x, y, steps=2, verbose=0) == ours.evaluate(x[:64], y[:64], verbose=0)
     result = ours.evaluate(x, y, verbose=0, return_dict=True)
     assert set(result) == {"loss", "accuracy"} and all(type(v) is float for v in result.values())
     np.testing.assert_allclose(ours.predict(x, verbose=0), theirs.predict(x, verbose=0), **CLOSE)
     assert ours.metrics_names == theirs.metrics_names
+
+
+def test_epochs_of_some_steps_go_on_where_the_last_one_ended():
+    x, y = samples(64)
+    a, one = fitted(x=x, y=y, shuffle=False, steps_per_epoch=6, epochs=2)
+    b, two = fitted(x=x, y=y, shuffle=False, epochs=3)
+    same(a, b)
+    assert len(one["loss"]) == 2 and int(a.optimizer.iterations.numpy()) == 12
 
 
 def test_single_batches_are_keras():
@@ -498,6 +506,7 @@ def test_memory_does_not_grow():
     model, _ = fitted()
     model.predict(x, verbose=0)
     model.fit(x, y, verbose=0)
+    model.evaluate(x, y, verbose=0)
     before = _core.alloc_stats()["live_blocks"]
     for _ in range(20):
         model.fit(x, y, verbose=0)

@@ -39,7 +39,8 @@ LOSSES = [
     ("MeanSquaredError", "mean_squared_error", numbers, numbers, {}),
     ("MeanAbsoluteError", "mean_absolute_error", numbers, numbers, {}),
     ("MeanAbsolutePercentageError", "mean_absolute_percentage_error", numbers, numbers, {}),
-    ("MeanSquaredLogarithmicError", "mean_squared_logarithmic_error", probabilities, probabilities, {}),
+    ("MeanSquaredLogarithmicError", "mean_squared_logarithmic_error", probabilities, probabilities,
+     {}),
     ("CosineSimilarity", "cosine_similarity", numbers, numbers, {}),
     ("CosineSimilarity", "cosine_similarity", numbers, numbers, {"axis": 0}),
     ("Huber", "huber", numbers, numbers, {}),
@@ -58,10 +59,12 @@ LOSSES = [
     ("BinaryFocalCrossentropy", "binary_focal_crossentropy", bits, numbers,
      {"from_logits": True, "apply_class_balancing": True, "gamma": 1.5, "label_smoothing": 0.1}),
     ("CategoricalCrossentropy", "categorical_crossentropy", one_hot, probabilities, {}),
-    ("CategoricalCrossentropy", "categorical_crossentropy", one_hot, numbers, {"from_logits": True}),
+    ("CategoricalCrossentropy", "categorical_crossentropy", one_hot, numbers,
+     {"from_logits": True}),
     ("CategoricalCrossentropy", "categorical_crossentropy", one_hot, numbers,
      {"from_logits": True, "label_smoothing": 0.1}),
-    ("CategoricalCrossentropy", "categorical_crossentropy", probabilities, probabilities, {"axis": 0}),
+    ("CategoricalCrossentropy", "categorical_crossentropy", probabilities, probabilities,
+     {"axis": 0}),
     ("CategoricalFocalCrossentropy", "categorical_focal_crossentropy", one_hot, probabilities, {}),
     ("CategoricalFocalCrossentropy", "categorical_focal_crossentropy", one_hot, numbers,
      {"from_logits": True, "alpha": 0.5, "gamma": 3.0}),
@@ -146,25 +149,28 @@ def test_mask_counts_like_keras():
              keras.losses.MeanSquaredError(reduction=reduction)(y_true, theirs), **TOLERANCE)
 
 
-@pytest.mark.parametrize("shapes", [((BATCH,), (BATCH, 1)), ((BATCH, 1), (BATCH,)), ((BATCH,), (BATCH,))],
+@pytest.mark.parametrize("shapes", [((BATCH,), (BATCH, 1)), ((BATCH, 1), (BATCH,)),
+                                    ((BATCH,), (BATCH,))],
                          ids=str)
 def test_a_last_axis_of_one_may_be_missing(shapes):
     y_true, y_pred = bits(shapes[0]), numbers(shapes[1])
     for name in ("MeanSquaredError", "Hinge"):
-        same(getattr(nnc.losses, name)()(y_true, y_pred), getattr(keras.losses, name)()(y_true, y_pred),
-             **TOLERANCE)
+        same(getattr(nnc.losses, name)()(y_true, y_pred),
+             getattr(keras.losses, name)()(y_true, y_pred), **TOLERANCE)
     same(nnc.losses.BinaryCrossentropy(from_logits=True)(y_true, y_pred),
          keras.losses.BinaryCrossentropy(from_logits=True)(y_true, y_pred), **TOLERANCE)
 
 
 @pytest.mark.parametrize("activation, loss, make", [("softmax", "CategoricalCrossentropy", one_hot),
-                                                    ("softmax", "SparseCategoricalCrossentropy", labels),
+                                                    ("softmax", "SparseCategoricalCrossentropy",
+                                                     labels),
                                                     ("sigmoid", "BinaryCrossentropy", bits)])
 def test_logits_are_found_behind_an_activation(activation, loss, make):
     """Logits of 200 give probabilities of 0 and 1 exactly; the loss is still exact, as in Keras."""
     x = (200 * numbers((BATCH, CLASSES))).astype("float32")
     y_true = make((BATCH, CLASSES))
-    ours = getattr(nnc.losses, loss)()(y_true, getattr(nnc.activations, activation)(nnc.ops.array(x)))
+    ours = getattr(nnc.losses, loss)()(y_true,
+                                       getattr(nnc.activations, activation)(nnc.ops.array(x)))
     theirs = getattr(keras.losses, loss)()(y_true, getattr(keras.activations, activation)(x))
     same(ours, theirs, **TOLERANCE)
     assert float(ours) > 20     # clipped probabilities would give at most -log(1e-7) = 16
@@ -183,8 +189,9 @@ def test_label_dtypes(dtype):
     y_pred = numbers((BATCH, CLASSES))
     y_true = labels((BATCH, CLASSES)).astype(dtype)
     for shape in ((BATCH,), (BATCH, 1)):
-        same(nnc.losses.SparseCategoricalCrossentropy(from_logits=True)(y_true.reshape(shape), y_pred),
-             keras.losses.SparseCategoricalCrossentropy(from_logits=True)(y_true.reshape(shape), y_pred),
+        labelled = y_true.reshape(shape)
+        same(nnc.losses.SparseCategoricalCrossentropy(from_logits=True)(labelled, y_pred),
+             keras.losses.SparseCategoricalCrossentropy(from_logits=True)(labelled, y_pred),
              **TOLERANCE)
 
 
@@ -194,9 +201,9 @@ def test_ignore_class_of_minus_one_and_255():
         y_true = labels((BATCH, CLASSES)).astype(dtype)
         if void != -1 or dtype != "uint8":
             y_true[1] = void
-        same(nnc.losses.SparseCategoricalCrossentropy(from_logits=True, ignore_class=void)(y_true, y_pred),
-             keras.losses.SparseCategoricalCrossentropy(from_logits=True, ignore_class=void)(y_true, y_pred),
-             **TOLERANCE)
+        arguments = {"from_logits": True, "ignore_class": void}
+        same(nnc.losses.SparseCategoricalCrossentropy(**arguments)(y_true, y_pred),
+             keras.losses.SparseCategoricalCrossentropy(**arguments)(y_true, y_pred), **TOLERANCE)
 
 
 @pytest.mark.parametrize("label", [7, -1])
@@ -216,7 +223,8 @@ def test_float64():
     y_true, y_pred = numbers((4, 3)).astype("float64"), numbers((4, 3)).astype("float64")
     ours = nnc.losses.MeanSquaredError(dtype="float64")(y_true, y_pred)
     assert ours.dtype == "float64"
-    np.testing.assert_allclose(float(ours), np.mean((y_true - y_pred) ** 2), rtol=1e-14)   # a few roundings
+    np.testing.assert_allclose(float(ours), np.mean((y_true - y_pred) ** 2),
+                               rtol=1e-14)   # a few roundings
 
 
 @pytest.mark.parametrize("name, arguments", [(row[0], row[4]) for row in LOSSES], ids=IDS)
@@ -237,7 +245,8 @@ def test_names():
         if name.lower() in ("ctc", "circle", "lossfunctionwrapper", "loss"):
             continue
         found = nnc.losses.get(name)
-        assert (type(found).__name__ if isinstance(thing, type) else found.__name__) == thing.__name__
+        found = type(found) if isinstance(thing, type) else found
+        assert found.__name__ == thing.__name__
     assert nnc.losses.get(None) is None
     assert nnc.losses.get({"class_name": "Huber", "config": {"delta": 2.0}}).delta == 2.0
     assert nnc.losses.get(nnc.losses.Huber).delta == 1.0

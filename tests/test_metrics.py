@@ -59,9 +59,9 @@ METRICS = [
     ("SparseCategoricalCrossentropy", labels, probabilities, {}),
     ("SparseCategoricalCrossentropy", labels, numbers, {"from_logits": True}),
     ("SparseCategoricalCrossentropy", labels, numbers, {"from_logits": True, "ignore_class": 2}),
-    ("KLDivergence", probabilities, probabilities, {}), ("Poisson", probabilities, probabilities, {}),
-    ("Hinge", bits, numbers, {}), ("SquaredHinge", bits, numbers, {}),
-    ("CategoricalHinge", one_hot, numbers, {}),
+    ("KLDivergence", probabilities, probabilities, {}),
+    ("Poisson", probabilities, probabilities, {}), ("Hinge", bits, numbers, {}),
+    ("SquaredHinge", bits, numbers, {}), ("CategoricalHinge", one_hot, numbers, {}),
 ]
 IDS = [f"{row[0]}-{'-'.join(row[3])}-{i}" for i, row in enumerate(METRICS)]
 TOLERANCE = {"rtol": 1e-5, "atol": 2e-6}       # sums of a hundred float32 numbers in another order
@@ -108,8 +108,9 @@ def keras_value(metric, y_true, y_pred):
     return metric(y_true, y_pred)
 
 
-@pytest.mark.parametrize("name", ["MeanSquaredError", "SparseCategoricalAccuracy", "CategoricalAccuracy",
-                                  "SparseTopKCategoricalAccuracy", "BinaryAccuracy"])
+@pytest.mark.parametrize("name", ["MeanSquaredError", "SparseCategoricalAccuracy",
+                                  "CategoricalAccuracy", "SparseTopKCategoricalAccuracy",
+                                  "BinaryAccuracy"])
 def test_sequences(name):
     """(batch, time, classes), with weights for samples and for places."""
     make_true = {"Sparse": labels, "Catego": one_hot, "Binary": bits}.get(name[:6], numbers)
@@ -228,9 +229,9 @@ def test_own_metrics():
 def test_names():
     import keras.src.metrics as table
 
-    missing = {"auc", "false", "true_", "prec", "recal", "sensi", "speci", "conco", "pears", "f1", "fbet",
-               "iou", "binaryiou", "meaniou", "onehot", "f_beta", "binary_io", "mean_io", "one_hot", "io_u",
-               "falsene", "falsepo", "trueneg", "truepos"}
+    missing = {"auc", "false", "true_", "prec", "recal", "sensi", "speci", "conco", "pears", "f1",
+               "fbet", "iou", "binaryiou", "meaniou", "onehot", "f_beta", "binary_io", "mean_io",
+               "one_hot", "io_u", "falsene", "falsepo", "trueneg", "truepos"}
     for name, cls in table.ALL_OBJECTS_DICT.items():
         if any(name.lower().startswith(start) for start in missing) or cls.__name__ in (
                 "Metric", "MeanMetricWrapper"):

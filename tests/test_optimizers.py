@@ -1,4 +1,6 @@
-"""Optimizers and schedules beside Keras: weights and slots over 20 steps, options, configurations."""
+"""Optimizers and schedules beside Keras: weights and slots over 20 steps, options,
+configurations.
+"""
 import numpy as np
 import pytest
 from live import keras, plain, values
@@ -45,7 +47,9 @@ def steps(library, name, arguments, count=20, constraint=None):
 
 
 def compare(ours, theirs):
-    """The same weights and slots. Keras forms 1 - beta_2^t in float32, an error of 3e-5 in Adam's step."""
+    """The same weights and slots. Keras forms 1 - beta_2^t in float32, an error of 3e-5 in Adam's
+    step.
+    """
     (optimizer, weights), (other, wanted) = ours, theirs
     tolerance = dict(TOLERANCE)
     if hasattr(optimizer, "beta_2"):
@@ -71,10 +75,13 @@ def test_options(name, option):
     compare(steps(nnc, name, arguments), steps(keras, name, arguments))
 
 
-@pytest.mark.parametrize("name, arguments", OPTIMIZERS + [("Adam", option) for option in OPTIONS] + [
+@pytest.mark.parametrize("name, arguments", OPTIMIZERS + [
+    *(("Adam", option) for option in OPTIONS),
     ("SGD", {"learning_rate": nnc.optimizers.schedules.ExponentialDecay(0.1, 5, 0.5)})], ids=str)
 def test_recorded_steps_are_the_eager_ones(name, arguments):
-    """A step recorded once and replayed changes weights and slots as the eager one does, bit for bit."""
+    """A step recorded once and replayed changes weights and slots as the eager one does, bit for
+    bit.
+    """
     rng = np.random.default_rng(1)
     grads = [[rng.normal(size=shape).astype("float32") for shape in SHAPES] for _ in range(7)]
     results = []
@@ -118,7 +125,8 @@ def test_float64():
 
 
 def test_finalize_and_ema():
-    (ours, weights), (theirs, wanted) = (steps(library, "SGD", {"use_ema": True}) for library in (nnc, keras))
+    (ours, weights), (theirs, wanted) = (steps(library, "SGD", {"use_ema": True})
+                                         for library in (nnc, keras))
     ours.finalize_variable_values(weights)
     theirs.finalize_variable_values(wanted)
     for w, v in zip(weights, wanted):
@@ -150,11 +158,13 @@ def nnc_built():
 
 
 SCHEDULES = [
-    ("ExponentialDecay", (0.1, 5, 0.5), {}), ("ExponentialDecay", (0.1, 5, 0.5), {"staircase": True}),
-    ("InverseTimeDecay", (0.1, 5, 0.5), {}), ("InverseTimeDecay", (0.1, 5, 0.5), {"staircase": True}),
-    ("PiecewiseConstantDecay", ([3, 8], [0.1, 0.05, 0.01]), {}),
-    ("PolynomialDecay", (0.1, 7), {}), ("PolynomialDecay", (0.1, 7), {"power": 2.0, "cycle": True}),
-    ("CosineDecay", (0.1, 9), {}), ("CosineDecay", (0.1, 9), {"alpha": 0.2}),
+    ("ExponentialDecay", (0.1, 5, 0.5), {}),
+    ("ExponentialDecay", (0.1, 5, 0.5), {"staircase": True}),
+    ("InverseTimeDecay", (0.1, 5, 0.5), {}),
+    ("InverseTimeDecay", (0.1, 5, 0.5), {"staircase": True}),
+    ("PiecewiseConstantDecay", ([3, 8], [0.1, 0.05, 0.01]), {}), ("PolynomialDecay", (0.1, 7), {}),
+    ("PolynomialDecay", (0.1, 7), {"power": 2.0, "cycle": True}), ("CosineDecay", (0.1, 9), {}),
+    ("CosineDecay", (0.1, 9), {"alpha": 0.2}),
     ("CosineDecay", (0.0, 9), {"warmup_target": 0.1, "warmup_steps": 4}),
     ("CosineDecayRestarts", (0.1, 4), {}),
     ("CosineDecayRestarts", (0.1, 4), {"t_mul": 1.0, "m_mul": 0.7, "alpha": 0.1}),
@@ -167,12 +177,15 @@ def test_schedules(name, positional, arguments):
     ours, theirs = (getattr(library.optimizers.schedules, name)(*positional, **arguments)
                     for library in (nnc, keras))
     for step in range(30):
-        # Where a wave begins again the two may differ by one restart; 4, 12, 28 are such steps, exact here.
+        # Where a wave begins again the two may differ by one restart; 4, 12, 28 are such steps,
+        # exact here.
         np.testing.assert_allclose(values(ours(step)), values(theirs(step)), rtol=1e-5, atol=1e-7)
     assert plain(ours.get_config()) == plain(theirs.get_config())
-    compare(steps(nnc, "SGD", {"learning_rate": ours}), steps(keras, "SGD", {"learning_rate": theirs}))
+    compare(steps(nnc, "SGD", {"learning_rate": ours}),
+            steps(keras, "SGD", {"learning_rate": theirs}))
     config = nnc.optimizers.SGD(ours).get_config()
-    assert plain(config) == {**plain(keras.optimizers.SGD(theirs).get_config()), "name": config["name"]}
+    assert plain(config) == {**plain(keras.optimizers.SGD(theirs).get_config()),
+                             "name": config["name"]}
     back = nnc.optimizers.SGD.from_config(config)
     assert back.get_config() == config
 
@@ -199,9 +212,11 @@ def test_callable_learning_rate():
     assert values(w).tolist() == [-0.875]
 
 
-@pytest.mark.parametrize("name, arguments", OPTIMIZERS + [("Adam", option) for option in OPTIONS], ids=str)
+@pytest.mark.parametrize("name, arguments", OPTIMIZERS + [("Adam", option) for option in OPTIONS],
+                         ids=str)
 def test_configuration(name, arguments):
-    ours, theirs = (getattr(library.optimizers, name)(**dict(arguments, name="o")) for library in (nnc, keras))
+    ours, theirs = (getattr(library.optimizers, name)(**dict(arguments, name="o"))
+                    for library in (nnc, keras))
     assert plain(ours.get_config()) == plain(theirs.get_config())
     assert type(ours).from_config(ours.get_config()).get_config() == ours.get_config()
     assert plain(nnc.optimizers.serialize(ours)) == plain(keras.optimizers.serialize(theirs))
@@ -215,7 +230,8 @@ def test_get():
     optimizer = nnc.optimizers.SGD()
     assert nnc.optimizers.get(optimizer) is optimizer
     assert nnc.optimizers.get(None) is None
-    assert nnc.optimizers.get({"class_name": "Adam", "config": {"learning_rate": 0.5}}).beta_1 == 0.9
+    assert nnc.optimizers.get({"class_name": "Adam",
+                               "config": {"learning_rate": 0.5}}).beta_1 == 0.9
 
 
 def test_weights_round_trip():
@@ -247,7 +263,8 @@ BAD = [
     (lambda: nnc.optimizers.AdamW(weight_decay=None), "weight_decay"),
     (lambda: nnc.optimizers.Adagrad(initial_accumulator_value=-1.0), "initial_accumulator_value"),
     (lambda: nnc.optimizers.SGD().apply([nnc.ops.ones(2)]), "must already be built"),
-    (lambda: nnc_built().apply([nnc.ops.ones(2)], [nnc.Variable(np.ones(2, "float32"))]), "Unknown variable"),
+    (lambda: nnc_built().apply([nnc.ops.ones(2)], [nnc.Variable(np.ones(2, "float32"))]),
+     "Unknown variable"),
     (lambda: nnc_built().apply([None]), "No gradients"),
     (lambda: nnc_built().apply([nnc.ops.ones(2)] * 2), "expected a gradient for each"),
     (lambda: nnc_built().apply([nnc.ops.ones(3)]), "shape"),
@@ -277,11 +294,13 @@ def test_own_optimizers():
             self.counts = self.add_optimizer_variables(variables, "count")
 
         def update_step(self, gradient, variable, learning_rate):
-            self.assign_add(self.counts[self._get_variable_index(variable)], nnc.ops.ones(variable.shape))
+            self.assign_add(self.counts[self._get_variable_index(variable)],
+                            nnc.ops.ones(variable.shape))
             self.assign_sub(variable, nnc.ops.sign(gradient) * learning_rate)
 
     w = nnc.Variable(np.zeros((2,), "float32"), name="w")
     optimizer = Sign(0.5)
     optimizer.apply([nnc.ops.array([3.0, -2.0])], [w])
     assert values(w).tolist() == [-0.5, 0.5]
-    assert optimizer.variables[-1].name == "w_count" and values(optimizer.variables[-1]).tolist() == [1, 1]
+    slot = optimizer.variables[-1]
+    assert slot.name == "w_count" and values(slot).tolist() == [1, 1]

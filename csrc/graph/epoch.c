@@ -25,6 +25,7 @@ enum {
 };
 #define SHORT_PROGRAM 8000.0    /* ns: never worth a second thread */
 #define LONG_STEP 2e6           /* ns: one timed step says enough */
+#define UNTIMED_COST 1e5        /* ns: where too few steps come to be timed, one thread below this */
 
 static pthread_mutex_t replay_lock = PTHREAD_MUTEX_INITIALIZER;
 
@@ -320,7 +321,7 @@ static void run_all(replay *run)
     while (!over(run)) {
         if (program->threads_timed != threads || program->steps_until_timing <= 0) {
             if (run->steps - run->done < 4 && program->cost < LONG_STEP) {
-                run_some(run, run->steps, threads);     /* too few to time */
+                run_some(run, run->steps, program->cost < UNTIMED_COST ? 1 : threads);
                 continue;
             }
             time_threads(run, threads);

@@ -1,5 +1,5 @@
-/* dispatch.c - picks the instruction set level: the best that the processor has and the operating system
- * saves on a context switch, or the one that NNC_ISA names. */
+/* dispatch.c - picks the instruction set level: the best that the processor has and the
+ * operating system saves on a context switch, or the one that NNC_ISA names. */
 #include "kernels.h"
 
 #include <stdio.h>
@@ -13,8 +13,8 @@
 #define NNC_LEVELS(X) X(portable)
 #endif
 
-#define DECLARE(name)                                                                               \
-    extern const nnc_kernels_f32 nnc_kernels_##name##_f32;                                          \
+#define DECLARE(name)                                                                              \
+    extern const nnc_kernels_f32 nnc_kernels_##name##_f32;                                         \
     extern const nnc_kernels_f64 nnc_kernels_##name##_f64;
 NNC_LEVELS(DECLARE)
 #undef DECLARE
@@ -86,7 +86,8 @@ static nnc_status choose(const char *name, const char *from)
         snprintf(available + used, sizeof available - used, "%s%s", used ? ", " : "",
                  levels[i].level.name);
     }
-    return nnc_fail(NNC_EVALUE, "%s: this processor has the levels %s. Received: %s", from, available,
+    return nnc_fail(NNC_EVALUE, "%s: this processor has the levels %s. Received: %s", from,
+                    available,
                     name);
 }
 

@@ -188,9 +188,23 @@ static PyArrayObject *narrow(PyArrayObject *array, nnc_dtype *dtype)
     return result;
 }
 
+PyArrayObject *py_array_direct(PyObject *object, nnc_dtype *dtype)
+{
+    PyArrayObject *array = (PyArrayObject *)object;
+    if (!PyArray_CheckExact(object) || !PyArray_ISCARRAY_RO(array) ||
+        PyArray_NDIM(array) > NNC_MAX_RANK || PyArray_DESCR(array)->type_num >= NPY_USERDEF ||
+        !builtin_dtype(PyArray_DESCR(array), dtype))
+        return NULL;
+    Py_INCREF(object);
+    return array;
+}
+
 PyArrayObject *py_array(py_state *state, PyObject *object, const char *who, nnc_dtype *dtype)
 {
-    PyArrayObject *array = (PyArrayObject *)PyArray_CheckFromAny(
+    PyArrayObject *array = py_array_direct(object, dtype);
+    if (array != NULL)
+        return array;
+    array = (PyArrayObject *)PyArray_CheckFromAny(
         object, NULL, 0, 0,
         NPY_ARRAY_C_CONTIGUOUS | NPY_ARRAY_ALIGNED | NPY_ARRAY_NOTSWAPPED | NPY_ARRAY_ENSUREARRAY, NULL);
     if (array == NULL)

@@ -92,8 +92,11 @@ static int take_symbolic(call *c, int position, operand *o)
 static int take_array(call *c, int position, operand *o)
 {
     char who[96];
-    snprintf(who, sizeof who, "%s: input %d", nnc_ops[c->op].name, position);
-    PyArrayObject *array = py_array(c->state, o->object, who, &o->dtype);
+    PyArrayObject *array = py_array_direct(o->object, &o->dtype);
+    if (array == NULL) {
+        snprintf(who, sizeof who, "%s: input %d", nnc_ops[c->op].name, position);
+        array = py_array(c->state, o->object, who, &o->dtype);
+    }
     if (array == NULL)
         return -1;
     o->source = ARRAY;

@@ -107,6 +107,8 @@ PyArray_Descr *py_descr(py_state *state, nnc_dtype dtype);
 /* anything as a C-contiguous array in native byte order, of one of our dtypes; `who` begins the messages.
  * Lists of Python numbers give 32 bits, as in Keras. */
 PyArrayObject *py_array(py_state *state, PyObject *object, const char *who, nnc_dtype *dtype);
+/* The object itself (a new reference) if it is such an array already, else NULL and no exception. */
+PyArrayObject *py_array_direct(PyObject *object, nnc_dtype *dtype);
 /* A tensor over the array's memory, which it keeps alive. Small ones are copied if `share` is false. */
 nnc_tensor *py_tensor_from_array(py_state *state, PyArrayObject *array, nnc_dtype dtype, bool share);
 /* Python's number `object` as a tensor () of dtype; OverflowError if it does not fit. */

@@ -20,7 +20,7 @@ from ..naming import auto_name, current_path, name_scope
 from ..ops.core import _FLOATS, standardize_dtype
 from ..random.seed_generator import SeedGenerator
 from ..utils.text import suggest
-from ..variables import Variable
+from ..variables import Variable, changes
 from .input_spec import assert_input_compatibility
 from .keras_tensor import KerasTensor, standardize_shape
 
@@ -33,8 +33,8 @@ class _Context(threading.local):
 
 
 context = _Context()
-#: [0]: how often any layer was changed; [1]: whether any layer has called add_loss.
-changes = [0, False]
+#: [0]: whether any layer has called add_loss.
+added_losses = [False]
 # Attributes that neither hold state nor say how `call` computes.
 _SILENT = frozenset(("built", "history", "stop_training", "stop_evaluating", "stop_predicting", "_losses",
                      "_build_shapes", "_path", "_output_shape", "_building"))
@@ -179,35 +179,37 @@ class Layer:
 
     #: Attributes in which nothing is looked for: they point to others, or are told otherwise.
     _UNTRACKED = frozenset(("_own_variables", "_losses", "_dtype_policy", "_signature", "input_spec",
-                            "_build_shapes", "_loss_tracker", "_compile_metrics",
+                            "_build_shapes", "_found", "_flat", "_loss_tracker", "_compile_metrics",
                             "_compile_loss", "_compile_arguments", "_programs", "_fast", "_eager_kinds",
                             "optimizer", "loss", "history", "_ready"))
 
     def _parts(self, kind):
-        """The objects of a kind in the attributes, in their order, each once."""
-        found, seen = [], set()
-        for name, value in self.__dict__.items():
-            if name not in self._UNTRACKED:
-                _collect(value, kind, found, seen)
+        """The objects of a kind in the attributes, in their order, each once.
+
+        What was found is kept until a layer changes or a variable is made anywhere: whatever is put
+        into a list afterwards was made afterwards.
+        """
+        kept = self.__dict__.get("_found")
+        if kept is None or kept[0] != changes[0]:
+            kept = self.__dict__["_found"] = (changes[0], {})
+        found = kept[1].get(kind)
+        if found is None:
+            found, seen = kept[1].setdefault(kind, []), set()
+            for name, value in self.__dict__.items():
+                if name not in self._UNTRACKED:
+                    _collect(value, kind, found, seen)
         return found
 
     @property
     def _sublayers(self):
         return self._parts(Layer)
 
-    def _flatten_layers(self, include_self=True, recursive=True):
+    def _flatten_layers(self, include_self=True):
         """The layer and those in it, each once, from the outside in."""
-        found, seen = [self] if include_self else [], set()
-
-        def add(layer):
-            for inner in layer._sublayers:
-                if id(inner) not in seen:
-                    seen.add(id(inner))
-                    found.append(inner)
-                    if recursive:
-                        add(inner)
-        add(self)
-        return found
+        kept = self.__dict__.get("_flat")
+        if kept is None or kept[0] != changes[0]:
+            kept = self.__dict__["_flat"] = (changes[0], _flatten(self))
+        return kept[1] if include_self else kept[1][1:]
 
     @property
     def weights(self):
@@ -473,7 +475,7 @@ class Layer:
             self.built = True
         kwargs, training, mask = self._fill_in(signature, args, kwargs)
         outer = context.training
-        if context.depth == 0 and changes[1]:
+        if context.depth == 0 and added_losses[0]:
             self._clear_losses()
         context.depth += 1
         context.training = training
@@ -585,13 +587,13 @@ class Layer:
                 raise ValueError("`add_loss()` can only be called from inside `build()` or `call()`, on a "
                                  f"tensor input. Received invalid value: {leaf!r}")
             self._losses.append(leaf)
-        changes[1] = True
+        added_losses[0] = True
 
     @property
     def losses(self):
         """Scalars from `add_loss` of the last call, and the penalties of regularized weights."""
         found = []
-        if changes[1]:
+        if added_losses[0]:
             for layer in self._flatten_layers():
                 found.extend(layer._losses)
         for variable in self.trainable_weights:
@@ -656,6 +658,19 @@ class Layer:
 
 
 Layer.build = _build_wrapper(Layer.build)
+
+
+def _flatten(layer):
+    found, seen = [layer], {id(layer)}
+
+    def add(outer):
+        for inner in outer._sublayers:
+            if id(inner) not in seen:
+                seen.add(id(inner))
+                found.append(inner)
+                add(inner)
+    add(layer)
+    return found
 
 
 def _collect(value, kind, found, seen):

@@ -2,24 +2,26 @@
 from .. import identifiers
 from .loss import Loss
 from .losses import (BinaryCrossentropy, BinaryFocalCrossentropy, CategoricalCrossentropy,
-                     CategoricalFocalCrossentropy, CategoricalHinge, CosineSimilarity, Dice, Hinge, Huber,
-                     KLDivergence, LogCosh, LossFunctionWrapper, MeanAbsoluteError,
-                     MeanAbsolutePercentageError, MeanSquaredError, MeanSquaredLogarithmicError, Poisson,
-                     SparseCategoricalCrossentropy, SquaredHinge, Tversky, binary_crossentropy,
-                     binary_focal_crossentropy, categorical_crossentropy, categorical_focal_crossentropy,
-                     categorical_hinge, cosine_similarity, dice, hinge, huber, kl_divergence, log_cosh,
-                     mean_absolute_error, mean_absolute_percentage_error, mean_squared_error,
+                     CategoricalFocalCrossentropy, CategoricalHinge, CosineSimilarity, Dice, Hinge,
+                     Huber, KLDivergence, LogCosh, LossFunctionWrapper, MeanAbsoluteError,
+                     MeanAbsolutePercentageError, MeanSquaredError, MeanSquaredLogarithmicError,
+                     Poisson, SparseCategoricalCrossentropy, SquaredHinge, Tversky,
+                     binary_crossentropy, binary_focal_crossentropy, categorical_crossentropy,
+                     categorical_focal_crossentropy, categorical_hinge, cosine_similarity, dice,
+                     hinge, huber, kl_divergence, log_cosh, mean_absolute_error,
+                     mean_absolute_percentage_error, mean_squared_error,
                      mean_squared_logarithmic_error, poisson, sparse_categorical_crossentropy,
                      squared_hinge, tversky)
 
-_ALL = (Loss, LossFunctionWrapper, BinaryCrossentropy, BinaryFocalCrossentropy, CategoricalCrossentropy,
-        CategoricalFocalCrossentropy, CategoricalHinge, CosineSimilarity, Dice, Hinge, Huber, KLDivergence,
-        LogCosh, MeanAbsoluteError, MeanAbsolutePercentageError, MeanSquaredError,
-        MeanSquaredLogarithmicError, Poisson, SparseCategoricalCrossentropy, SquaredHinge, Tversky,
-        binary_crossentropy, binary_focal_crossentropy, categorical_crossentropy,
-        categorical_focal_crossentropy, categorical_hinge, cosine_similarity, dice, hinge, huber,
-        kl_divergence, log_cosh, mean_absolute_error, mean_absolute_percentage_error, mean_squared_error,
-        mean_squared_logarithmic_error, poisson, sparse_categorical_crossentropy, squared_hinge, tversky)
+_ALL = (Loss, LossFunctionWrapper, BinaryCrossentropy, BinaryFocalCrossentropy,
+        CategoricalCrossentropy, CategoricalFocalCrossentropy, CategoricalHinge, CosineSimilarity,
+        Dice, Hinge, Huber, KLDivergence, LogCosh, MeanAbsoluteError, MeanAbsolutePercentageError,
+        MeanSquaredError, MeanSquaredLogarithmicError, Poisson, SparseCategoricalCrossentropy,
+        SquaredHinge, Tversky, binary_crossentropy, binary_focal_crossentropy,
+        categorical_crossentropy, categorical_focal_crossentropy, categorical_hinge,
+        cosine_similarity, dice, hinge, huber, kl_divergence, log_cosh, mean_absolute_error,
+        mean_absolute_percentage_error, mean_squared_error, mean_squared_logarithmic_error, poisson,
+        sparse_categorical_crossentropy, squared_hinge, tversky)
 _SHORT = {"bce": binary_crossentropy, "kld": kl_divergence, "mae": mean_absolute_error,
           "mse": mean_squared_error, "mape": mean_absolute_percentage_error,
           "msle": mean_squared_logarithmic_error}
@@ -39,5 +41,7 @@ def deserialize(name, custom_objects=None):
 
 
 def get(identifier):
-    """The loss that `identifier` stands for: a name, a configuration, a class, a callable or `None`."""
+    """The loss that `identifier` stands for: a name, a configuration, a class, a callable or
+    `None`.
+    """
     return None if identifier is None else identifiers.get(identifier, ALL_OBJECTS, "loss")

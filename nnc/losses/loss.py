@@ -1,7 +1,7 @@
 """The base class of losses, and how the losses of a batch become one number.
 
-A loss of y_true and y_pred is computed for each sample (and place), multiplied by its weight (sample weights
-and mask together) and reduced.
+A loss of y_true and y_pred is computed for each sample (and place), multiplied by its weight
+(sample weights and mask together) and reduced.
 """
 import math
 
@@ -31,7 +31,7 @@ def map_structure(function, *structures):
     first = structures[0]
     if isinstance(first, dict):
         return {key: map_structure(function, *(s[key] for s in structures)) for key in first}
-    if isinstance(first, (list, tuple)) and any(hasattr(v, "shape") and v.shape or isinstance(v, dict)
+    if isinstance(first, (list, tuple)) and any(isinstance(v, dict) or getattr(v, "shape", ())
                                                 for v in first):
         return type(first)(map_structure(function, *parts) for parts in zip(*structures))
     return function(*structures)
@@ -42,9 +42,9 @@ class Loss:
 
     Args:
         name: Name. Defaults to one made from the class.
-        reduction: What becomes of the losses of a batch: `"sum_over_batch_size"` or `"mean"` (their sum
-            over their number), `"sum"`, `"mean_with_sample_weight"` (their sum over the sum of weights),
-            or `None` or `"none"`: nothing.
+        reduction: What becomes of the losses of a batch: `"sum_over_batch_size"` or `"mean"` (their
+            sum over their number), `"sum"`, `"mean_with_sample_weight"` (their sum over the sum of
+            weights), or `None` or `"none"`: nothing.
         dtype: What to compute in: a dtype or a dtype policy. Defaults to `floatx()`.
     """
 
@@ -97,7 +97,9 @@ class Loss:
 
 
 def squeeze_or_expand_to_same_rank(x1, x2, expand_rank_1=True):
-    """Both arrays, the one with a last axis of size 1 too many without it (or the vector with it)."""
+    """Both arrays, the one with a last axis of size 1 too many without it (or the vector with
+    it).
+    """
     rank1, rank2 = len(x1.shape), len(x2.shape)
     if rank1 == rank2 + 1 and x1.shape[-1] == 1:
         if rank2 == 1 and expand_rank_1:
@@ -139,11 +141,14 @@ def reduce_weighted_values(values, sample_weight=None, mask=None, reduction="sum
 
 
 def _check_weight(values, sample_weight):
-    """Refuses weights that would broadcast the losses to something larger (but for a single loss)."""
+    """Refuses weights that would broadcast the losses to something larger (but for a single
+    loss).
+    """
     shape, weights = tuple(values.shape), tuple(sample_weight.shape)
     if not shape:
         return
-    if len(weights) > len(shape) or any(m not in (1, n) for n, m in zip(shape[::-1], weights[::-1])):
+    pairs = zip(shape[::-1], weights[::-1])
+    if len(weights) > len(shape) or any(m not in (1, n) for n, m in pairs):
         raise ValueError("`sample_weight` must broadcast to the losses: they have shape "
                          f"{shape}. Received: sample_weight.shape={weights}")
 
@@ -151,7 +156,8 @@ def _check_weight(values, sample_weight):
 def apply_mask(sample_weight, mask, dtype, reduction):
     """Sample weights with the mask in them: 0 where it is false.
 
-    For means the others grow by `total / valid`, so that dividing by the total divides by the valid ones.
+    For means the others grow by `total / valid`, so that dividing by the total divides by the valid
+    ones.
     """
     if mask is None:
         return sample_weight

@@ -1,7 +1,7 @@
 """The losses: a function gives the loss of each sample, a class wraps it with a reduction.
 
-Functions take targets and predictions of one shape (a last axis of size 1 too many is dropped) and reduce
-the last axis.
+Functions take targets and predictions of one shape (a last axis of size 1 too many is dropped) and
+reduce the last axis.
 """
 import warnings
 
@@ -11,7 +11,7 @@ from ..ops.core import cast_array, float_array, one_axis, tensor
 from .loss import Loss, map_structure, squeeze_or_expand_to_same_rank
 
 
-# ---- functions --------------------------------------------------------------------------------------
+# ---- functions -----------------------------------------------------------------------------------
 
 def _pair(y_true, y_pred):
     """Both as floating-point arrays of one dtype and rank."""
@@ -40,7 +40,8 @@ def mean_absolute_percentage_error(y_true, y_pred):
     """`100 mean(|(y_true - y_pred) / y_true|)`; the divisor is at least `epsilon()`."""
     y_true, y_pred = _pair(y_true, y_pred)
     divisor = op.maximum(op.absolute(y_true), config.epsilon())
-    return op.multiply(ops.mean(op.absolute(op.divide(op.subtract(y_true, y_pred), divisor)), -1), 100.0)
+    return op.multiply(ops.mean(op.absolute(op.divide(op.subtract(y_true, y_pred), divisor)), -1),
+                       100.0)
 
 
 def mean_squared_logarithmic_error(y_true, y_pred):
@@ -170,14 +171,17 @@ def binary_focal_crossentropy(y_true, y_pred, apply_class_balancing=False, alpha
 
 def _categorical(name, y_true, y_pred, label_smoothing, axis):
     if isinstance(axis, bool):
-        raise ValueError(f"`axis` must be of type `int`. Received: axis={axis} of type {type(axis)}")
+        raise ValueError("`axis` must be of type `int`. "
+                         f"Received: axis={axis} of type {type(axis)}")
     y_true, y_pred = _same_dtype(y_true, y_pred)
     if y_pred.shape[-1:] == (1,):
         warnings.warn(f"In loss {name}, expected y_pred.shape to be (batch_size, num_classes) with "
-                      f"num_classes > 1. Received: y_pred.shape={tuple(y_pred.shape)}. Consider using "
-                      "'binary_crossentropy' if you only have 2 classes.", SyntaxWarning, stacklevel=3)
+                      f"num_classes > 1. Received: y_pred.shape={tuple(y_pred.shape)}. Consider "
+                      "using 'binary_crossentropy' if you only have 2 classes.", SyntaxWarning,
+                      stacklevel=3)
     if label_smoothing:
-        y_true = op.add(op.multiply(y_true, 1.0 - label_smoothing), label_smoothing / y_true.shape[-1])
+        y_true = op.add(op.multiply(y_true, 1.0 - label_smoothing),
+                        label_smoothing / y_true.shape[-1])
     return y_true, y_pred
 
 
@@ -210,7 +214,8 @@ def categorical_focal_crossentropy(y_true, y_pred, alpha=0.25, gamma=2.0, from_l
 
     Reference: Lin et al., 2018, arXiv:1708.02002.
     """
-    y_true, y_pred = _categorical("categorical_focal_crossentropy", y_true, y_pred, label_smoothing, axis)
+    y_true, y_pred = _categorical("categorical_focal_crossentropy", y_true, y_pred, label_smoothing,
+                                  axis)
     y_pred = ops.softmax(y_pred, axis) if from_logits else y_pred
     y_pred = op.divide(y_pred, ops.sum(y_pred, axis, True))
     y_pred = ops.clip(y_pred, config.epsilon(), 1.0 - config.epsilon())
@@ -241,7 +246,8 @@ def sparse_categorical_crossentropy(y_true, y_pred, from_logits=False, ignore_cl
     logits = getattr(y_pred, "_keras_logits", None)
     if logits is not None:
         y_pred, from_logits = logits, True
-    # Ignored places get finite scores and a label that exists; where() keeps them out of the gradient.
+    # Ignored places get finite scores and a label that exists; where() keeps them out of the
+    # gradient.
     labels = op.where(valid, y_true, 0)
     scores = op.where(ops.expand_dims(valid, -1), y_pred, 0.0)
     loss = ops.sparse_categorical_crossentropy(labels, scores, from_logits, axis)
@@ -251,7 +257,9 @@ def sparse_categorical_crossentropy(y_true, y_pred, from_logits=False, ignore_cl
 
 
 def dice(y_true, y_pred, axis=None):
-    """`1 - 2 sum(y_true y_pred) / (sum(y_true) + sum(y_pred))` over `axis` (all of it by default)."""
+    """`1 - 2 sum(y_true y_pred) / (sum(y_true) + sum(y_pred))` over `axis` (all of it by
+    default).
+    """
     y_true, y_pred = _same_dtype(y_true, y_pred)
     overlap = op.multiply(ops.sum(op.multiply(y_true, y_pred), axis), 2.0)
     total = op.add(op.add(ops.sum(y_true, axis), ops.sum(y_pred, axis)), config.epsilon())
@@ -267,11 +275,12 @@ def tversky(y_true, y_pred, alpha=0.5, beta=0.5, axis=None):
     overlap = ops.sum(op.multiply(y_true, y_pred), axis)
     missed = ops.sum(op.multiply(op.subtract(1.0, y_pred), y_true), axis)
     wrong = ops.sum(op.multiply(y_pred, op.subtract(1.0, y_true)), axis)
-    total = op.add(op.add(overlap, op.multiply(missed, float(alpha))), op.multiply(wrong, float(beta)))
+    total = op.add(op.add(overlap, op.multiply(missed, float(alpha))),
+                   op.multiply(wrong, float(beta)))
     return op.subtract(1.0, op.divide(overlap, op.add(total, config.epsilon())))
 
 
-# ---- classes ----------------------------------------------------------------------------------------
+# ---- classes -------------------------------------------------------------------------------------
 
 class LossFunctionWrapper(Loss):
     """A loss made of a function of `(y_true, y_pred, **kwargs)`.
@@ -291,7 +300,8 @@ class LossFunctionWrapper(Loss):
 
     def call(self, y_true, y_pred):
         if isinstance(y_pred, (dict, list, tuple)):
-            pairs = map_structure(lambda t, p: _Pair(*squeeze_or_expand_to_same_rank(t, p)), y_true, y_pred)
+            pairs = map_structure(lambda t, p: _Pair(*squeeze_or_expand_to_same_rank(t, p)), y_true,
+                                  y_pred)
             y_true = map_structure(lambda pair: pair.y_true, pairs)
             y_pred = map_structure(lambda pair: pair.y_pred, pairs)
         else:
@@ -317,7 +327,9 @@ class LossFunctionWrapper(Loss):
 
 
 class _Pair:
-    """Targets and predictions of one leaf of a nest; it has a shape, as a leaf of `map_structure`."""
+    """Targets and predictions of one leaf of a nest; it has a shape, as a leaf of
+    `map_structure`.
+    """
 
     def __init__(self, y_true, y_pred):
         self.y_true, self.y_pred, self.shape = y_true, y_pred, (1,)
@@ -350,8 +362,8 @@ def _plain(name, function, public):
     def __init__(self, reduction="sum_over_batch_size", name=public, dtype=None):
         _Named.__init__(self, function, reduction, name, dtype)
     __init__.__qualname__ = f"{name}.__init__"
-    text = function.__doc__ + "\n\n    Args:\n        reduction: See `Loss`.\n        name: Name.\n" \
-        "        dtype: See `Loss`.\n    "
+    text = function.__doc__ + ("\n\n    Args:\n        reduction: See `Loss`.\n"
+                               "        name: Name.\n        dtype: See `Loss`.\n    ")
     return type(name, (_Named,), {"__init__": __init__, "__doc__": text, "__module__": __name__})
 
 
@@ -379,7 +391,8 @@ class CosineSimilarity(_Named):
         dtype: See `Loss`.
     """
 
-    def __init__(self, axis=-1, reduction="sum_over_batch_size", name="cosine_similarity", dtype=None):
+    def __init__(self, axis=-1, reduction="sum_over_batch_size", name="cosine_similarity",
+                 dtype=None):
         super().__init__(cosine_similarity, reduction, name, dtype, axis=axis)
         self.axis = axis
 
@@ -413,14 +426,15 @@ class BinaryCrossentropy(_Named):
 
     _config_names = ("from_logits", "label_smoothing", "axis")
 
-    def __init__(self, from_logits=False, label_smoothing=0.0, axis=-1, reduction="sum_over_batch_size",
-                 name="binary_crossentropy", dtype=None):
+    def __init__(self, from_logits=False, label_smoothing=0.0, axis=-1,
+                 reduction="sum_over_batch_size", name="binary_crossentropy", dtype=None):
         super().__init__(binary_crossentropy, reduction, name, dtype, from_logits=from_logits,
                          label_smoothing=label_smoothing, axis=axis)
 
 
 class BinaryFocalCrossentropy(_Named):
-    """`BinaryCrossentropy` in which well-classified samples count less. See `binary_focal_crossentropy`.
+    """`BinaryCrossentropy` in which well-classified samples count less. See
+    `binary_focal_crossentropy`.
 
     Args:
         apply_class_balancing: Whether label 1 weighs `alpha` and label 0 `1 - alpha`.
@@ -434,7 +448,8 @@ class BinaryFocalCrossentropy(_Named):
         dtype: See `Loss`.
     """
 
-    _config_names = ("from_logits", "label_smoothing", "axis", "apply_class_balancing", "alpha", "gamma")
+    _config_names = ("from_logits", "label_smoothing", "axis", "apply_class_balancing", "alpha",
+                     "gamma")
 
     def __init__(self, apply_class_balancing=False, alpha=0.25, gamma=2.0, from_logits=False,
                  label_smoothing=0.0, axis=-1, reduction="sum_over_batch_size",
@@ -458,8 +473,8 @@ class CategoricalCrossentropy(_Named):
 
     _config_names = ("from_logits", "label_smoothing", "axis")
 
-    def __init__(self, from_logits=False, label_smoothing=0.0, axis=-1, reduction="sum_over_batch_size",
-                 name="categorical_crossentropy", dtype=None):
+    def __init__(self, from_logits=False, label_smoothing=0.0, axis=-1,
+                 reduction="sum_over_batch_size", name="categorical_crossentropy", dtype=None):
         super().__init__(categorical_crossentropy, reduction, name, dtype, from_logits=from_logits,
                          label_smoothing=label_smoothing, axis=axis)
 
@@ -481,9 +496,11 @@ class CategoricalFocalCrossentropy(_Named):
     _config_names = ("from_logits", "label_smoothing", "axis", "alpha", "gamma")
 
     def __init__(self, alpha=0.25, gamma=2.0, from_logits=False, label_smoothing=0.0, axis=-1,
-                 reduction="sum_over_batch_size", name="categorical_focal_crossentropy", dtype=None):
-        super().__init__(categorical_focal_crossentropy, reduction, name, dtype, alpha=alpha, gamma=gamma,
-                         from_logits=from_logits, label_smoothing=label_smoothing, axis=axis)
+                 reduction="sum_over_batch_size", name="categorical_focal_crossentropy",
+                 dtype=None):
+        super().__init__(categorical_focal_crossentropy, reduction, name, dtype, alpha=alpha,
+                         gamma=gamma, from_logits=from_logits, label_smoothing=label_smoothing,
+                         axis=axis)
 
 
 class SparseCategoricalCrossentropy(_Named):
@@ -500,10 +517,10 @@ class SparseCategoricalCrossentropy(_Named):
 
     _config_names = ("from_logits", "ignore_class")
 
-    def __init__(self, from_logits=False, ignore_class=None, reduction="sum_over_batch_size", axis=-1,
-                 name="sparse_categorical_crossentropy", dtype=None):
-        super().__init__(sparse_categorical_crossentropy, reduction, name, dtype, from_logits=from_logits,
-                         ignore_class=ignore_class, axis=axis)
+    def __init__(self, from_logits=False, ignore_class=None, reduction="sum_over_batch_size",
+                 axis=-1, name="sparse_categorical_crossentropy", dtype=None):
+        super().__init__(sparse_categorical_crossentropy, reduction, name, dtype,
+                         from_logits=from_logits, ignore_class=ignore_class, axis=axis)
 
     def _labels(self, y_true):
         return tensor(y_true)       # whole numbers stay what they are: float32 ends at 2^24
@@ -541,6 +558,6 @@ class Tversky(_Named):
 
     _config_names = ("alpha", "beta", "axis")
 
-    def __init__(self, alpha=0.5, beta=0.5, reduction="sum_over_batch_size", name="tversky", axis=None,
-                 dtype=None):
+    def __init__(self, alpha=0.5, beta=0.5, reduction="sum_over_batch_size", name="tversky",
+                 axis=None, dtype=None):
         super().__init__(tversky, reduction, name, dtype, alpha=alpha, beta=beta, axis=axis)

@@ -1,13 +1,14 @@
 """`nnc.metrics`: what is reported of training and evaluation."""
 from .. import identifiers
-from ..losses.losses import (binary_crossentropy, binary_focal_crossentropy, categorical_crossentropy,
-                             categorical_focal_crossentropy, categorical_hinge, hinge, huber,
-                             kl_divergence, log_cosh, mean_absolute_error, mean_absolute_percentage_error,
+from ..losses.losses import (binary_crossentropy, binary_focal_crossentropy,
+                             categorical_crossentropy, categorical_focal_crossentropy,
+                             categorical_hinge, hinge, huber, kl_divergence, log_cosh,
+                             mean_absolute_error, mean_absolute_percentage_error,
                              mean_squared_error, mean_squared_logarithmic_error, poisson,
                              sparse_categorical_crossentropy, squared_hinge)
 from .accuracy import (Accuracy, BinaryAccuracy, CategoricalAccuracy, SparseCategoricalAccuracy,
-                       SparseTopKCategoricalAccuracy, TopKCategoricalAccuracy, accuracy, binary_accuracy,
-                       categorical_accuracy, sparse_categorical_accuracy,
+                       SparseTopKCategoricalAccuracy, TopKCategoricalAccuracy, accuracy,
+                       binary_accuracy, categorical_accuracy, sparse_categorical_accuracy,
                        sparse_top_k_categorical_accuracy, top_k_categorical_accuracy)
 from .metric import Metric
 from .probabilistic import (BinaryCrossentropy, CategoricalCrossentropy, KLDivergence, Poisson,
@@ -18,19 +19,20 @@ from .regression import (CategoricalHinge, CosineSimilarity, Hinge, LogCoshError
                          R2Score, RootMeanSquaredError, SquaredHinge)
 
 _CLASSES = (Metric, Mean, Sum, MeanMetricWrapper, MeanSquaredError, RootMeanSquaredError,
-            MeanAbsoluteError, MeanAbsolutePercentageError, MeanSquaredLogarithmicError, CosineSimilarity,
-            LogCoshError, R2Score, Hinge, SquaredHinge, CategoricalHinge, KLDivergence, Poisson,
-            BinaryCrossentropy, CategoricalCrossentropy, SparseCategoricalCrossentropy, Accuracy,
-            BinaryAccuracy, CategoricalAccuracy, SparseCategoricalAccuracy, TopKCategoricalAccuracy,
-            SparseTopKCategoricalAccuracy)
+            MeanAbsoluteError, MeanAbsolutePercentageError, MeanSquaredLogarithmicError,
+            CosineSimilarity, LogCoshError, R2Score, Hinge, SquaredHinge, CategoricalHinge,
+            KLDivergence, Poisson, BinaryCrossentropy, CategoricalCrossentropy,
+            SparseCategoricalCrossentropy, Accuracy, BinaryAccuracy, CategoricalAccuracy,
+            SparseCategoricalAccuracy, TopKCategoricalAccuracy, SparseTopKCategoricalAccuracy)
 _SNAKE = {"kl_divergence": KLDivergence, "log_cosh_error": LogCoshError, "r2_score": R2Score,
           "sum": Sum, "mean": Mean, "metric": Metric, "mean_metric_wrapper": MeanMetricWrapper,
           "mean_squared_error": MeanSquaredError, "root_mean_squared_error": RootMeanSquaredError,
           "mean_absolute_error": MeanAbsoluteError, "poisson": Poisson, "hinge": Hinge,
           "mean_absolute_percentage_error": MeanAbsolutePercentageError,
-          "mean_squared_logarithmic_error": MeanSquaredLogarithmicError, "squared_hinge": SquaredHinge,
-          "cosine_similarity": CosineSimilarity, "categorical_hinge": CategoricalHinge,
-          "binary_crossentropy": BinaryCrossentropy, "categorical_crossentropy": CategoricalCrossentropy,
+          "mean_squared_logarithmic_error": MeanSquaredLogarithmicError,
+          "squared_hinge": SquaredHinge, "cosine_similarity": CosineSimilarity,
+          "categorical_hinge": CategoricalHinge, "binary_crossentropy": BinaryCrossentropy,
+          "categorical_crossentropy": CategoricalCrossentropy,
           "sparse_categorical_crossentropy": SparseCategoricalCrossentropy, "accuracy": Accuracy,
           "binary_accuracy": BinaryAccuracy, "categorical_accuracy": CategoricalAccuracy,
           "sparse_categorical_accuracy": SparseCategoricalAccuracy,
@@ -41,8 +43,8 @@ FUNCTIONS = {function.__name__: function for function in (
     binary_crossentropy, binary_focal_crossentropy, categorical_crossentropy,
     categorical_focal_crossentropy, categorical_hinge, hinge, huber, kl_divergence, log_cosh,
     mean_absolute_error, mean_absolute_percentage_error, mean_squared_error,
-    mean_squared_logarithmic_error, poisson, sparse_categorical_crossentropy, squared_hinge, accuracy,
-    binary_accuracy, categorical_accuracy, sparse_categorical_accuracy,
+    mean_squared_logarithmic_error, poisson, sparse_categorical_crossentropy, squared_hinge,
+    accuracy, binary_accuracy, categorical_accuracy, sparse_categorical_accuracy,
     sparse_top_k_categorical_accuracy, top_k_categorical_accuracy)}
 _SHORT = {"bce": BinaryCrossentropy, "mse": MeanSquaredError, "mae": MeanAbsoluteError,
           "mape": MeanAbsolutePercentageError, "msle": MeanSquaredLogarithmicError}
@@ -63,5 +65,7 @@ def deserialize(config, custom_objects=None):
 
 
 def get(identifier):
-    """The metric that `identifier` stands for: a name, a configuration, a class, a callable or `None`."""
+    """The metric that `identifier` stands for: a name, a configuration, a class, a callable or
+    `None`.
+    """
     return None if identifier is None else identifiers.get(identifier, ALL_OBJECTS, "metric")

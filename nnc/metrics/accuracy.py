@@ -72,8 +72,8 @@ def sparse_top_k_categorical_accuracy(y_true, y_pred, k=5, from_sorted_ids=False
 
 
 Accuracy = named_mean("Accuracy", accuracy, "accuracy", "up", __name__)
-CategoricalAccuracy = named_mean("CategoricalAccuracy", categorical_accuracy, "categorical_accuracy", "up",
-                                 __name__)
+CategoricalAccuracy = named_mean("CategoricalAccuracy", categorical_accuracy,
+                                 "categorical_accuracy", "up", __name__)
 SparseCategoricalAccuracy = named_mean("SparseCategoricalAccuracy", sparse_categorical_accuracy,
                                        "sparse_categorical_accuracy", "up", __name__)
 
@@ -123,7 +123,8 @@ class SparseTopKCategoricalAccuracy(NamedMean):
     _config_names = ("k",)
     _direction = "up"
 
-    def __init__(self, k=5, name="sparse_top_k_categorical_accuracy", dtype=None, from_sorted_ids=False):
+    def __init__(self, k=5, name="sparse_top_k_categorical_accuracy", dtype=None,
+                 from_sorted_ids=False):
         super().__init__(sparse_top_k_categorical_accuracy, name, dtype, k=k,
                          from_sorted_ids=from_sorted_ids)
         self.from_sorted_ids = from_sorted_ids

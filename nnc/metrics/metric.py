@@ -1,4 +1,6 @@
-"""The base class of metrics: totals kept in variables, updated batch by batch in the step itself."""
+"""The base class of metrics: totals kept in variables, updated batch by batch in the step
+itself.
+"""
 import numpy as np
 
 from .. import initializers
@@ -42,8 +44,8 @@ class Metric:
 
     def _check_super_called(self):
         if "_metrics" not in self.__dict__:
-            raise RuntimeError("You forgot to call `super().__init__()` in the `__init__()` method of "
-                               f"metric {self.__class__.__name__}.")
+            raise RuntimeError("You forgot to call `super().__init__()` in the `__init__()` method "
+                               f"of metric {self.__class__.__name__}.")
 
     @property
     def dtype(self):
@@ -69,15 +71,17 @@ class Metric:
             name: Its name.
         """
         self._check_super_called()
-        variable = Variable(initializers.get(initializer), shape=tuple(shape), dtype=dtype, trainable=False,
-                            aggregation=aggregation, synchronization="on_read", name=name)
+        variable = Variable(initializers.get(initializer), shape=tuple(shape), dtype=dtype,
+                            trainable=False, aggregation=aggregation, synchronization="on_read",
+                            name=name)
         variable.path = f"{self.name}/{variable.name}"
         self._track(variable)
         return variable
 
     def add_weight(self, shape=(), initializer=None, dtype=None, name=None):
         """As `add_variable`; zeros by default."""
-        return self.add_variable(shape, "zeros" if initializer is None else initializer, dtype, name=name)
+        return self.add_variable(shape, "zeros" if initializer is None else initializer, dtype,
+                                 name=name)
 
     def reset_state(self):
         """Sets all variables to 0."""

@@ -66,7 +66,8 @@ class Mean(Metric):
         self.count = self.add_variable((), "zeros", self.dtype, name="count")
 
     def update_state(self, values, sample_weight=None):
-        values, sample_weight = reduce_to_samplewise_values(values, sample_weight, ops.mean, self.dtype)
+        values, sample_weight = reduce_to_samplewise_values(values, sample_weight, ops.mean,
+                                                            self.dtype)
         self.total.assign_add(ops.sum(values))
         if sample_weight is not None:
             self.count.assign_add(ops.sum(sample_weight))
@@ -108,12 +109,14 @@ class MeanMetricWrapper(Mean):
         if isinstance(config.get("fn"), (str, dict)):
             from . import FUNCTIONS
 
-            config = dict(config, fn=identifiers.deserialize(config["fn"], FUNCTIONS, "metric function"))
+            config = dict(config, fn=identifiers.deserialize(config["fn"], FUNCTIONS,
+                                                             "metric function"))
         return cls(**config)
 
 
 class NamedMean(MeanMetricWrapper):
-    """A mean of a function whose configuration is a name, a dtype and the arguments named in the class.
+    """A mean of a function whose configuration is a name, a dtype and the arguments named in the
+    class.
 
     Args:
         fn: The function.

@@ -9,10 +9,10 @@ from ..ops.core import cast_array
 from .metric import Metric
 from .reduction import Mean, NamedMean, named_mean
 
-MeanSquaredError = named_mean("MeanSquaredError", losses.mean_squared_error, "mean_squared_error", "down",
-                              __name__)
-MeanAbsoluteError = named_mean("MeanAbsoluteError", losses.mean_absolute_error, "mean_absolute_error",
-                               "down", __name__)
+MeanSquaredError = named_mean("MeanSquaredError", losses.mean_squared_error, "mean_squared_error",
+                              "down", __name__)
+MeanAbsoluteError = named_mean("MeanAbsoluteError", losses.mean_absolute_error,
+                               "mean_absolute_error", "down", __name__)
 MeanAbsolutePercentageError = named_mean("MeanAbsolutePercentageError",
                                          losses.mean_absolute_percentage_error,
                                          "mean_absolute_percentage_error", "down", __name__)
@@ -22,8 +22,8 @@ MeanSquaredLogarithmicError = named_mean("MeanSquaredLogarithmicError",
 LogCoshError = named_mean("LogCoshError", losses.log_cosh, "logcosh", "down", __name__)
 Hinge = named_mean("Hinge", losses.hinge, "hinge", "down", __name__)
 SquaredHinge = named_mean("SquaredHinge", losses.squared_hinge, "squared_hinge", "down", __name__)
-CategoricalHinge = named_mean("CategoricalHinge", losses.categorical_hinge, "categorical_hinge", "down",
-                              __name__)
+CategoricalHinge = named_mean("CategoricalHinge", losses.categorical_hinge, "categorical_hinge",
+                              "down", __name__)
 
 
 class RootMeanSquaredError(Mean):
@@ -81,7 +81,8 @@ class R2Score(Metric):
 
     _direction = "up"
 
-    def __init__(self, class_aggregation="uniform_average", num_regressors=0, name="r2_score", dtype=None):
+    def __init__(self, class_aggregation="uniform_average", num_regressors=0, name="r2_score",
+                 dtype=None):
         super().__init__(name=name, dtype=dtype)
         known = (None, "uniform_average", "variance_weighted_average")
         if class_aggregation not in known:
@@ -97,8 +98,8 @@ class R2Score(Metric):
 
     def _build(self, y_true, y_pred):
         if len(y_true.shape) != 2 or len(y_pred.shape) != 2:
-            raise ValueError("R2Score expects 2D inputs with shape (batch_size, output_dim). Received input "
-                             f"shapes: y_pred.shape={tuple(y_pred.shape)} and "
+            raise ValueError("R2Score expects 2D inputs with shape (batch_size, output_dim). "
+                             f"Received input shapes: y_pred.shape={tuple(y_pred.shape)} and "
                              f"y_true.shape={tuple(y_true.shape)}.")
         shape = (y_pred.shape[-1],)
         self.squared_sum = self.add_variable(shape, "zeros", name="squared_sum")
@@ -137,8 +138,8 @@ class R2Score(Metric):
         """The score less what `num_regressors` inputs would explain by chance."""
         free = float(self.num_samples.numpy()) - 1.0 - self.num_regressors
         if free <= 0:
-            warnings.warn("R2Score: an adjusted score needs more samples than regressors + 1; the standard "
-                          "score is given.", stacklevel=2)
+            warnings.warn("R2Score: an adjusted score needs more samples than regressors + 1; the "
+                          "standard score is given.", stacklevel=2)
             return scores
         factor = (free + self.num_regressors) / free
         return op.subtract(1.0, op.multiply(op.subtract(1.0, scores), factor))

@@ -3,7 +3,8 @@ from .. import _core
 from .._core import Tensor, op
 from ..layers.input_layer import InputLayer
 from ..layers.keras_tensor import KerasTensor, standardize_shape
-from ..layers.layer import Layer, changes, context
+from ..layers.layer import Layer, context
+from ..variables import changes
 from .model import Model
 
 

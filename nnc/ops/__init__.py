@@ -1,23 +1,26 @@
-"""`nnc.ops`: Keras's ops on tensors. They run now, or are recorded where a trace or a tape is on."""
+"""`nnc.ops`: Keras's ops on tensors. They run now, or are recorded where a trace or a tape is
+on.
+"""
 from .arrays import (append, arange, array, broadcast_to, concatenate, copy, diag, diagonal, empty,
-                     empty_like, expand_dims, eye, flip, full, full_like, get_item, hstack, identity,
-                     linspace, meshgrid, moveaxis, ndim, ones, ones_like, pad, ravel, repeat, reshape, roll,
-                     size, split, squeeze, stack, swapaxes, take, take_along_axis, tile, trace, transpose,
-                     tri, tril, triu, vstack, zeros, zeros_like)
-from .core import (cast, convert_to_numpy, convert_to_tensor, dtype, is_tensor, saturate_cast, shape, slice,
-                   slice_update, stop_gradient, unstack)
+                     empty_like, expand_dims, eye, flip, full, full_like, get_item, hstack,
+                     identity, linspace, meshgrid, moveaxis, ndim, ones, ones_like, pad, ravel,
+                     repeat, reshape, roll, size, split, squeeze, stack, swapaxes, take,
+                     take_along_axis, tile, trace, transpose, tri, tril, triu, vstack, zeros,
+                     zeros_like)
+from .core import (cast, convert_to_numpy, convert_to_tensor, dtype, is_tensor, saturate_cast,
+                   shape, slice, slice_update, stop_gradient, unstack)
 from .linalg import norm
-from .nn import (batch_normalization, binary_crossentropy, categorical_crossentropy, celu, elu, gelu, glu,
-                 hard_shrink, hard_sigmoid, hard_silu, hard_swish, hard_tanh, in_top_k,
-                 layer_normalization, leaky_relu, log_sigmoid, log_softmax, moments, multi_hot, normalize,
-                 one_hot, psnr, relu, relu6, rms_normalization, selu, sigmoid, silu, soft_shrink, softmax,
-                 softplus, softsign, sparse_categorical_crossentropy, sparse_plus, sparse_sigmoid,
-                 squareplus, swish, tanh_shrink, threshold)
-from .numpy import (abs, absolute, add, all, allclose, amax, amin, any, argmax, argmin, average, ceil, clip,
-                    cos, count_nonzero, divide, divide_no_nan, dot, equal, erf, exp, expm1, fabs, floor,
-                    floor_divide, greater, greater_equal, inner, isclose, isfinite, isinf, isnan, less,
-                    less_equal, log, log10, log1p, log2, logaddexp, logical_and, logical_not, logical_or,
-                    logical_xor, logsumexp, matmul, max, maximum, mean, min, minimum, mod, multiply,
-                    nan_to_num, negative, not_equal, outer, power, prod, ptp, reciprocal, round, rsqrt,
-                    sign, sin, sqrt, square, std, subtract, sum, tan, tanh, tensordot, true_divide, trunc,
-                    var, vdot, where)
+from .nn import (batch_normalization, binary_crossentropy, categorical_crossentropy, celu, elu,
+                 gelu, glu, hard_shrink, hard_sigmoid, hard_silu, hard_swish, hard_tanh, in_top_k,
+                 layer_normalization, leaky_relu, log_sigmoid, log_softmax, moments, multi_hot,
+                 normalize, one_hot, psnr, relu, relu6, rms_normalization, selu, sigmoid, silu,
+                 soft_shrink, softmax, softplus, softsign, sparse_categorical_crossentropy,
+                 sparse_plus, sparse_sigmoid, squareplus, swish, tanh_shrink, threshold)
+from .numpy import (abs, absolute, add, all, allclose, amax, amin, any, argmax, argmin, average,
+                    ceil, clip, cos, count_nonzero, divide, divide_no_nan, dot, equal, erf, exp,
+                    expm1, fabs, floor, floor_divide, greater, greater_equal, inner, isclose,
+                    isfinite, isinf, isnan, less, less_equal, log, log10, log1p, log2, logaddexp,
+                    logical_and, logical_not, logical_or, logical_xor, logsumexp, matmul, max,
+                    maximum, mean, min, minimum, mod, multiply, nan_to_num, negative, not_equal,
+                    outer, power, prod, ptp, reciprocal, round, rsqrt, sign, sin, sqrt, square, std,
+                    subtract, sum, tan, tanh, tensordot, true_divide, trunc, var, vdot, where)

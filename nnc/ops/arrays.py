@@ -6,18 +6,19 @@ import numpy as np
 from .. import _core, config
 from .._core import Tensor, op
 from . import numpy as _numpy
-from .core import (_ARRAYS, _FLOATS, _SCALARS, _SIGNED, cast_array, convert_to_tensor, many_axes, one_axis,
-                   result_type, standardize_dtype, static_shape, tensor)
+from .core import (_ARRAYS, _FLOATS, _SCALARS, _SIGNED, cast_array, convert_to_tensor, many_axes,
+                   one_axis, result_type, standardize_dtype, static_shape, tensor)
 
 
-# ---- made from nothing ------------------------------------------------------------------------------
+# ---- made from nothing ---------------------------------------------------------------------------
 
 def full(shape, fill_value, dtype=None):
     """An array of `shape` filled with `fill_value`."""
     dtype = standardize_dtype(dtype)
     shape = static_shape("full", shape)
     # A float holds no whole number beyond 2^53: such a one is converted by itself.
-    if type(fill_value) in _SCALARS and -2**53 <= fill_value <= 2**53 or isinstance(fill_value, float):
+    exact = type(fill_value) in _SCALARS and -2**53 <= fill_value <= 2**53
+    if exact or isinstance(fill_value, float):
         return op.fill(shape, float(fill_value), dtype)
     return op.broadcast_to(cast_array(fill_value, dtype), shape)
 
@@ -68,18 +69,25 @@ def copy(x):
     return op.copy(tensor(x))
 
 
+def _scalar(value):
+    return value.item() if hasattr(value, "item") else value
+
+
+def _dtype_of(value):
+    """What `value` promotes as: its dtype, or its Python type (weak)."""
+    return value.dtype if hasattr(value, "dtype") else type(value)
+
+
 def arange(start, stop=None, step=None, dtype=None):
-    """The numbers from `start` (0 if `stop` is not given) up to but without `stop` in steps of `step`."""
+    """Numbers from `start` (0 if `stop` is missing) up to but without `stop`, `step` apart."""
     if dtype is None:
-        dtype = result_type(*(v.dtype if isinstance(v, _ARRAYS) or isinstance(v, np.generic) else type(v)
-                              for v in (start, stop, step) if v is not None))
-    start, stop = (0, start) if stop is None else (start, stop)
-    start, stop, step = (v.item() if hasattr(v, "item") else v for v in (start, stop,
-                                                                        1 if step is None else step))
+        dtype = result_type(*(_dtype_of(v) for v in (start, stop, step) if v is not None))
+    first, last = (0, start) if stop is None else (start, stop)
+    first, last, step = _scalar(first), _scalar(last), 1 if step is None else _scalar(step)
     if step == 0:
         raise ValueError("arange: `step` must not be 0. Received: step=0")
-    count = max(0, math.ceil((stop - start) / step))
-    return op.arange(float(start), float(step), count, standardize_dtype(dtype))
+    count = max(0, math.ceil((last - first) / step))
+    return op.arange(float(first), float(step), count, standardize_dtype(dtype))
 
 
 def linspace(start, stop, num=50, endpoint=True, retstep=False, dtype=None, axis=0):
@@ -116,7 +124,7 @@ def tri(N, M=None, k=0, dtype=None):
     return _core.convert(np.tri(N, M, k, "bool"), standardize_dtype(dtype))
 
 
-# ---- shapes -----------------------------------------------------------------------------------------
+# ---- shapes --------------------------------------------------------------------------------------
 
 def ndim(x):
     """The number of axes."""
@@ -155,7 +163,8 @@ def expand_dims(x, axis):
     count = len(axis) if isinstance(axis, (tuple, list)) else 1
     axes = many_axes("expand_dims", axis, len(x.shape) + count)
     sizes = iter(x.shape)
-    return op.reshape(x, tuple(1 if a in axes else next(sizes) for a in range(len(x.shape) + count)))
+    return op.reshape(x, tuple(1 if a in axes else next(sizes)
+                               for a in range(len(x.shape) + count)))
 
 
 def squeeze(x, axis=None):
@@ -166,7 +175,8 @@ def squeeze(x, axis=None):
     axes = many_axes("squeeze", axis, len(x.shape))
     for a in axes:
         if x.shape[a] != 1:
-            raise ValueError(f"squeeze: axis {a} of x.shape={tuple(x.shape)} has size {x.shape[a]}, "
+            raise ValueError(f"squeeze: axis {a} of x.shape={tuple(x.shape)} has size "
+                             f"{x.shape[a]}, "
                              "expected 1.")
     return op.reshape(x, tuple(n for a, n in enumerate(x.shape) if a not in axes))
 
@@ -189,8 +199,10 @@ def moveaxis(x, source, destination):
     x = tensor(x)
     rank = len(x.shape)
     sources, places = ([one_axis("moveaxis", a, rank) for a in
-                        (v if isinstance(v, (tuple, list)) else (v,))] for v in (source, destination))
-    if len(sources) != len(places) or len(set(sources)) < len(sources) or len(set(places)) < len(places):
+                        (v if isinstance(v, (tuple, list)) else (v,))]
+                       for v in (source, destination))
+    if len(sources) != len(places) or len(set(sources)) < len(sources) or len(set(places)) < len(
+        places):
         raise ValueError("moveaxis: `source` and `destination` must name as many axes, each once. "
                          f"Received: source={source}, destination={destination}")
     perm = [a for a in range(rank) if a not in sources]
@@ -217,18 +229,20 @@ def broadcast_to(x, shape):
 def meshgrid(*x, indexing="xy"):
     """The coordinates of a grid over vectors, one array a vector."""
     if indexing not in ("xy", "ij"):
-        raise ValueError(f"meshgrid: `indexing` must be 'xy' or 'ij'. Received: indexing={indexing!r}")
+        raise ValueError("meshgrid: `indexing` must be 'xy' or 'ij'. Received: "
+                         f"indexing={indexing!r}")
     x = [ravel(v) for v in x]
     order = list(range(len(x)))
     if indexing == "xy" and len(x) > 1:
         order[0], order[1] = 1, 0
     shape = tuple(x[order.index(a)].shape[0] for a in range(len(x)))
-    return [broadcast_to(op.reshape(v, tuple(v.shape[0] if a == place else 1 for a in range(len(x)))),
+    return [broadcast_to(op.reshape(v, tuple(v.shape[0] if a == place else 1
+                                             for a in range(len(x)))),
                          shape)
             for v, place in zip(x, order)]
 
 
-# ---- joined and cut ---------------------------------------------------------------------------------
+# ---- joined and cut ------------------------------------------------------------------------------
 
 def _same_dtype(name, xs):
     xs = [tensor(x) for x in xs]
@@ -254,7 +268,8 @@ def stack(x, axis=0):
     shape = tuple(xs[0].shape)
     for i, v in enumerate(xs):
         if tuple(v.shape) != shape:
-            raise ValueError(f"stack: all arrays must have one shape. Received: array 0 has shape {shape}, "
+            raise ValueError("stack: all arrays must have one shape. Received: array 0 has shape "
+                             f"{shape}, "
                              f"array {i} has shape {tuple(v.shape)}")
     axis = one_axis("stack", axis, len(shape) + 1)
     return op.concatenate(*(op.reshape(v, shape[:axis] + (1,) + shape[axis:]) for v in xs), axis)
@@ -268,7 +283,8 @@ def hstack(xs):
 
 def vstack(xs):
     """Arrays joined along axis 0; vectors become rows."""
-    return concatenate([tensor(x) if len(tensor(x).shape) > 1 else reshape(x, (1, -1)) for x in xs], 0)
+    return concatenate([tensor(x) if len(tensor(x).shape) > 1 else reshape(x, (1, -1)) for x in xs],
+                       0)
 
 
 def append(x1, x2, axis=None):
@@ -367,7 +383,7 @@ def pad(x, pad_width, mode="constant", constant_values=None):
     return x
 
 
-# ---- by index ---------------------------------------------------------------------------------------
+# ---- by index ------------------------------------------------------------------------------------
 
 def get_item(x, key):
     """`x[key]`."""
@@ -420,8 +436,10 @@ def diagonal(x, offset=0, axis1=0, axis2=1):
     x = tensor(x)
     rank = len(x.shape)
     if rank < 2:
-        raise ValueError(f"diagonal: expected at least two axes. Received: x.shape={tuple(x.shape)}")
-    x = moveaxis(x, (one_axis("diagonal", axis1, rank), one_axis("diagonal", axis2, rank)), (-2, -1))
+        raise ValueError(
+            f"diagonal: expected at least two axes. Received: x.shape={tuple(x.shape)}")
+    x = moveaxis(x, (one_axis("diagonal", axis1, rank), one_axis("diagonal", axis2, rank)),
+                 (-2, -1))
     rows, columns = x.shape[-2:]
     count = max(0, min(rows + min(offset, 0), columns - max(offset, 0)))
     index = (np.arange(count) - min(offset, 0)) * columns + np.arange(count) + max(offset, 0)
@@ -437,7 +455,8 @@ def diag(x, k=0):
     if len(x.shape) != 1:
         raise ValueError(f"diag: `x` must have one axis or two. Received: x.shape={tuple(x.shape)}")
     n = x.shape[0]
-    square = op.where(Tensor(np.eye(n, dtype="bool")), op.reshape(x, (n, 1)), op.fill((), 0.0, x.dtype))
+    square = op.where(Tensor(np.eye(n, dtype="bool")), op.reshape(x, (n, 1)),
+                      op.fill((), 0.0, x.dtype))
     return pad(square, ((max(-k, 0), max(k, 0)), (max(k, 0), max(-k, 0))))
 
 

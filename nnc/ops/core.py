@@ -1,8 +1,9 @@
-"""Conversion, dtypes, axes: what every op of `nnc.ops` begins with, and the public ops of that kind.
+"""Conversion, dtypes, axes: what every op of `nnc.ops` begins with, and the public ops of that
+kind.
 
-An op takes Tensors, Variables, NumPy arrays, nested lists and Python scalars. A Python scalar is weak: it
-takes the dtype of the other operand. Variables go to the core as they are, so that tapes and traces see
-them; everything else is converted once.
+An op takes Tensors, Variables, NumPy arrays, nested lists and Python scalars. A Python scalar is
+weak: it takes the dtype of the other operand. Variables go to the core as they are, so that tapes
+and traces see them; everything else is converted once.
 """
 import numpy as np
 
@@ -20,7 +21,9 @@ _NAMES = {"float": "float32", "half": "float16", "double": "float64", "int": "in
 
 
 def standardize_dtype(dtype):
-    """The name of a dtype: `None` is `floatx()`; strings, Python types and NumPy dtypes are understood."""
+    """The name of a dtype: `None` is `floatx()`; strings, Python types and NumPy dtypes are
+    understood.
+    """
     if dtype is None:
         return config.floatx()
     try:
@@ -33,11 +36,14 @@ def standardize_dtype(dtype):
     name = getattr(dtype, "name", None) or getattr(dtype, "__name__", None)
     if name in _DTYPES:
         return name
-    raise ValueError(f"Unknown dtype. Received: dtype={dtype!r}. Expected one of {sorted(_DTYPES)}.")
+    raise ValueError(
+        f"Unknown dtype. Received: dtype={dtype!r}. Expected one of {sorted(_DTYPES)}.")
 
 
 def result_type(*dtypes):
-    """The dtype that values of these dtypes promote to (Keras's lattice). `float` and `int` are weak."""
+    """The dtype that values of these dtypes promote to (Keras's lattice). `float` and `int` are
+    weak.
+    """
     values = []
     for dtype in dtypes:
         if dtype in (float, int, bool):
@@ -84,7 +90,8 @@ def one_axis(name, axis, rank):
         raise ValueError(f"{name}: `axis` must be an integer. Received: axis={axis!r}") from None
     if not -rank <= number < rank:
         raise ValueError(f"{name}: axis {number} is out of range for an array of rank {rank}. "
-                         + (f"Expected {-rank} to {rank - 1}." if rank else "A scalar has no axes."))
+                         + (f"Expected {-rank} to {rank - 1}." if rank
+                            else "A scalar has no axes."))
     return number + rank if number < 0 else number
 
 
@@ -108,13 +115,14 @@ def static_shape(name, shape):
         try:
             sizes = tuple(size.__index__() for size in shape)
         except (AttributeError, TypeError):
-            raise ValueError(f"{name}: `shape` must hold integers. Received: shape={shape!r}") from None
+            raise ValueError(
+                f"{name}: `shape` must hold integers. Received: shape={shape!r}") from None
     if any(size < 0 for size in sizes):
         raise ValueError(f"{name}: sizes must be >= 0. Received: shape={sizes}")
     return sizes
 
 
-# ---- public -----------------------------------------------------------------------------------------
+# ---- public --------------------------------------------------------------------------------------
 
 def is_tensor(x):
     """Whether `x` is a tensor (eager or symbolic)."""
@@ -138,8 +146,8 @@ def convert_to_tensor(x, dtype=None, sparse=None, ragged=None):
         ValueError: If `sparse` or `ragged` is true: all tensors are dense.
     """
     if sparse or ragged:
-        raise ValueError("convert_to_tensor: sparse and ragged tensors do not exist here, all tensors are "
-                         f"dense. Received: sparse={sparse}, ragged={ragged}")
+        raise ValueError("convert_to_tensor: sparse and ragged tensors do not exist here, all "
+                         f"tensors are dense. Received: sparse={sparse}, ragged={ragged}")
     if dtype is not None:
         dtype = standardize_dtype(dtype)
     if isinstance(x, Tensor):
@@ -196,8 +204,9 @@ def slice(inputs, start_indices, shape):
     sizes = tuple(int(n) for n in shape)
     rank = len(inputs.shape)
     if len(starts) != rank or len(sizes) != rank:
-        raise ValueError(f"slice: `start_indices` and `shape` must hold {rank} integers, one an axis of "
-                         f"inputs.shape={tuple(inputs.shape)}. Received: start_indices={starts}, "
+        raise ValueError(f"slice: `start_indices` and `shape` must hold {rank} integers, one an "
+                         f"axis of inputs.shape={tuple(inputs.shape)}. Received: "
+                         f"start_indices={starts}, "
                          f"shape={sizes}")
     for start, size, limit in zip(starts, sizes, inputs.shape):
         if start < 0 or size < 0 or start + size > limit:
@@ -214,8 +223,8 @@ def slice_update(inputs, start_indices, updates):
     starts = tuple(int(i) for i in start_indices)
     sizes = tuple(updates.shape)
     if len(starts) != len(inputs.shape) or len(sizes) != len(inputs.shape):
-        raise ValueError(f"slice_update: inputs, start_indices and updates must have one rank. Received: "
-                         f"inputs.shape={tuple(inputs.shape)}, start_indices={starts}, "
+        raise ValueError("slice_update: inputs, start_indices and updates must have one rank. "
+                         f"Received: inputs.shape={tuple(inputs.shape)}, start_indices={starts}, "
                          f"updates.shape={sizes}")
     after = tuple(limit - start - size for start, size, limit in zip(starts, sizes, inputs.shape))
     if any(n < 0 for n in starts + after):

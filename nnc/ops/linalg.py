@@ -10,8 +10,8 @@ def norm(x, ord=None, axis=None, keepdims=False):
 
     Args:
         x: The array; integers are cast to `floatx()`.
-        ord: `None` (the 2-norm of all elements, or Frobenius), a number or `inf`/`-inf` for vectors;
-            `"fro"`, 1, -1, `inf` or `-inf` for matrices.
+        ord: `None` (the 2-norm of all elements, or Frobenius), a number or `inf`/`-inf` for
+            vectors; `"fro"`, 1, -1, `inf` or `-inf` for matrices.
         axis: Integer, pair of integers or `None`: everything flattened if `ord` is `None`.
         keepdims: Whether reduced axes stay with size 1.
 

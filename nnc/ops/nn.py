@@ -1,7 +1,9 @@
-"""The ops of `keras.ops` that neural networks are made of: activations, cross-entropies, normalization.
+"""The ops of `keras.ops` that neural networks are made of: activations, cross-entropies,
+normalization.
 
-`softmax` and `sigmoid` leave their input on the result as `_keras_logits`; a cross-entropy that is given
-such probabilities works on the logits, which loses nothing where a probability rounds to 0 or 1.
+`softmax` and `sigmoid` leave their input on the result as `_keras_logits`; a cross-entropy that is
+given such probabilities works on the logits, which loses nothing where a probability rounds to 0 or
+1.
 """
 import warnings
 
@@ -12,7 +14,7 @@ from .core import (_FLOATS, cast_array, float_array, many_axes, one_axis, standa
 from .linalg import norm
 
 
-# ---- activations ------------------------------------------------------------------------------------
+# ---- activations ---------------------------------------------------------------------------------
 
 def _activation(name, text, row=None):
     run = getattr(op, row or name)
@@ -101,7 +103,8 @@ def glu(x, axis=-1):
     x = float_array(x)
     axis = one_axis("glu", axis, len(x.shape))
     if x.shape[axis] % 2:
-        raise ValueError(f"glu: the size of axis {axis} must be even. Received: x.shape={tuple(x.shape)}")
+        raise ValueError(f"glu: the size of axis {axis} must be even. Received: "
+                         f"x.shape={tuple(x.shape)}")
     a, b = arrays.split(x, 2, axis)
     return op.multiply(a, op.sigmoid(b))
 
@@ -125,7 +128,7 @@ def log_softmax(x, axis=-1):
     return op.log_softmax(x, one_axis("log_softmax", axis, len(x.shape)))
 
 
-# ---- labels -----------------------------------------------------------------------------------------
+# ---- labels --------------------------------------------------------------------------------------
 
 def one_hot(x, num_classes, axis=-1, dtype=None, sparse=False):
     """A 1 at the place that each label names along a new axis, 0 elsewhere.
@@ -155,7 +158,9 @@ def multi_hot(inputs, num_classes=None, axis=-1, dtype=None, sparse=False):
 
 
 def in_top_k(targets, predictions, k):
-    """Whether fewer than `k` classes of a row score above its target; not if its score is NaN or Inf."""
+    """Whether fewer than `k` classes of a row score above its target; not if its score is NaN or
+    Inf.
+    """
     predictions = float_array(predictions)
     targets = tensor(targets)
     if len(predictions.shape) != 2 or tuple(targets.shape) != tuple(predictions.shape[:1]):
@@ -169,7 +174,7 @@ def in_top_k(targets, predictions, k):
     return op.logical_and(op.less(above, int(k)), op.reshape(known, tuple(targets.shape)))
 
 
-# ---- cross-entropies --------------------------------------------------------------------------------
+# ---- cross-entropies -----------------------------------------------------------------------------
 
 def _logits(name, output, from_logits):
     """What `output` was made of, if softmax or sigmoid made it, and whether that is logits."""
@@ -223,8 +228,8 @@ def categorical_crossentropy(target, output, from_logits=False, axis=-1):
     output = float_array(output)
     target = cast_array(target, output.dtype)
     if not len(output.shape):
-        raise ValueError("categorical_crossentropy: `target` and `output` must have at least one axis. "
-                         f"Received: target.shape={tuple(target.shape)}, output.shape=()")
+        raise ValueError("categorical_crossentropy: `target` and `output` must have at least one "
+                         f"axis. Received: target.shape={tuple(target.shape)}, output.shape=()")
     _same_shape("categorical_crossentropy", target, output)
     axis = one_axis("categorical_crossentropy", axis, len(output.shape))
     output, from_logits = _logits("categorical_crossentropy", output, from_logits)
@@ -241,7 +246,8 @@ def sparse_categorical_crossentropy(target, output, from_logits=False, axis=-1):
     """`-log(p[label])`, for integer labels.
 
     Args:
-        target: Labels from 0 to `classes - 1`: the shape of `output` without its last axis, or with 1 there.
+        target: Labels from 0 to `classes - 1`: the shape of `output` without its last axis, or with
+            1 there.
         output: Probabilities, or logits if `from_logits`.
         from_logits: Whether a softmax is still to be applied.
         axis: The axis of the classes: the last one.
@@ -256,7 +262,8 @@ def sparse_categorical_crossentropy(target, output, from_logits=False, axis=-1):
         target = op.reshape(target, tuple(target.shape[:-1]))
     if tuple(target.shape) != tuple(output.shape[:-1]):
         raise ValueError(f"{name}: `target` must have the shape of `output` without its last axis, "
-                         f"{tuple(output.shape[:-1])}. Received: target.shape={tuple(target.shape)}, "
+                         f"{tuple(output.shape[:-1])}. Received: "
+                         f"target.shape={tuple(target.shape)}, "
                          f"output.shape={tuple(output.shape)}")
     target = op.cast(target, "int32") if target.dtype == "bool" else target
     output, from_logits = _logits(name, output, from_logits)
@@ -266,7 +273,7 @@ def sparse_categorical_crossentropy(target, output, from_logits=False, axis=-1):
     return op.sparse_softmax_crossentropy(output, target)[0]
 
 
-# ---- normalization ----------------------------------------------------------------------------------
+# ---- normalization -------------------------------------------------------------------------------
 
 def normalize(x, axis=-1, order=2, epsilon=None):
     """`x` divided by its norm of that order along an axis; `epsilon` is the least divisor."""
@@ -299,7 +306,9 @@ def moments(x, axes, keepdims=False, synchronized=False):
 
 
 def batch_normalization(x, mean, variance, axis, offset=None, scale=None, epsilon=1e-3):
-    """`(x - mean) / sqrt(variance + epsilon) * scale + offset`, all of them vectors along `axis`."""
+    """`(x - mean) / sqrt(variance + epsilon) * scale + offset`, all of them vectors along
+    `axis`.
+    """
     x = float_array(x)
     axis = one_axis("batch_normalization", axis, len(x.shape))
     shape = tuple(n if a == axis else 1 for a, n in enumerate(x.shape))
@@ -307,8 +316,8 @@ def batch_normalization(x, mean, variance, axis, offset=None, scale=None, epsilo
     def vector(name, v):
         v = cast_array(v, x.dtype)
         if tuple(v.shape) != (x.shape[axis],):
-            raise ValueError(f"batch_normalization: `{name}` must have shape ({x.shape[axis]},), the size "
-                             f"of axis {axis} of x.shape={tuple(x.shape)}. "
+            raise ValueError(f"batch_normalization: `{name}` must have shape ({x.shape[axis]},), "
+                             f"the size of axis {axis} of x.shape={tuple(x.shape)}. "
                              f"Received: {name}.shape={tuple(v.shape)}")
         return op.reshape(v, shape)
     factor = op.rsqrt(op.add(vector("variance", variance), epsilon))
@@ -348,7 +357,9 @@ def rms_normalization(x, scale=None, axis=-1, epsilon=None):
 
 
 def psnr(x1, x2, max_val):
-    """The peak signal-to-noise ratio in decibels: `20 log10(max_val) - 10 log10(mean((x1 - x2)^2))`."""
+    """The peak signal-to-noise ratio in decibels: `20 log10(max_val) - 10 log10(mean((x1 -
+    x2)^2))`.
+    """
     x1 = float_array(x1)
     x2 = cast_array(x2, x1.dtype)
     _same_shape("psnr", x1, x2)

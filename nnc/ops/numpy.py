@@ -1,13 +1,14 @@
 """The element-wise ops, products and reductions of `keras.ops` that have NumPy's names.
 
 Functions that only name a row of the op table are made by loops over tables at the top; what needs
-Keras's rules for dtypes and axes follows. Where elements lie (reshape, concatenate ...) is in arrays.py.
+Keras's rules for dtypes and axes follows. Where elements lie (reshape, concatenate ...) is in
+arrays.py.
 """
 import math
 
-from .._core import op
-from .core import (_FLOATS, _SCALARS, _UNSIGNED, cast_array, float_array, many_axes, one_axis, operand,
-                   result_type, tensor)
+from .._core import Tensor, op
+from .core import (_FLOATS, _SCALARS, _UNSIGNED, cast_array, float_array, many_axes, one_axis,
+                   operand, result_type, tensor)
 
 
 def _named(function, name, text):
@@ -16,7 +17,7 @@ def _named(function, name, text):
     return function
 
 
-# ---- one array in, floating point out ---------------------------------------------------------------
+# ---- one array in, floating point out ------------------------------------------------------------
 
 def _float_unary(name, text):
     run = getattr(op, name)
@@ -52,7 +53,7 @@ def tan(x):
     return op.divide(op.sin(x), op.cos(x))
 
 
-# ---- one array in, the same dtype out ---------------------------------------------------------------
+# ---- one array in, the same dtype out ------------------------------------------------------------
 
 def negative(x):
     """`-x`."""
@@ -117,7 +118,7 @@ def logical_not(x):
     return op.logical_not(cast_array(x, "bool"))
 
 
-# ---- two arrays in ----------------------------------------------------------------------------------
+# ---- two arrays in -------------------------------------------------------------------------------
 
 def _binary(name, row, text):
     run = getattr(op, row)
@@ -130,7 +131,8 @@ def _binary(name, row, text):
 subtract = _binary("subtract", "subtract", "`x1 - x2`, broadcast.")
 maximum = _binary("maximum", "maximum", "The larger of each pair; NaN if either is.")
 minimum = _binary("minimum", "minimum", "The smaller of each pair; NaN if either is.")
-floor_divide = _binary("floor_divide", "floor_divide", "The largest whole number not above `x1 / x2`.")
+floor_divide = _binary("floor_divide", "floor_divide",
+                       "The largest whole number not above `x1 / x2`.")
 mod = _binary("mod", "mod", "The remainder of `x1 / x2`, with the sign of `x2`.")
 equal = _binary("equal", "equal", "Whether the elements of each pair are equal.")
 not_equal = _binary("not_equal", "not_equal", "Whether the elements of each pair differ.")
@@ -159,12 +161,16 @@ def _is_bool(x):
 
 def add(x1, x2):
     """`x1 + x2`, broadcast; of two booleans: or."""
+    if type(x1) is Tensor and x1.dtype != "bool":
+        return op.add(x1, x2)
     x1, x2 = operand(x1), operand(x2)
     return op.logical_or(x1, x2) if _is_bool(x1) and _is_bool(x2) else op.add(x1, x2)
 
 
 def multiply(x1, x2):
     """`x1 * x2`, broadcast; of two booleans: and."""
+    if type(x1) is Tensor and x1.dtype != "bool":
+        return op.multiply(x1, x2)
     x1, x2 = operand(x1), operand(x2)
     return op.logical_and(x1, x2) if _is_bool(x1) and _is_bool(x2) else op.multiply(x1, x2)
 
@@ -219,7 +225,8 @@ def where(condition, x1=None, x2=None):
     """`x1` where `condition` holds and `x2` elsewhere.
 
     Raises:
-        ValueError: If `x1` or `x2` is missing: the places where a condition holds have no fixed number.
+        ValueError: If `x1` or `x2` is missing: the places where a condition holds have no fixed
+            number.
     """
     if x1 is None or x2 is None:
         raise ValueError("where: both `x1` and `x2` must be given. Received: "
@@ -243,7 +250,9 @@ def isclose(x1, x2, rtol=1e-5, atol=1e-8, equal_nan=False):
     near = op.less_equal(op.absolute(op.subtract(x1, x2)),
                          op.add(op.multiply(op.absolute(x2), rtol), atol))
     result = op.logical_or(op.equal(x1, x2), op.logical_and(near, op.isfinite(x2)))
-    return op.logical_or(result, op.logical_and(op.isnan(x1), op.isnan(x2))) if equal_nan else result
+    if not equal_nan:
+        return result
+    return op.logical_or(result, op.logical_and(op.isnan(x1), op.isnan(x2)))
 
 
 def allclose(x1, x2, rtol=1e-5, atol=1e-8, equal_nan=False):
@@ -262,12 +271,14 @@ def nan_to_num(x, nan=0.0, posinf=None, neginf=None):
         return x
     largest = _LARGEST[x.dtype]
     infinite = op.isinf(x)
+    top = largest if posinf is None else posinf
+    bottom = -largest if neginf is None else neginf
     x = op.where(op.isnan(x), float(nan), x)
-    x = op.where(op.logical_and(infinite, op.greater(x, 0)), largest if posinf is None else posinf, x)
-    return op.where(op.logical_and(infinite, op.less(x, 0)), -largest if neginf is None else neginf, x)
+    x = op.where(op.logical_and(infinite, op.greater(x, 0)), top, x)
+    return op.where(op.logical_and(infinite, op.less(x, 0)), bottom, x)
 
 
-# ---- products ---------------------------------------------------------------------------------------
+# ---- products ------------------------------------------------------------------------------------
 
 def _product_pair(x1, x2):
     """Both operands in a floating-point dtype to compute in, and the dtype of the result."""
@@ -309,7 +320,8 @@ def tensordot(x1, x2, axes=2):
     Args:
         x1: First array.
         x2: Second array.
-        axes: A number n (the last n axes of `x1` with the first n of `x2`) or a pair of lists of axes.
+        axes: A number n (the last n axes of `x1` with the first n of `x2`) or a pair of lists of
+            axes.
     """
     x1, x2, dtype = _product_pair(x1, x2)
     rank1, rank2 = len(x1.shape), len(x2.shape)
@@ -323,7 +335,8 @@ def tensordot(x1, x2, axes=2):
                               (side if isinstance(side, (tuple, list)) else (side,)))
                         for side, rank in zip(axes, (rank1, rank2)))
     if [x1.shape[a] for a in over1] != [x2.shape[a] for a in over2]:
-        raise ValueError(f"tensordot: the summed axes differ in size. Received: x1.shape={tuple(x1.shape)}"
+        raise ValueError("tensordot: the summed axes differ in size. Received: "
+                         f"x1.shape={tuple(x1.shape)}"
                          f", x2.shape={tuple(x2.shape)}, axes={axes}")
     free1 = tuple(a for a in range(rank1) if a not in over1)
     free2 = tuple(a for a in range(rank2) if a not in over2)
@@ -360,12 +373,14 @@ def vdot(x1, x2):
 def outer(x1, x2):
     """All products of an element of `x1` with one of `x2`, both flattened."""
     x1, x2 = tensor(x1), tensor(x2)
-    return multiply(op.reshape(x1, (math.prod(x1.shape), 1)), op.reshape(x2, (1, math.prod(x2.shape))))
+    return multiply(op.reshape(x1, (math.prod(x1.shape), 1)),
+                    op.reshape(x2, (1, math.prod(x2.shape))))
 
 
-# ---- reductions -------------------------------------------------------------------------------------
+# ---- reductions ----------------------------------------------------------------------------------
 
-_SUM_DTYPE = {"bool": "int32", "int8": "int32", "int16": "int32", "uint8": "uint32", "uint16": "uint32"}
+_SUM_DTYPE = {"bool": "int32", "int8": "int32", "int16": "int32", "uint8": "uint32",
+              "uint16": "uint32"}
 
 
 def sum(x, axis=None, keepdims=False):
@@ -400,7 +415,9 @@ def _extremum(name, x, axis, keepdims, initial):
     pair = getattr(op, name + "imum")
     if x.dtype == "bool":
         y = getattr(op, "any" if name == "max" else "all")(x, axes, int(keepdims)) if axes else x
-        return y if initial is None else cast_array(pair(cast_array(y, "int32"), int(initial)), "bool")
+        if initial is None:
+            return y
+        return cast_array(pair(cast_array(y, "int32"), int(initial)), "bool")
     if initial is not None and not math.prod(x.shape):
         kept = [(1 if a in axes else n) for a, n in enumerate(x.shape) if keepdims or a not in axes]
         return op.fill(tuple(kept), float(initial), x.dtype)
@@ -470,7 +487,9 @@ def argmax(x, axis=None, keepdims=False):
 
 
 def argmin(x, axis=None, keepdims=False):
-    """The index of the smallest element along an axis (of the flattened array by default), int32."""
+    """The index of the smallest element along an axis (of the flattened array by default),
+    int32.
+    """
     return _arg_extremum("argmin", x, axis, keepdims)
 
 
@@ -487,7 +506,9 @@ def std(x, axis=None, keepdims=False):
 
 
 def average(x, axis=None, weights=None):
-    """The mean along an axis, weighted if `weights` (the shape of `x`, or one for `axis`) are given."""
+    """The mean along an axis, weighted if `weights` (the shape of `x`, or one for `axis`) are
+    given.
+    """
     if weights is None:
         return mean(x, axis)
     x, weights = _float_pair(tensor(x), tensor(weights))

@@ -21,8 +21,8 @@ def serialize(optimizer):
 def deserialize(config, custom_objects=None):
     """The optimizer that a name or a configuration describes; case does not matter in names."""
     def plain(name):
-        known = isinstance(name, str) and name.lower() in ALL_OBJECTS and name not in (custom_objects or {})
-        return name.lower() if known else name
+        own = not isinstance(name, str) or name in (custom_objects or {})
+        return name if own or name.lower() not in ALL_OBJECTS else name.lower()
     if isinstance(config, dict) and "class_name" in config:
         config = dict(config, class_name=plain(config["class_name"]))
     return identifiers.deserialize(plain(config), ALL_OBJECTS, "optimizer", custom_objects)
@@ -37,7 +37,7 @@ def get(identifier):
     if isinstance(identifier, type) and issubclass(identifier, Optimizer):
         identifier = identifier()
     if not isinstance(identifier, Optimizer):
-        raise ValueError("Could not interpret optimizer identifier. Expected a name, a configuration "
-                         f"dictionary or an Optimizer. Received: {identifier!r} (of type "
-                         f"{type(identifier).__name__})")
+        raise ValueError("Could not interpret optimizer identifier. Expected a name, a "
+                         f"configuration dictionary or an Optimizer. Received: {identifier!r} (of "
+                         f"type {type(identifier).__name__})")
     return identifier

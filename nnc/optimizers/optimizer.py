@@ -1,8 +1,8 @@
 """The base class of optimizers: what happens to gradients before and to weights after each step.
 
-A step is, in this order: gradients divided by the loss scale, (accumulated,) clipped; weights decayed; each
-weight and its slots updated by one op of the core; moving averages; constraints; the step counter. It has
-no branches, so it runs the same way eagerly and recorded in a program.
+A step is, in this order: gradients divided by the loss scale, (accumulated,) clipped; weights
+decayed; each weight and its slots updated by one op of the core; moving averages; constraints; the
+step counter. It has no branches, so it runs the same way eagerly and recorded in a program.
 """
 import re
 import warnings
@@ -21,11 +21,12 @@ BASE_ARGUMENTS = """name: Name. Defaults to one made from the class.
         global_clipnorm: Float: all gradients together are scaled down to this norm.
         use_ema: Whether to keep an exponential moving average of the weights. Defaults to `False`.
         ema_momentum: Float, 0 to 1: the share of the old average that is kept. Defaults to `0.99`.
-        ema_overwrite_frequency: Integer: after so many steps the weights become their averages; `None`:
-            not before the end of training (`finalize_variable_values`).
-        loss_scale_factor: Float: the loss is multiplied by it (`scale_loss`), the gradients divided.
-        gradient_accumulation_steps: Integer >= 2: weights are updated after so many steps only, by the mean
-            of their gradients."""
+        ema_overwrite_frequency: Integer: after so many steps the weights become their averages;
+            `None`: not before the end of training (`finalize_variable_values`).
+        loss_scale_factor: Float: the loss is multiplied by it (`scale_loss`), the gradients
+            divided.
+        gradient_accumulation_steps: Integer >= 2: weights are updated after so many steps only, by
+            the mean of their gradients."""
 
 
 def documented(cls):
@@ -39,16 +40,18 @@ class Optimizer:
     """Base class: override `build`, `update_step` and `get_config`.
 
     Args:
-        learning_rate: Float, a `LearningRateSchedule`, a `Variable`, or a callable without arguments that
-            gives the learning rate.
+        learning_rate: Float, a `LearningRateSchedule`, a `Variable`, or a callable without
+            arguments that gives the learning rate.
         {base}
     """
 
     def __init__(self, learning_rate, weight_decay=None, clipnorm=None, clipvalue=None,
-                 global_clipnorm=None, use_ema=False, ema_momentum=0.99, ema_overwrite_frequency=None,
-                 loss_scale_factor=None, gradient_accumulation_steps=None, name=None, **kwargs):
+                 global_clipnorm=None, use_ema=False, ema_momentum=0.99,
+                 ema_overwrite_frequency=None, loss_scale_factor=None,
+                 gradient_accumulation_steps=None, name=None, **kwargs):
         if kwargs.pop("decay", None) is not None:
-            warnings.warn("Argument `decay` is no longer supported and will be ignored.", stacklevel=3)
+            warnings.warn("Argument `decay` is no longer supported and will be ignored.",
+                          stacklevel=3)
         if kwargs:
             raise ValueError(f"{type(self).__name__}: argument(s) not recognized: {kwargs}")
         self.name = name or auto_name(self.__class__.__name__)
@@ -85,8 +88,9 @@ class Optimizer:
                              f"ema_overwrite_frequency={frequency}")
         clips = (self.clipnorm, self.clipvalue, self.global_clipnorm)
         if sum(clip is not None for clip in clips) > 1:
-            raise ValueError("Only one of `clipnorm`, `clipvalue` and `global_clipnorm` can be set. "
-                             f"Received: clipnorm={self.clipnorm}, clipvalue={self.clipvalue}, "
+            raise ValueError("Only one of `clipnorm`, `clipvalue` and `global_clipnorm` can be "
+                             f"set. Received: clipnorm={self.clipnorm}, "
+                             f"clipvalue={self.clipvalue}, "
                              f"global_clipnorm={self.global_clipnorm}")
 
     def _standardize_learning_rate(self, learning_rate):
@@ -94,11 +98,12 @@ class Optimizer:
             return learning_rate
         if isinstance(learning_rate, bool) or not isinstance(learning_rate, (float, int)):
             raise ValueError("Argument `learning_rate` should be float, or an instance of "
-                             "LearningRateSchedule, or a callable (that takes no arguments and returns the "
-                             f"learning rate). Received instead: learning_rate={learning_rate!r}")
+                             "LearningRateSchedule, or a callable (that takes no arguments and "
+                             "returns the learning rate). Received instead: "
+                             f"learning_rate={learning_rate!r}")
         with _core.no_trace():
-            return self.add_variable((), initializers.Constant(float(learning_rate)), config.floatx(),
-                                     name="learning_rate")
+            return self.add_variable((), initializers.Constant(float(learning_rate)),
+                                     config.floatx(), name="learning_rate")
 
     # ---- variables ----
 
@@ -127,10 +132,10 @@ class Optimizer:
             name: Its name.
         """
         if layout is not None:
-            raise ValueError(f"{self.name}: `layout` must be None, nothing is distributed here. Received: "
-                             f"layout={layout!r}")
-        variable = Variable(initializers.get(initializer), shape=tuple(shape), dtype=dtype, trainable=False,
-                            aggregation=aggregation, name=name)
+            raise ValueError(f"{self.name}: `layout` must be None, nothing is distributed here. "
+                             f"Received: layout={layout!r}")
+        variable = Variable(initializers.get(initializer), shape=tuple(shape), dtype=dtype,
+                            trainable=False, aggregation=aggregation, name=name)
         variable.path = f"{self.name}/{variable.name}"
         self._variables.append(variable)
         return variable
@@ -153,7 +158,8 @@ class Optimizer:
             A list of variables; for a list of names a tuple of lists.
         """
         names = [name] if isinstance(name, str) else list(name)
-        first = list(initializer) if isinstance(initializer, (list, tuple)) else [initializer] * len(names)
+        several = isinstance(initializer, (list, tuple))
+        first = list(initializer) if several else [initializer] * len(names)
         if len(names) != len(first):
             raise ValueError("The number of provided names must match the number of provided "
                              f"initializers. Received: name={name}, initializer={initializer}")
@@ -235,8 +241,9 @@ class Optimizer:
     def _weights(self, grads, trainable_variables):
         if trainable_variables is None:
             if not self.built:
-                raise ValueError("When passing `grads` without `variables`, the optimizer must already be "
-                                 "built on a list of variables. Call `optimizer.build(trainable_variables)` "
+                raise ValueError("When passing `grads` without `variables`, the optimizer must "
+                                 "already be built on a list of variables. Call "
+                                 "`optimizer.build(trainable_variables)` "
                                  "first.")
             variables = self._trainable_variables
         else:
@@ -245,12 +252,12 @@ class Optimizer:
                 self._build_whole(variables)
             for variable in variables:
                 if id(variable) not in self._indices:
-                    raise ValueError(f"Unknown variable: {variable}. This optimizer can only be called for "
-                                     "the variables it was originally built with. For other variables "
-                                     "make a new optimizer.")
+                    raise ValueError(f"Unknown variable: {variable}. This optimizer can only be "
+                                     "called for the variables it was originally built with. For "
+                                     "other variables make a new optimizer.")
         if len(grads) != len(variables):
-            raise ValueError(f"{self.name}: expected a gradient for each of {len(variables)} variables. "
-                             f"Received: {len(grads)} gradients")
+            raise ValueError(f"{self.name}: expected a gradient for each of {len(variables)} "
+                             f"variables. Received: {len(grads)} gradients")
         return variables
 
     def _with_gradients(self, grads, variables):
@@ -260,8 +267,9 @@ class Optimizer:
             raise ValueError("No gradients provided for any variable.")
         if len(kept) < len(grads):
             missing = [getattr(v, "path", v.name) for g, v in zip(grads, variables) if g is None]
-            warnings.warn(f"Gradients do not exist for variables {missing} when minimizing the loss. If "
-                          "using `model.compile()`, did you forget to provide a `loss` argument?",
+            warnings.warn(f"Gradients do not exist for variables {missing} when minimizing the "
+                          "loss. If using `model.compile()`, did you forget to provide a `loss` "
+                          "argument?",
                           stacklevel=4)
         return [cast_array(g, v.dtype) for g, v in kept], [v for _, v in kept]
 
@@ -283,7 +291,8 @@ class Optimizer:
     def _accumulate(self, grads, variables):
         """Adds gradients up; in every n-th step updates by their mean and begins again.
 
-        The update is always computed, and then taken back where it is not due: a program has no branches.
+        The update is always computed, and then taken back where it is not due: a program has no
+        branches.
         """
         steps = self.gradient_accumulation_steps
         due = op.equal(op.mod(op.add(self._iterations, 1), steps), 0)
@@ -308,7 +317,8 @@ class Optimizer:
         if self.global_clipnorm and self.global_clipnorm > 0:
             return self._clip_by_global_norm(grads)
         if self.clipvalue and self.clipvalue > 0:
-            return [ops.clip(gradient, -float(self.clipvalue), float(self.clipvalue)) for gradient in grads]
+            return [ops.clip(gradient, -float(self.clipvalue), float(self.clipvalue))
+                    for gradient in grads]
         return grads
 
     def _clip_by_norm(self, gradient):
@@ -326,7 +336,9 @@ class Optimizer:
 
     def scale_loss(self, loss):
         """The loss that gradients are to be taken of."""
-        return loss if self.loss_scale_factor is None else op.multiply(loss, float(self.loss_scale_factor))
+        if self.loss_scale_factor is None:
+            return loss
+        return op.multiply(loss, float(self.loss_scale_factor))
 
     # ---- weight decay ----
 
@@ -338,8 +350,8 @@ class Optimizer:
             var_names: Patterns (regular expressions) that their names are searched for.
         """
         if self.built:
-            raise ValueError("`exclude_from_weight_decay()` can only be configured before the optimizer is "
-                             "built.")
+            raise ValueError("`exclude_from_weight_decay()` can only be configured before the "
+                             "optimizer is built.")
         self._excluded = frozenset(id(variable) for variable in var_list or ())
         self._excluded_pattern = re.compile("|".join(var_names)) if var_names else None
 
@@ -350,7 +362,8 @@ class Optimizer:
     # ---- moving averages ----
 
     def _update_averages(self):
-        momentum = op.multiply(cast_array(op.not_equal(self.iterations, 0), "float32"), self.ema_momentum)
+        momentum = op.multiply(cast_array(op.not_equal(self.iterations, 0), "float32"),
+                               self.ema_momentum)
         due = None
         if self.ema_overwrite_frequency:
             due = op.equal(op.mod(op.add(self.iterations, 1), self.ema_overwrite_frequency), 0)
@@ -365,8 +378,8 @@ class Optimizer:
         """Sets weights to their moving averages, if those are kept."""
         if self.use_ema:
             if len(var_list) != len(self._averages):
-                raise ValueError(f"{self.name}: expected the {len(self._averages)} variables that the "
-                                 f"optimizer was built with. Received: {len(var_list)}")
+                raise ValueError(f"{self.name}: expected the {len(self._averages)} variables that "
+                                 f"the optimizer was built with. Received: {len(var_list)}")
             for variable, average in zip(var_list, self._averages):
                 variable.assign(op.copy(average))
 
@@ -383,8 +396,8 @@ class Optimizer:
         value = rate()
         if not isinstance(value, (Tensor, _core.Variable)):
             if _core.current_graph() is not None:
-                raise _core.TraceError(f"{self.name}: `learning_rate` is a callable that gives a number, "
-                                       "which a recorded step would keep for ever.")
+                raise _core.TraceError(f"{self.name}: `learning_rate` is a callable that gives a "
+                                       "number, which a recorded step would keep for ever.")
             value = Tensor(float(value), config.floatx())
         return value
 
@@ -395,10 +408,11 @@ class Optimizer:
             self._variables = [v for v in self._variables if v is not self._learning_rate]
             self._learning_rate = learning_rate
         elif isinstance(self._learning_rate, LearningRateSchedule):
-            raise TypeError("This optimizer was created with a `LearningRateSchedule` object as its "
-                            "`learning_rate` constructor argument, hence its learning rate is not settable. "
-                            "If you need the learning rate to be settable, you should instantiate the "
-                            "optimizer with a float `learning_rate` argument.")
+            raise TypeError("This optimizer was created with a `LearningRateSchedule` object as "
+                            "its `learning_rate` constructor argument, hence its learning rate is "
+                            "not settable. If you need the learning rate to be settable, you "
+                            "should instantiate the optimizer with a float `learning_rate` "
+                            "argument.")
         elif isinstance(self._learning_rate, Variable):
             self._learning_rate.assign(learning_rate)
         else:
@@ -409,15 +423,17 @@ class Optimizer:
     def set_weights(self, weights):
         """Sets all variables of the optimizer, in the order of `variables`."""
         if not self.built:
-            raise ValueError("You are calling `set_weights()` on an optimizer that has not yet been built. "
-                             "Please call `optimizer.build(trainable_variables)` first.")
+            raise ValueError("You are calling `set_weights()` on an optimizer that has not yet "
+                             "been built. Please call `optimizer.build(trainable_variables)` "
+                             "first.")
         weights = list(weights)
         if len(weights) != len(self._variables):
-            raise ValueError(f"{self.name}: expected {len(self._variables)} arrays, one a variable. "
-                             f"Received: {len(weights)}")
+            raise ValueError(f"{self.name}: expected {len(self._variables)} arrays, one a "
+                             f"variable. Received: {len(weights)}")
         for variable, weight in zip(self._variables, weights):
             if tuple(variable.shape) != tuple(getattr(weight, "shape", ())):
-                raise ValueError(f"Optimizer variable {variable.path} has shape {tuple(variable.shape)} not "
+                raise ValueError(f"Optimizer variable {variable.path} has shape "
+                                 f"{tuple(variable.shape)} not "
                                  f"compatible with provided weight shape {tuple(weight.shape)}.")
         for variable, weight in zip(self._variables, weights):
             variable.assign(weight)
@@ -432,10 +448,11 @@ class Optimizer:
             store[str(i)] = variable.numpy()
 
     def load_own_variables(self, store):
-        """Reads the variables from such a mapping; if their number differs, warns and reads none."""
+        """Reads the variables from such a mapping; warns and reads none if their number differs."""
         if len(store) != len(self._variables):
             warnings.warn(f"Skipping variable loading for optimizer '{self.name}', because it has "
-                          f"{len(self._variables)} variables whereas the saved optimizer has {len(store)} "
+                          f"{len(self._variables)} variables whereas the saved optimizer has "
+                          f"{len(store)} "
                           "variables.", stacklevel=2)
             return
         for i, variable in enumerate(self._variables):
@@ -450,7 +467,8 @@ class Optimizer:
             rate = identifiers.serialize(rate)
         return {"name": self.name, "learning_rate": rate, "weight_decay": self.weight_decay,
                 "clipnorm": self.clipnorm, "global_clipnorm": self.global_clipnorm,
-                "clipvalue": self.clipvalue, "use_ema": self.use_ema, "ema_momentum": self.ema_momentum,
+                "clipvalue": self.clipvalue, "use_ema": self.use_ema,
+                "ema_momentum": self.ema_momentum,
                 "ema_overwrite_frequency": self.ema_overwrite_frequency,
                 "loss_scale_factor": self.loss_scale_factor,
                 "gradient_accumulation_steps": self.gradient_accumulation_steps}

@@ -1,6 +1,7 @@
 """Learning-rate schedules: a learning rate of the step number, computed inside the recorded step.
 
-Numbers are float32, as the learning rate is; a schedule is a few scalar ops on the optimizer's counter.
+Numbers are float32, as the learning rate is; a schedule is a few scalar ops on the optimizer's
+counter.
 """
 import math
 
@@ -67,8 +68,9 @@ class ExponentialDecay(LearningRateSchedule):
         return op.multiply(op.power(_number(self.decay_rate), p), float(self.initial_learning_rate))
 
     def get_config(self):
-        return {"initial_learning_rate": self.initial_learning_rate, "decay_steps": self.decay_steps,
-                "decay_rate": self.decay_rate, "staircase": self.staircase, "name": self.name}
+        return {"initial_learning_rate": self.initial_learning_rate,
+                "decay_steps": self.decay_steps, "decay_rate": self.decay_rate,
+                "staircase": self.staircase, "name": self.name}
 
 
 class InverseTimeDecay(ExponentialDecay):
@@ -122,7 +124,8 @@ class PiecewiseConstantDecay(LearningRateSchedule):
 
 
 class PolynomialDecay(LearningRateSchedule):
-    """From the initial to the end learning rate in `decay_steps`, as `(1 - step / decay_steps)^power`.
+    """From the initial to the end learning rate in `decay_steps`, as `(1 - step /
+    decay_steps)^power`.
 
     Args:
         initial_learning_rate: Float.
@@ -133,8 +136,8 @@ class PolynomialDecay(LearningRateSchedule):
         name: Name.
     """
 
-    def __init__(self, initial_learning_rate, decay_steps, end_learning_rate=0.0001, power=1.0, cycle=False,
-                 name="PolynomialDecay"):
+    def __init__(self, initial_learning_rate, decay_steps, end_learning_rate=0.0001, power=1.0,
+                 cycle=False, name="PolynomialDecay"):
         self.initial_learning_rate = initial_learning_rate
         self.decay_steps = _check_steps("decay_steps", decay_steps)
         self.end_learning_rate = end_learning_rate
@@ -154,9 +157,9 @@ class PolynomialDecay(LearningRateSchedule):
         return op.add(op.multiply(share, span), float(self.end_learning_rate))
 
     def get_config(self):
-        return {"initial_learning_rate": self.initial_learning_rate, "decay_steps": self.decay_steps,
-                "end_learning_rate": self.end_learning_rate, "power": self.power, "cycle": self.cycle,
-                "name": self.name}
+        return {"initial_learning_rate": self.initial_learning_rate,
+                "decay_steps": self.decay_steps, "end_learning_rate": self.end_learning_rate,
+                "power": self.power, "cycle": self.cycle, "name": self.name}
 
 
 def _half_cosine(fraction):
@@ -177,8 +180,8 @@ class CosineDecay(LearningRateSchedule):
     Reference: Loshchilov and Hutter, 2016, arXiv:1608.03983.
     """
 
-    def __init__(self, initial_learning_rate, decay_steps, alpha=0.0, name="CosineDecay", warmup_target=None,
-                 warmup_steps=0):
+    def __init__(self, initial_learning_rate, decay_steps, alpha=0.0, name="CosineDecay",
+                 warmup_target=None, warmup_steps=0):
         self.initial_learning_rate = initial_learning_rate
         self.decay_steps = _check_steps("decay_steps", decay_steps)
         self.alpha = alpha
@@ -187,7 +190,8 @@ class CosineDecay(LearningRateSchedule):
         self.warmup_steps = warmup_steps
 
     def _decayed(self, step, first):
-        wave = _half_cosine(op.divide(op.minimum(step, float(self.decay_steps)), float(self.decay_steps)))
+        wave = _half_cosine(op.divide(op.minimum(step, float(self.decay_steps)),
+                                      float(self.decay_steps)))
         share = op.add(op.multiply(wave, 1.0 - self.alpha), float(self.alpha))
         return op.multiply(share, float(first))
 
@@ -203,9 +207,9 @@ class CosineDecay(LearningRateSchedule):
         return op.where(op.less(step, float(self.warmup_steps)), risen, decayed)
 
     def get_config(self):
-        return {"initial_learning_rate": self.initial_learning_rate, "decay_steps": self.decay_steps,
-                "alpha": self.alpha, "name": self.name, "warmup_target": self.warmup_target,
-                "warmup_steps": self.warmup_steps}
+        return {"initial_learning_rate": self.initial_learning_rate,
+                "decay_steps": self.decay_steps, "alpha": self.alpha, "name": self.name,
+                "warmup_target": self.warmup_target, "warmup_steps": self.warmup_steps}
 
 
 class CosineDecayRestarts(LearningRateSchedule):
@@ -249,13 +253,13 @@ class CosineDecayRestarts(LearningRateSchedule):
 
     def get_config(self):
         return {"initial_learning_rate": self.initial_learning_rate,
-                "first_decay_steps": self.first_decay_steps, "t_mul": self._t_mul, "m_mul": self._m_mul,
-                "alpha": self.alpha, "name": self.name}
+                "first_decay_steps": self.first_decay_steps, "t_mul": self._t_mul,
+                "m_mul": self._m_mul, "alpha": self.alpha, "name": self.name}
 
 
 ALL_OBJECTS = {cls.__name__: cls for cls in (
-    LearningRateSchedule, ExponentialDecay, InverseTimeDecay, PiecewiseConstantDecay, PolynomialDecay,
-    CosineDecay, CosineDecayRestarts)}
+    LearningRateSchedule, ExponentialDecay, InverseTimeDecay, PiecewiseConstantDecay,
+    PolynomialDecay, CosineDecay, CosineDecayRestarts)}
 
 
 def serialize(learning_rate_schedule):

@@ -1,4 +1,6 @@
-"""Draws from distributions, by Philox in the core: the same seed gives the same numbers everywhere."""
+"""Draws from distributions, by Philox in the core: the same seed gives the same numbers
+everywhere.
+"""
 import numpy as np
 
 from .._core import Tensor, op
@@ -13,7 +15,8 @@ def _float_dtype(name, dtype):
     """The dtype asked for, and the one to draw in."""
     dtype = standardize_dtype(dtype)
     if not is_float(dtype):
-        raise ValueError(f"`nnc.random.{name}` requires a floating point `dtype`. Received: dtype={dtype}")
+        raise ValueError(f"`nnc.random.{name}` requires a floating point `dtype`. Received: "
+                         f"dtype={dtype}")
     return dtype, dtype if dtype in _DRAWN else "float32"
 
 
@@ -40,7 +43,8 @@ def normal(shape, mean=0.0, stddev=1.0, dtype=None, seed=None):
         mean: The mean. Defaults to `0.0`.
         stddev: The standard deviation. Defaults to `1.0`.
         dtype: A floating-point dtype. Defaults to `floatx()`.
-        seed: Integer (the same numbers at each call), a `SeedGenerator`, or `None`: the global generator.
+        seed: Integer (the same numbers at each call), a `SeedGenerator`, or `None`: the global
+            generator.
     """
     return _scaled("normal", "random_normal", shape, mean, stddev, dtype, seed)
 
@@ -59,12 +63,14 @@ def randint(shape, minval, maxval, dtype="int32", seed=None):
     """Whole numbers evenly spread over `minval` to `maxval - 1`. See `normal`."""
     dtype = standardize_dtype(dtype)
     if is_float(dtype) or dtype == "bool":
-        raise ValueError(f"`nnc.random.randint` requires an integer `dtype`. Received: dtype={dtype}")
+        raise ValueError("`nnc.random.randint` requires an integer `dtype`. Received: "
+                         f"dtype={dtype}")
     if int(maxval) <= int(minval):
         raise ValueError("`nnc.random.randint`: `maxval` must be above `minval`. "
                          f"Received: minval={minval}, maxval={maxval}")
     drawn = dtype if dtype in ("int32", "int64") else "int64"
-    y = op.random_integers(draw_seed(seed), static_shape("randint", shape), int(minval), int(maxval), drawn)
+    y = op.random_integers(draw_seed(seed), static_shape("randint", shape), int(minval),
+                           int(maxval), drawn)
     return cast_array(y, dtype)
 
 
@@ -98,8 +104,8 @@ def dropout(inputs, rate, noise_shape=None, seed=None):
     Args:
         inputs: The array.
         rate: Float, 0 to 1.
-        noise_shape: What is dropped together: a shape that broadcasts against `inputs`; `None` for an axis
-            is its full size.
+        noise_shape: What is dropped together: a shape that broadcasts against `inputs`; `None` for
+            an axis is its full size.
         seed: See `normal`.
     """
     inputs = tensor(inputs)
@@ -116,8 +122,10 @@ def dropout(inputs, rate, noise_shape=None, seed=None):
     if noise_shape is None:
         return op.dropout(inputs, state, float(rate))
     shape = tuple(n if m is None else int(m) for m, n in zip(noise_shape, inputs.shape))
-    if len(noise_shape) != len(inputs.shape) or any(m not in (1, n) for m, n in zip(shape, inputs.shape)):
-        raise ValueError("`nnc.random.dropout`: `noise_shape` must broadcast against `inputs`. Received: "
-                         f"noise_shape={tuple(noise_shape)}, inputs.shape={tuple(inputs.shape)}")
+    fits = all(m in (1, n) for m, n in zip(shape, inputs.shape))
+    if len(noise_shape) != len(inputs.shape) or not fits:
+        raise ValueError("`nnc.random.dropout`: `noise_shape` must broadcast against `inputs`. "
+                         f"Received: noise_shape={tuple(noise_shape)}, "
+                         f"inputs.shape={tuple(inputs.shape)}")
     kept = op.dropout(Tensor(np.ones(shape, inputs.dtype)), state, float(rate))
     return op.multiply(inputs, kept)

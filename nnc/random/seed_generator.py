@@ -1,7 +1,9 @@
-"""Where random numbers begin: a state of two 32-bit words, the seed and how often it was drawn from.
+"""Where random numbers begin: a state of two 32-bit words, the seed and how often it was drawn
+from.
 
-A draw is a function of the state alone (Philox in the core), so one state gives the same numbers on any
-number of threads. What has no seed takes one from Python's `random`, which `utils.set_random_seed` seeds.
+A draw is a function of the state alone (Philox in the core), so one state gives the same numbers on
+any number of threads. What has no seed takes one from Python's `random`, which
+`utils.set_random_seed` seeds.
 """
 import random as python_random
 

@@ -172,7 +172,7 @@ def serialize_keras_object(obj):
     for key in ("build_config", "compile_config"):
         method = getattr(obj, f"get_{key}", None)
         part = method() if method is not None else None
-        if part is not None and not (key == "compile_config" and not part):
+        if part is not None:
             config[key] = serialize_keras_object(part)
     return config
 

@@ -61,13 +61,14 @@ static double whole_number(int64_t row, int64_t column, int which)
 /* Numbers in (-1, 1) with all bits of a float in use. */
 static double real_number(int64_t row, int64_t column, int which)
 {
-    uint64_t bits = (uint64_t)(row * 1000003 + column * 7919 + which * 31 + 1) * 0x9e3779b97f4a7c15u;
+    uint64_t bits = (uint64_t)(row * 1000003 + column * 7919 + which * 31 + 1);
+    bits *= 0x9e3779b97f4a7c15u;
     bits ^= bits >> 29;
     bits *= 0xbf58476d1ce4e5b9u;
     return (double)(int64_t)bits / 9.3e18;
 }
 
-/* How the pieces of a phase are run: one call; piece by piece from the last; the later half first. */
+/* How the pieces of a phase are run: one call; one by one from the last; the later half first. */
 enum { FORWARDS, BACKWARDS, HALVES };
 
 #define REAL float
@@ -119,7 +120,8 @@ static void check_size(int64_t m, int64_t n, int64_t k)
 
 TEST(gemm_is_exact_on_whole_numbers)
 {
-    static const int64_t sizes[] = {1, 3, 7, 15, 17, 31, 33, 65, 130}, depths[] = {0, 1, 5, 64, 257};
+    static const int64_t sizes[] = {1, 3, 7, 15, 17, 31, 33, 65, 130};
+    static const int64_t depths[] = {0, 1, 5, 64, 257};
     for (int m = 0; m < 9; m++)
         for (int n = 0; n < 9; n++)
             for (int k = 0; k < 5; k++)
@@ -152,7 +154,8 @@ TEST(gemm_bounds_pieces_and_special_numbers)
 
 TEST(gemm_row_does_not_depend_on_the_others)
 {
-    static const int64_t columns[] = {1, 7, 10, 20, 24, 31, 64, 100, 300}, depths[] = {1, 50, 300, 784, 1500};
+    static const int64_t columns[] = {1, 7, 10, 20, 24, 31, 64, 100, 300};
+    static const int64_t depths[] = {1, 50, 300, 784, 1500};
     for (int i = 0; level(i); i++)
         for (int n = 0; n < 9; n++)
             for (int k = 0; k < 5; k++) {

@@ -23,7 +23,8 @@ static bool level(int i)
     return name && nnc_isa_set(name) == NNC_OK;
 }
 
-/* ---- memory that ends at a page without access, canaries before it ---------------------------- */
+/* ---- memory that ends at a page without access, canaries before it
+ * ---------------------------- */
 
 typedef struct {
     unsigned char *data, *pages;
@@ -55,11 +56,11 @@ static bool guarded_free(guarded *g)
 /* ---- the rows of unary.def, again, from their definitions
  * --------------------------------------- */
 
-#define REFERENCE(name, formula)                                                                    \
-    static wide ref_##name(wide x, wide alpha)                                                      \
-    {                                                                                               \
-        (void)alpha;                                                                                \
-        return formula;                                                                             \
+#define REFERENCE(name, formula)                                                                   \
+    static wide ref_##name(wide x, wide alpha)                                                     \
+    {                                                                                              \
+        (void)alpha;                                                                               \
+        return formula;                                                                            \
     }
 static wide phi(wide x) { return 0.5L * erfcl(-x / sqrtl(2)); }
 static wide logistic(wide x) { return x >= 0 ? 1 / (1 + expl(-x)) : expl(x) / (1 + expl(x)); }
@@ -131,7 +132,8 @@ static const struct {
     {NNC_UNARY_erf, 1.5, 0}, {NNC_UNARY_sin, 1, 0}, {NNC_UNARY_cos, 1, 0}, {NNC_UNARY_sqrt, 0.5, 0},
     {NNC_UNARY_log2, 2.25, 0}, {NNC_UNARY_log10, 2.25, 0}, {NNC_UNARY_relu, 0, 0},
     {NNC_UNARY_relu6, 0, 0}, {NNC_UNARY_absolute, 0, 0}, {NNC_UNARY_negative, 0, 0},
-    {NNC_UNARY_sign, 0, 0}, {NNC_UNARY_floor, 0, 0}, {NNC_UNARY_ceil, 0, 0}, {NNC_UNARY_round, 0, 0},
+    {NNC_UNARY_sign, 0, 0}, {NNC_UNARY_floor, 0, 0}, {NNC_UNARY_ceil, 0, 0}, {NNC_UNARY_round, 0,
+                                                                              0},
     /* 1 + erf(x) for x < 0; the logistic's argument is 2u, rounded */
     {NNC_UNARY_gelu, 4, 4}, {NNC_UNARY_gelu_tanh, 4, 4},
     /* x - tanh x; x + sqrt(x^2 + alpha) for x < 0; x + 3, x + 1, x - alpha */
@@ -147,7 +149,8 @@ static void bound_of(int row, double *ulps, double *slack)
 }
 
 static const wide specials[] = {0.0L, -0.0L, INFINITY, -INFINITY, NAN, 1, -1, 0.5L, -0.5L, 3, -3, 6,
-                                88.5L, 89, -87, -88, -103.9L, -104.1L, 709.7L, -708.4L, -745.2L, 20.5L,
+                                88.5L, 89, -87, -88, -103.9L, -104.1L, 709.7L, -708.4L, -745.2L,
+                                    20.5L,
                                 1e30L, -1e30L, 3e38L, -3e38L, 1e-40L, -1e-40L, 1e-45L, 1.5L, 2.5L};
 #define SPECIALS ((int)(sizeof specials / sizeof specials[0]))
 
@@ -187,7 +190,8 @@ static double dice(void)
 /* ---- float only: the sweep over every so many floats
  * -------------------------------------------------- */
 
-static double logistic_double(double x) { return x >= 0 ? 1 / (1 + exp(-x)) : exp(x) / (1 + exp(x)); }
+static double logistic_double(double x) { return x >= 0 ? 1 / (1 + exp(-x))
+                                         : exp(x) / (1 + exp(x)); }
 
 /* Double's own error, about 1e-16, is nothing beside half a unit of a float. */
 static const struct {

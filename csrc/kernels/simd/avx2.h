@@ -1,5 +1,5 @@
-/* avx2.h - what avx2_f32.h and avx2_f64.h share: 32-byte vectors with FMA. A mask is a vector whose lanes
- * are all ones or all zeros. AVX(op) is the intrinsic for the element type at hand. */
+/* avx2.h - what avx2_f32.h and avx2_f64.h share: 32-byte vectors with FMA. A mask is a vector
+ * whose lanes are all ones or all zeros. AVX(op) is the intrinsic for the element type at hand. */
 #include <immintrin.h>
 #include "base.h"
 
@@ -8,6 +8,7 @@
 
 typedef ivec mask;
 
+#define V_HAS_FMA 1
 V_FN vec v_fma(vec a, vec b, vec c) { return AVX(fmadd)(a, b, c); }
 V_FN vec v_sqrt(vec a) { return AVX(sqrt)(a); }
 V_FN vec v_max(vec a, vec b) { return AVX(max)(a, b); }

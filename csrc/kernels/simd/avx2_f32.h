@@ -31,12 +31,12 @@ V_FN void v_store_tail(real *p, vec v, int64_t n)
         _mm_store_ss(p, rest);
 }
 
-#define V_FOLD(name, op)                                                                            \
-    V_FN real name(vec v)                                                                           \
-    {                                                                                               \
-        __m128 s = _mm_##op##_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));           \
-        s = _mm_##op##_ps(s, _mm_movehl_ps(s, s));                                                  \
-        return _mm_cvtss_f32(_mm_##op##_ss(s, _mm_movehdup_ps(s)));                                 \
+#define V_FOLD(name, op)                                                                           \
+    V_FN real name(vec v)                                                                          \
+    {                                                                                              \
+        __m128 s = _mm_##op##_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));          \
+        s = _mm_##op##_ps(s, _mm_movehl_ps(s, s));                                                 \
+        return _mm_cvtss_f32(_mm_##op##_ss(s, _mm_movehdup_ps(s)));                                \
     }
 V_FOLD(v_reduce_add, add)
 V_FOLD(v_reduce_max, max)

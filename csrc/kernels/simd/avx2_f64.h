@@ -26,11 +26,11 @@ V_FN void v_store_tail(real *p, vec v, int64_t n)
         _mm_store_sd(p, rest);
 }
 
-#define V_FOLD(name, op)                                                                            \
-    V_FN real name(vec v)                                                                           \
-    {                                                                                               \
-        __m128d s = _mm_##op##_pd(_mm256_castpd256_pd128(v), _mm256_extractf128_pd(v, 1));          \
-        return _mm_cvtsd_f64(_mm_##op##_sd(s, _mm_unpackhi_pd(s, s)));                              \
+#define V_FOLD(name, op)                                                                           \
+    V_FN real name(vec v)                                                                          \
+    {                                                                                              \
+        __m128d s = _mm_##op##_pd(_mm256_castpd256_pd128(v), _mm256_extractf128_pd(v, 1));         \
+        return _mm_cvtsd_f64(_mm_##op##_sd(s, _mm_unpackhi_pd(s, s)));                             \
     }
 V_FOLD(v_reduce_add, add)
 V_FOLD(v_reduce_max, max)

@@ -6,6 +6,7 @@
 #define LEVEL_NAME "avx512"
 #define LEVEL_AVX512 1
 
+#define V_HAS_FMA 1
 V_FN vec v_fma(vec a, vec b, vec c) { return AVX(fmadd)(a, b, c); }
 V_FN vec v_sqrt(vec a) { return AVX(sqrt)(a); }
 V_FN vec v_max(vec a, vec b) { return AVX(max)(a, b); }

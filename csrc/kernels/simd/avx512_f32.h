@@ -17,13 +17,13 @@ typedef __mmask16 mask;
 
 V_FN vec v_broadcast(const real *p) { return _mm512_set1_ps(*p); }
 
-#define V_FOLD(name, op)                                                                            \
-    V_FN real name(vec v)                                                                           \
-    {                                                                                               \
-        __m256 h = _mm256_##op##_ps(_mm512_castps512_ps256(v), _mm512_extractf32x8_ps(v, 1));       \
-        __m128 s = _mm_##op##_ps(_mm256_castps256_ps128(h), _mm256_extractf128_ps(h, 1));           \
-        s = _mm_##op##_ps(s, _mm_movehl_ps(s, s));                                                  \
-        return _mm_cvtss_f32(_mm_##op##_ss(s, _mm_movehdup_ps(s)));                                 \
+#define V_FOLD(name, op)                                                                           \
+    V_FN real name(vec v)                                                                          \
+    {                                                                                              \
+        __m256 h = _mm256_##op##_ps(_mm512_castps512_ps256(v), _mm512_extractf32x8_ps(v, 1));      \
+        __m128 s = _mm_##op##_ps(_mm256_castps256_ps128(h), _mm256_extractf128_ps(h, 1));          \
+        s = _mm_##op##_ps(s, _mm_movehl_ps(s, s));                                                 \
+        return _mm_cvtss_f32(_mm_##op##_ss(s, _mm_movehdup_ps(s)));                                \
     }
 V_FOLD(v_reduce_add, add)
 V_FOLD(v_reduce_max, max)

@@ -18,12 +18,12 @@ typedef __mmask8 mask;
 
 V_FN vec v_broadcast(const real *p) { return _mm512_set1_pd(*p); }
 
-#define V_FOLD(name, op)                                                                            \
-    V_FN real name(vec v)                                                                           \
-    {                                                                                               \
-        __m256d h = _mm256_##op##_pd(_mm512_castpd512_pd256(v), _mm512_extractf64x4_pd(v, 1));      \
-        __m128d s = _mm_##op##_pd(_mm256_castpd256_pd128(h), _mm256_extractf128_pd(h, 1));          \
-        return _mm_cvtsd_f64(_mm_##op##_sd(s, _mm_unpackhi_pd(s, s)));                              \
+#define V_FOLD(name, op)                                                                           \
+    V_FN real name(vec v)                                                                          \
+    {                                                                                              \
+        __m256d h = _mm256_##op##_pd(_mm512_castpd512_pd256(v), _mm512_extractf64x4_pd(v, 1));     \
+        __m128d s = _mm_##op##_pd(_mm256_castpd256_pd128(h), _mm256_extractf128_pd(h, 1));         \
+        return _mm_cvtsd_f64(_mm_##op##_sd(s, _mm_unpackhi_pd(s, s)));                             \
     }
 V_FOLD(v_reduce_add, add)
 V_FOLD(v_reduce_max, max)

@@ -1,14 +1,15 @@
-/* base.h - the part of the vocabulary that reads the same on every level: GCC's vector extensions, which
- * compile to whatever instructions the unit may use. A level's header defines, before it includes this:
+/* base.h - the part of the vocabulary that reads the same on every level: GCC's vector
+ * extensions, which compile to whatever instructions the unit may use. A level's header defines,
+ * before it includes this:
  *   real, sbits, ubits   the element and the integers of its size
  *   BYTES              the width of a vector
  * and after it what the extensions cannot say: masks, fused products, square roots, rounding.
  *
  * The vocabulary. vec: LANES numbers; ivec, uvec: as many integers; mask: a truth value a lane;
- * words: BYTES / 4 32-bit words. v_max, v_min give their second argument if either is NaN or both are
- * equal, on every level (x86's rule). v_fma(a,b,c) is a*b + c, with one rounding on AVX2 and AVX-512,
- * with two on portable. Comparisons with NaN are false, v_ne true. Reductions over the lanes fold halves:
- * lane i with lane i + LANES/2, again and again. */
+ * words: BYTES / 4 32-bit words. v_max, v_min give their second argument if either is NaN or
+ * both are equal, on every level (x86's rule). v_fma(a,b,c) is a*b + c, with one rounding on
+ * AVX2 and AVX-512, with two on portable. Comparisons with NaN are false, v_ne true. Reductions
+ * over the lanes fold halves: lane i with lane i + LANES/2, again and again. */
 #ifndef NNC_SIMD_BASE_H
 #define NNC_SIMD_BASE_H
 

@@ -1,11 +1,16 @@
-/* math.h - exp, log, tanh, erf ... on the vocabulary, written once for every level and both element types.
+/* math.h - exp, log, tanh, erf ... on the vocabulary, written once for every level and both
+ * element types.
  *
- * Polynomials are minimax (Remez exchange in 50 digits, for the interval and the weight given beside each).
- * Each function states its largest error in units in the last place, for
- * float over every 97th number or more, for double over random samples; tests/c/test_kernels.c measures them.
- * The reductions are the usual ones: Muller, Elementary Functions, 3rd ed. 2016; log as in Tang 1990. */
+ * Polynomials are minimax (Remez exchange in 50 digits, for the interval and the weight given
+ * beside each). Each function states its largest error in units in the last place (ulp),
+ * measured for float over every 97th number, for double over random samples, on AVX2 and
+ * portable; tests/c/test_kernels.c holds it to that.
+ * The reductions are the usual ones: Muller, Elementary Functions, 3rd ed. 2016; log as in Tang
+ * 1990. */
 #ifndef NNC_SIMD_MATH_H
 #define NNC_SIMD_MATH_H
+
+#include <stdbool.h>
 
 /* c[0] + c[1] x + ...: Horner's rule in x^2 over pairs, which waits half as long as in x. */
 V_FN vec v_polynomial(vec x, const real *c, int n)
@@ -24,8 +29,9 @@ V_FN vec v_polynomial(vec x, const real *c, int n)
 #define LN2_LOW REAL(-2.12194440e-4, 1.42860682030941723212e-6)
 #define V_INFINITY v_set((real)INFINITY)
 
-/* exp(x) = 2^n exp(r), |r| <= ln 2 / 2. `power` is n + 2 BIAS in the low bits of a number so large that its
- * last bit is a unit: the rounding and the conversion to an integer in one addition. */
+/* exp(x) = 2^n exp(r), |r| <= ln 2 / 2. `power` is n + 2 BIAS in the low bits of a number so
+ * large that its last bit is a unit: the rounding and the conversion to an integer in one
+ * addition. */
 typedef struct {
     vec high, low, n; /* r = high + low, high exact */
     uvec power;
@@ -63,8 +69,8 @@ V_FN vec exp_less_one(exp_parts e)
     return e.high + v_fma(r * r, V_POLYNOMIAL(r, c), e.low);
 }
 
-/* Overflows to inf, underflows through the denormals to 0. What is certainly 0 (masked logits) is not
- * computed: an underflow in the products costs more than all the rest. */
+/* 0.9 ulp. Overflows to inf, underflows through the denormals to 0. What is certainly 0 (masked
+ * logits) is not computed: an underflow in the products costs more than all the rest. */
 V_FN vec v_exp(vec x)
 {
     mask gone = v_lt(x, v_const(REAL(-104.0, -746.0)));
@@ -78,7 +84,7 @@ V_FN vec v_exp(vec x)
     return v_zero_where(gone, p);
 }
 
-/* exp(x) - 1 = 2^b (2^a p + (2^a - 2^-b)), p = exp(r) - 1. */
+/* 1.6 ulp. exp(x) - 1 = 2^b (2^a p + (2^a - 2^-b)), p = exp(r) - 1. */
 V_FN vec v_expm1(vec x)
 {
     vec clamped = v_max(v_const(REAL(-30.0, -60.0)), v_min(v_const(REAL(89.0, 710.0)), x));
@@ -89,16 +95,17 @@ V_FN vec v_expm1(vec x)
     return v_or_sign(v_fma(p, a, a - inverse_b) * b, x);
 }
 
-/* 1/(1 + exp(-x)), by exp(-|x|) so that nothing overflows and small results keep their bits. */
+/* 2.3 ulp, where the result is just below a power of two. 1/(1 + exp(-x)), by exp(-|x|) so that
+ * nothing overflows and small results keep their bits. */
 V_FN vec v_sigmoid(vec x)
 {
     vec e = v_exp(v_neg(v_abs(x)));
     return v_select(v_lt(x, v_set(0)), e, v_set(1)) / (e + 1);
 }
 
-/* log(x + c) = k ln 2 + log(1 + f), 1 + f in [sqrt(1/2), sqrt 2); with s = f/(2 + f),
- * log(1 + f) = f - (f^2/2 - s (f^2/2 + R(s^2))). x is a normal number, c what rounding took from it, half_c the
- * half of that; k comes out of the exponent with `bias` too much. */
+/* log(x + c) = k ln 2 + log(1 + f), 1 + f in [sqrt(1/2), sqrt 2); with s = f/(2 + f), log(1 + f)
+ * = f - (f^2/2 - s (f^2/2 + R(s^2))). x is a normal number, c what rounding took from it, half_c
+ * the half of that; k comes out of the exponent with `bias` too much. */
 V_FN vec log_normal(vec x, vec half_c, vec bias)
 {
     /* (log((1+s)/(1-s))/s - 2) / s^2 in s^2 <= 0.02945; error 1.2e-9, 3.1e-16 */
@@ -115,7 +122,8 @@ V_FN vec log_normal(vec x, vec half_c, vec bias)
     uvec bits = (uvec)x + (one - sqrt_half);
     uvec m = (bits & (((ubits)1 << MANTISSA) - 1)) + sqrt_half;
     vec k = (vec)((bits >> MANTISSA) | (uvec)v_set((real)((ubits)1 << MANTISSA))) - bias;
-    vec scale = (vec)(m - (uvec)x + one + ((ubits)1 << MANTISSA)); /* 2^(1-k), 0 for the largest k */
+    /* 2^(1-k), 0 for the largest k */
+    vec scale = (vec)(m - (uvec)x + one + ((ubits)1 << MANTISSA));
     vec f = v_fma(half_c, scale, (vec)m - 1);
     vec s = f / (f + 2), z = s * s, half = v_set((real)0.5) * f * f;
     vec tail = s * v_fma(z, V_POLYNOMIAL(z, p), half);
@@ -131,6 +139,7 @@ V_FN vec log_special(vec x, vec r)
     r = v_select(v_lt(x, V_INFINITY), r, x);
     return v_select(v_le(x, v_set(0)), none, r);
 }
+/* 0.8 ulp. */
 V_FN vec v_log(vec x)
 {
     /* what is below the normal numbers is first made larger */
@@ -140,7 +149,7 @@ V_FN vec v_log(vec x)
     return log_special(x, log_normal(v_select(small, up, x), v_set(0), bias));
 }
 
-/* log(u + c) with u = 1 + x rounded and c what the rounding took. */
+/* 1.4 ulp. log(u + c) with u = 1 + x rounded and c what the rounding took. */
 V_FN vec v_log1p(vec x)
 {
     vec u = x + 1, c = x - (u - 1);
@@ -148,7 +157,7 @@ V_FN vec v_log1p(vec x)
     return v_or_sign(r, v_select(v_isnan(x), v_set(0), x));
 }
 
-/* x + x^3 P(x^2) below 0.625, where 1 - 2/(exp(2x) + 1) would cancel. */
+/* 1.3 ulp. x + x^3 P(x^2) below 0.625, where 1 - 2/(exp(2x) + 1) would cancel. */
 V_FN vec v_tanh(vec x)
 {
     /* (tanh(s)/s - 1)/s^2 in s^2 <= 0.625^2; error 4.1e-8, 1.0e-16 */
@@ -168,7 +177,7 @@ V_FN vec v_tanh(vec x)
     return v_or_sign(v_select(v_lt(a, v_const(0.625)), near, far), x);
 }
 
-/* x + x P(x^2) below ERF_SPLIT, 1 - exp(Q(x)) above. */
+/* 1.4 ulp. x + x P(x^2) below ERF_SPLIT, 1 - exp(Q(x)) above. */
 #define ERF_SPLIT REAL(0.9375, 1.0)
 #define ERF_ONE REAL(4.0, 6.0) /* erf is 1 from here on */
 V_FN vec v_erf(vec x)
@@ -242,24 +251,24 @@ V_FN vec cos_quarters(vec f)
 #else
 #define LIBM(name) name##f
 #endif
-#define V_LIBM_1(name, call)                                                                        \
-    V_FN vec name(vec a)                                                                            \
-    {                                                                                               \
-        real x[LANES];                                                                              \
-        v_store(x, a);                                                                              \
-        for (int i = 0; i < LANES; i++)                                                             \
-            x[i] = call(x[i]);                                                                      \
-        return v_load(x);                                                                           \
+#define V_LIBM_1(name, call)                                                                       \
+    V_FN vec name(vec a)                                                                           \
+    {                                                                                              \
+        real x[LANES];                                                                             \
+        v_store(x, a);                                                                             \
+        for (int i = 0; i < LANES; i++)                                                            \
+            x[i] = call(x[i]);                                                                     \
+        return v_load(x);                                                                          \
     }
-#define V_LIBM_2(name, call)                                                                        \
-    V_FN vec name(vec a, vec b)                                                                     \
-    {                                                                                               \
-        real x[LANES], y[LANES];                                                                    \
-        v_store(x, a);                                                                              \
-        v_store(y, b);                                                                              \
-        for (int i = 0; i < LANES; i++)                                                             \
-            x[i] = call(x[i], y[i]);                                                                \
-        return v_load(x);                                                                           \
+#define V_LIBM_2(name, call)                                                                       \
+    V_FN vec name(vec a, vec b)                                                                    \
+    {                                                                                              \
+        real x[LANES], y[LANES];                                                                   \
+        v_store(x, a);                                                                             \
+        v_store(y, b);                                                                             \
+        for (int i = 0; i < LANES; i++)                                                            \
+            x[i] = call(x[i], y[i]);                                                               \
+        return v_load(x);                                                                          \
     }
 
 /* NumPy's remainder: the sign is the divisor's; of 0 it is NaN. */
@@ -286,9 +295,59 @@ static inline real floor_divide_one(real a, real b)
 
 V_LIBM_1(v_sin, LIBM(sin))
 V_LIBM_1(v_cos, LIBM(cos))
-V_LIBM_2(v_pow, LIBM(pow))
+V_LIBM_2(pow_lanes, LIBM(pow))
 V_LIBM_2(v_arctan2, LIBM(atan2))
-V_LIBM_2(v_mod, mod_one)
-V_LIBM_2(v_floor_divide, floor_divide_one)
+V_LIBM_2(mod_lanes, mod_one)
+V_LIBM_2(floor_divide_lanes, floor_divide_one)
+
+V_FN bool all_lanes(mask m) { return v_mask_bits(m) == v_mask_bits(v_first(LANES)); }
+
+/* Squares are a product, the commonest power by far. */
+V_FN vec v_pow(vec a, vec b)
+{
+    mask two = v_eq(b, v_set(2));
+    if (all_lanes(two))
+        return a * a;
+    return v_select(two, a * a, pow_lanes(a, b));
+}
+
+#ifdef V_HAS_FMA
+/* r = a - q b in one rounding, q = floor(a/b). The rounding of a/b may have reached a whole
+ * number from below, never from above; then r has the wrong sign and q is one too large. Both
+ * are exact (r as NumPy rounds it) while |a/b| < 2^(MANTISSA - 2), b is finite and nothing
+ * underflows: `safe`. */
+typedef struct {
+    vec q, r;
+    mask safe;
+} quotient;
+V_FN quotient divide_down(vec a, vec b)
+{
+    quotient d;
+    vec ratio = a / b, q = v_floor(ratio), r = v_fma(v_neg(q), b, a);
+    mask wrong = v_or(v_and(v_lt(r, v_set(0)), v_gt(b, v_set(0))),
+                      v_and(v_gt(r, v_set(0)), v_lt(b, v_set(0))));
+    d.q = v_select(wrong, q - 1, q);
+    d.q = v_select(v_eq(d.q, v_set(0)), (vec)v_sign_bit(ratio), d.q);
+    d.r = v_select(wrong, r + b, r);
+    d.r = v_select(v_eq(d.r, v_set(0)), (vec)v_sign_bit(b), d.r);
+    d.safe = v_and(v_lt(v_abs(ratio), v_set((real)((ubits)1 << (MANTISSA - 2)))),
+                   v_and(v_gt(v_abs(a), v_set(REAL(1e-30, 1e-290))),
+                         v_lt(v_abs(b), v_set(REAL(1e30, 1e290)))));
+    return d;
+}
+V_FN vec v_mod(vec a, vec b)
+{
+    quotient d = divide_down(a, b);
+    return all_lanes(d.safe) ? d.r : v_select(d.safe, d.r, mod_lanes(a, b));
+}
+V_FN vec v_floor_divide(vec a, vec b)
+{
+    quotient d = divide_down(a, b);
+    return all_lanes(d.safe) ? d.q : v_select(d.safe, d.q, floor_divide_lanes(a, b));
+}
+#else
+V_FN vec v_mod(vec a, vec b) { return mod_lanes(a, b); }
+V_FN vec v_floor_divide(vec a, vec b) { return floor_divide_lanes(a, b); }
+#endif
 
 #endif

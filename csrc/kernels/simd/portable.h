@@ -1,5 +1,6 @@
-/* portable.h - what portable_f32.h and portable_f64.h share: masks are all-ones or all-zeros integers, and
- * everything is arithmetic that any processor has. Correct first: the levels above are the fast ones. */
+/* portable.h - what portable_f32.h and portable_f64.h share: masks are all-ones or all-zeros
+ * integers, and everything is arithmetic that any processor has. Correct first: the levels above
+ * are the fast ones. */
 #include "base.h"
 
 #define LEVEL_NAME "portable"
@@ -59,7 +60,8 @@ V_FN mask v_first(int64_t n)
 V_FN vec v_max(vec a, vec b) { return v_select(a > b, a, b); }
 V_FN vec v_min(vec a, vec b) { return v_select(a < b, a, b); }
 
-/* Below 2^MANTISSA adding and taking off 2^MANTISSA rounds to a whole number; above all are whole. */
+/* Below 2^MANTISSA adding and taking off 2^MANTISSA rounds to a whole number; above all are
+ * whole. */
 V_FN vec v_rint(vec a)
 {
     const vec big = v_set((real)((ubits)1 << MANTISSA));
@@ -99,7 +101,8 @@ V_FN real v_reduce_min(vec v)
     return v[0];
 }
 
-/* 32-bit words: products of the even ones, 64 bits wide; and the 4x4 turn's steps within 16 bytes. */
+/* 32-bit words: products of the even ones, 64 bits wide; and the 4x4 turn's steps within 16
+ * bytes. */
 V_FN wide w_mul_even(words a, words b)
 {
     return ((wide)a & 0xffffffffu) * ((wide)b & 0xffffffffu);
