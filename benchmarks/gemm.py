@@ -1,7 +1,7 @@
 """Matrix products: the kernels of csrc beside NumPy (OpenBLAS) and PyTorch (MKL), in GFLOP/s.
 
     make -C csrc
-    python benchmarks/gemm.py [--threads 1 2] [--rounds 3] [--picture gemm.png] [MxNxK ...]
+    python benchmarks/gemm.py [--threads 1,2] [--rounds 3] [--picture gemm.png] [MxNxK ...]
 
 Layouts: NN the forward product, NT the gradient of the input, TN the gradient of the weight. Every
 round runs each library in a process of its own, one after the other, and the best round counts. One
@@ -144,7 +144,7 @@ def draw(results, shapes, path):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("shapes", nargs="*", default=SHAPES, metavar="MxNxK")
-    parser.add_argument("--threads", type=int, nargs="+", default=[1])
+    parser.add_argument("--threads", default="1", help="numbers of threads, such as 1,2")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--library", default=ROOT / "csrc" / "build" / "libnnc.a")
     parser.add_argument("--picture")
@@ -154,7 +154,7 @@ def main():
         return time_peer(options.peer, options.shapes)
     peers = [name for name in ("numpy", "torch") if importlib.util.find_spec(name)]
     program, results = build(options.library), {}
-    for threads in options.threads:
+    for threads in map(int, options.threads.split(",")):
         results[threads] = compare(program, peers, options.shapes, threads, options.rounds)
         show(*results[threads], options.shapes, threads)
     if options.picture:

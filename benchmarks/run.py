@@ -14,6 +14,7 @@ import json
 import os
 import platform
 import re
+import signal
 import statistics
 import subprocess
 import sys
@@ -55,7 +56,8 @@ def environment(name):
 
 
 class Subject:
-    """A framework's process."""
+    """A framework's process. It is stopped except while it measures: idle threads that spin would
+    slow the others."""
 
     def __init__(self, work, name):
         command = [sys.executable, os.path.join(HERE, "frameworks.py"), work, name]
@@ -63,6 +65,7 @@ class Subject:
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
             env=environment(name))
         self.ready = self.answer()
+        self.process.send_signal(signal.SIGSTOP)
 
     def answer(self):
         line = self.process.stdout.readline()
@@ -71,11 +74,15 @@ class Subject:
         return json.loads(line)
 
     def measure(self, what):
+        self.process.send_signal(signal.SIGCONT)
         self.process.stdin.write(what + "\n")
         self.process.stdin.flush()
-        return self.answer()
+        value = self.answer()
+        self.process.send_signal(signal.SIGSTOP)
+        return value
 
     def close(self):
+        self.process.send_signal(signal.SIGCONT)
         self.process.stdin.close()
         self.process.wait()
 
@@ -166,13 +173,14 @@ def machine():
     """Facts about this run."""
     from nnc import cli
 
+    load = os.getloadavg()[0]
     facts = cli.info()
     threads = facts["threads"]
     peak = peak_gflops(threads)
     return {
         "processor": facts["processor"], "system": platform.platform(), "python": facts["python"],
         "nnc": facts["nnc"], "isa": facts["isa"], "threads": threads,
-        "threads_reason": facts["threads_reason"], "fma_peak_gflops": peak,
+        "threads_reason": facts["threads_reason"], "load_before": load, "fma_peak_gflops": peak,
     }
 
 
@@ -181,7 +189,8 @@ def describe(facts):
     peak = f"{peak:.0f} GFLOP/s" if isinstance(peak, float) else peak
     return (f"{facts['processor']}; {facts['system']}; Python {facts['python']}; "
             f"nnc {facts['nnc']}, {facts['isa']}, {facts['threads']} threads "
-            f"({facts['threads_reason']}); fused multiply-add peak: {peak}")
+            f"({facts['threads_reason']}); load before the run: {facts['load_before']:.1f}; "
+            f"fused multiply-add peak: {peak}")
 
 
 def table(results, names, markdown):

@@ -1,10 +1,10 @@
 /* nnc.h - the whole core: tensors, ops, graphs, programs.  No Python here.
  *
- * One mechanism.  An op is a row of a table (ops/ops.def): a shape rule, a forward kernel, a gradient
- * rule.  nnc_eager() runs an op now; nnc_graph_append() writes it down.  A graph is a list of nodes over
- * values; a tape is a graph whose values hold data.  nnc_graph_backward() appends the gradient.  A
- * program is a graph with every size known, made ready to run again and again: passes, one arena, a flat
- * schedule replayed on the thread pool.
+ * One mechanism.  An op is a row of a table (ops/ops.def): a shape rule, a forward kernel, a
+ * gradient rule.  nnc_eager() runs an op now; nnc_graph_append() writes it down.  A graph is a list
+ * of nodes over values; a tape is a graph whose values hold data.  nnc_graph_backward() appends the
+ * gradient.  A program is a graph with every size known, made ready to run again and again: passes,
+ * one arena, a flat schedule replayed on the thread pool.
  *
  *     nnc_tensor *x, *y;                             // y = x @ w, eagerly
  *     nnc_attrs attrs = {0};
@@ -12,13 +12,14 @@
  *     NNC_TRY(nnc_eager(NNC_OP_matmul, &attrs, in, 2, &y));
  *
  * Ownership.  Tensors, graphs and programs are counted: _new and _retain take a reference, _release
- * drops one (NULL is allowed).  Arguments are borrowed; a result through `out` is a new reference, and
- * *out is written only on success.
- * Errors.  A function that can fail returns nnc_status and has said why through nnc_fail(); the text is
- * kept per thread.  Shapes are checked once, by the infer rules; kernels cannot fail.  What only data
- * can show (a label out of range) a kernel reports with nnc_call_fault(), and the call fails after it.
- * Threads.  A tensor's data may be read by many threads; whoever writes it sees to it that nobody else
- * does.  A graph belongs to one thread at a time.  Replays of programs exclude one another. */
+ * drops one (NULL is allowed).  Arguments are borrowed; a result through `out` is a new reference,
+ * and *out is written only on success.
+ * Errors.  A function that can fail returns nnc_status and has said why through nnc_fail(); the
+ * text is kept per thread.  Shapes are checked once, by the infer rules; kernels cannot fail.  What
+ * only data can show (a label out of range) a kernel reports with nnc_call_fault(), and the call
+ * fails after it.
+ * Threads.  A tensor's data may be read by many threads; whoever writes it sees to it that nobody
+ * else does.  A graph belongs to one thread at a time.  Replays of programs exclude one another. */
 #ifndef NNC_H
 #define NNC_H
 
@@ -31,7 +32,7 @@
 #define NNC_MAX_RANK 8
 #define NNC_MAX_OUTPUTS 4
 
-/* ---- status.c: errors ------------------------------------------------------------------------- */
+/* ---- status.c: errors ----------------------------------------------------------------------- */
 
 typedef enum {
     NNC_OK = 0,
@@ -56,11 +57,11 @@ const char *nnc_error_text(void);
             goto done;                \
     } while (0)
 
-/* ---- memory.c: the one allocator -------------------------------------------------------------- */
+/* ---- memory.c: the one allocator ------------------------------------------------------------ */
 
-/* 64-byte aligned.  Blocks of a page and more begin 17 cache lines further into their page each time,
- * so that arrays walked together do not meet in one cache set.  bytes == 0 is allowed.  Contents are
- * undefined; nnc_alloc_zero clears them.  Blocks from 2 MB up ask for huge pages. */
+/* 64-byte aligned.  Blocks of a page and more begin 17 cache lines further into their page each
+ * time, so that arrays walked together do not meet in one cache set.  bytes == 0 is allowed.
+ * Contents are undefined; nnc_alloc_zero clears them.  Blocks from 2 MB up ask for huge pages. */
 nnc_status nnc_alloc(int64_t bytes, void *out /* T ** */);
 nnc_status nnc_alloc_zero(int64_t bytes, void *out);
 void nnc_free(void *block);
@@ -79,7 +80,7 @@ int64_t nnc_alloc_count(void);      /* allocations made so far */
 int64_t nnc_alloc_live_blocks(void);
 int64_t nnc_alloc_live_bytes(void); /* as asked for, without padding */
 
-/* ---- tensor.c: dtypes, shapes, storage -------------------------------------------------------- */
+/* ---- tensor.c: dtypes, shapes, storage ------------------------------------------------------ */
 
 /*            enum  name        bytes  kind */
 #define NNC_DTYPES(X)                        \
@@ -118,7 +119,8 @@ typedef struct {
     int64_t dim[NNC_MAX_RANK];  /* each >= 0 */
 } nnc_shape;
 
-/* Elements; -1 if the product does not fit in int64 (callers that take memory use nnc_shape_bytes). */
+/* Elements; -1 if the product does not fit in int64 (callers that take memory use
+ * nnc_shape_bytes). */
 int64_t nnc_shape_size(const nnc_shape *shape);
 nnc_status nnc_shape_bytes(const nnc_shape *shape, nnc_dtype dtype, int64_t *out);
 bool nnc_shape_equal(const nnc_shape *a, const nnc_shape *b);
@@ -155,10 +157,11 @@ nnc_status nnc_tensor_copy(const nnc_tensor *source, nnc_tensor **out);
 nnc_tensor *nnc_tensor_retain(nnc_tensor *tensor);
 void nnc_tensor_release(nnc_tensor *tensor);
 
-/* Converts n elements; float to integer truncates, anything to bool is != 0. Ranges may not overlap. */
+/* Converts n elements; float to integer truncates, anything to bool is != 0. Ranges may not
+ * overlap. */
 void nnc_convert(const void *source, nnc_dtype from, void *target, nnc_dtype to, int64_t n);
 
-/* ---- rng.c: Philox4x32-10 (Salmon et al. 2011) -------------------------------------------------- */
+/* ---- rng.c: Philox4x32-10 (Salmon et al. 2011) ---------------------------------------------- */
 
 /* Four 32-bit words for one counter: block `index` of the stream (seed, stream, step). */
 typedef struct {
@@ -169,40 +172,42 @@ void nnc_philox4x32(const uint32_t counter[4], const uint32_t key[2], uint32_t o
 /* order := a permutation of 0..n-1, Fisher-Yates with unbiased draws. */
 void nnc_rng_permutation(const nnc_rng *rng, int64_t n, int64_t *order);
 
-/* ---- pool.c: threads ---------------------------------------------------------------------------- */
+/* ---- pool.c: threads ------------------------------------------------------------------------ */
 
-/* Threads that work is spread over: the least of affinity, the cgroup's quota and NNC_NUM_THREADS (or
- * OMP_NUM_THREADS) unless set. Set: 1 to 256; takes effect with the next run. */
+/* Threads that work is spread over: the least of affinity, the cgroup's quota and NNC_NUM_THREADS
+ * (or OMP_NUM_THREADS) unless set. Set: 1 to 256; takes effect with the next run. */
 int nnc_pool_threads(void);
 nnc_status nnc_pool_set_threads(int threads);
 const char *nnc_pool_reason(void);   /* why that number: "affinity", "NNC_NUM_THREADS", ... */
 
 /* Runs task(argument, thread, threads) on `threads` threads at once, the caller being thread 0, and
  * returns when all have returned. Fewer threads may come than asked for (the system refused one, or
- * another run holds the pool): the task must be right for any number. In a child after fork() a new pool
- * starts at first use. threads == 1 never touches the pool. */
+ * another run holds the pool): the task must be right for any number. In a child after fork() a new
+ * pool starts at first use. threads == 1 never touches the pool. */
 typedef void nnc_pool_task(void *argument, int thread, int threads);
 void nnc_pool_run(nnc_pool_task *task, void *argument, int threads);
 /* Inside a task: waits until all threads of the run are here. Spins, yields, then sleeps. */
 void nnc_pool_barrier(int thread);
 void nnc_pool_shutdown(void);        /* joins the workers (leak checks, exit) */
 
-/* The embedder's poll: called on the thread that started a run about every 10 ms during long work; a
- * non-zero result stops the work with NNC_EINTERRUPT. NULL: none. Per thread. */
+/* The embedder's poll: called on the thread that started a run about every 10 ms during long work;
+ * a non-zero result stops the work with NNC_EINTERRUPT. NULL: none. Per thread. */
 typedef int nnc_poll_fn(void *argument);
 void nnc_poll_set(nnc_poll_fn *poll, void *argument);
 bool nnc_poll_due(void);             /* true: stop. Cheap; asks the clock only now and then */
 
-/* ---- kernels: instruction set levels --------------------------------------------------------------- */
+/* ---- kernels: instruction set levels
+ * --------------------------------------------------------------- */
 
-/* Picks the best level that the processor and the system support; NNC_ISA=portable|avx2|avx512 picks
- * that one. NNC_EVALUE if NNC_ISA is unknown or not supported, naming those there are. */
+/* Picks the best level that the processor and the system support; NNC_ISA=portable|avx2|avx512
+ * picks that one. NNC_EVALUE if NNC_ISA is unknown or not supported, naming those there are. */
 nnc_status nnc_init(void);
 const char *nnc_isa_name(void);                 /* "avx2" */
 nnc_status nnc_isa_set(const char *name);       /* for tests; not while anything runs */
 const char *const *nnc_isa_available(void);     /* NULL-terminated, worst first */
 
-/* ---- ops: the table ---------------------------------------------------------------------------------- */
+/* ---- ops: the table
+ * ---------------------------------------------------------------------------------- */
 
 typedef enum {
 #define NNC_OP_ENUM(name, ...) NNC_OP_##name,
@@ -213,9 +218,9 @@ typedef enum {
     NNC_OP_COUNT
 } nnc_op;
 
-/* What an op is told besides its inputs. Which slots it reads, and their names, is its row's `attrs`:
- * a list of names with a kind letter before each: "L:axes k:keepdims f:alpha d:dtype s:shape".
- * L, s: the list; k: the next integer; f: the next number; d: the dtype. */
+/* What an op is told besides its inputs. Which slots it reads, and their names, is its row's
+ * `attrs`: a list of names with a kind letter before each: "L:axes k:keepdims f:alpha d:dtype
+ * s:shape". L, s: the list; k: the next integer; f: the next number; d: the dtype. */
 typedef struct {
     int64_t list[NNC_MAX_RANK * 3];
     int list_count;
@@ -224,9 +229,9 @@ typedef struct {
     nnc_dtype dtype;
 } nnc_attrs;
 
-/* How a call is cut. Phases run one after another, with all of a phase's pieces done before the next
- * begins; pieces of one phase are independent. All of it depends on shapes and attributes only, never
- * on the number of threads. `cost` is about the nanoseconds one thread needs. */
+/* How a call is cut. Phases run one after another, with all of a phase's pieces done before the
+ * next begins; pieces of one phase are independent. All of it depends on shapes and attributes
+ * only, never on the number of threads. `cost` is about the nanoseconds one thread needs. */
 #define NNC_MAX_PHASES 4
 typedef struct {
     int phases;
@@ -260,15 +265,17 @@ void nnc_call_fault(nnc_call *call, nnc_status status, int64_t position, const c
 struct nnc_graph;
 struct nnc_node;
 
-/* Checks inputs and attributes and gives dtype and shape of every output. `in` and `out` carry no data. */
+/* Checks inputs and attributes and gives dtype and shape of every output. `in` and `out` carry no
+ * data. */
 typedef nnc_status nnc_infer_fn(nnc_op op, const nnc_attrs *attrs, const nnc_array *in,
                                 int input_count, nnc_array *out);
 /* NULL: one phase, one piece, no workspace, cost from the number of elements. */
 typedef void nnc_plan_fn(const nnc_call *call, nnc_work *work);
 /* Pieces begin..end-1 of a phase. */
 typedef void nnc_run_fn(nnc_call *call, int phase, int64_t begin, int64_t end);
-/* Appends the gradient: dy[k] is the value holding the gradient of output k (-1: zero), dx[i] is to be set
- * to the gradient of input i, or left -1 where there is none. need[i]: whether anyone wants dx[i]. */
+/* Appends the gradient: dy[k] is the value holding the gradient of output k (-1: zero), dx[i] is to
+ * be set to the gradient of input i, or left -1 where there is none. need[i]: whether anyone wants
+ * dx[i]. */
 typedef nnc_status nnc_gradient_fn(struct nnc_graph *graph, int node, const int *dy, const bool *need,
                                    int *dx);
 
@@ -298,12 +305,13 @@ int nnc_op_effects(const nnc_op_row *row);   /* how many leading inputs it write
 extern const nnc_op_row nnc_ops[NNC_OP_COUNT];
 bool nnc_op_parse(const char *name, nnc_op *out);
 
-/* Runs an op now on concrete tensors, on the pool if that pays, and appends it to every tape of this
- * thread that watches one of the inputs. */
+/* Runs an op now on concrete tensors, on the pool if that pays, and appends it to every tape of
+ * this thread that watches one of the inputs. */
 nnc_status nnc_eager(nnc_op op, const nnc_attrs *attrs, nnc_tensor *const *in, int input_count,
                      nnc_tensor **out);
 
-/* ---- graph.c, backward.c --------------------------------------------------------------------------- */
+/* ---- graph.c, backward.c
+ * --------------------------------------------------------------------------- */
 
 typedef enum {
     NNC_COMPUTED,    /* output of a node */
@@ -354,8 +362,8 @@ int nnc_graph_find(const nnc_graph *graph, const nnc_tensor *tensor);   /* -1: n
 /* Appends (on a tape: and computes) op(inputs); its values through out. */
 nnc_status nnc_graph_append(nnc_graph *graph, nnc_op op, const nnc_attrs *attrs, const int *inputs,
                             int input_count, int *out);
-/* Appends d sum(targets[k] * seeds[k]) / d sources[i]; out[i] is -1 where nothing depends on the source.
- * seeds may be NULL, and a seed -1: ones. Only nodes from first_node on are walked. */
+/* Appends d sum(targets[k] * seeds[k]) / d sources[i]; out[i] is -1 where nothing depends on the
+ * source. seeds may be NULL, and a seed -1: ones. Only nodes from first_node on are walked. */
 nnc_status nnc_graph_backward(nnc_graph *graph, const int *targets, const int *seeds, int target_count,
                               const int *sources, int source_count, int64_t first_node, int *out);
 
@@ -367,29 +375,32 @@ bool nnc_tape_active(void);
 /* Before the storage of `tensor` is overwritten: tapes that hold it get a copy of what it was. */
 nnc_status nnc_tape_detach(nnc_tensor *tensor);
 
-/* ---- program.c, epoch.c -------------------------------------------------------------------------- */
+/* ---- program.c, epoch.c
+ * -------------------------------------------------------------------------- */
 
 typedef struct nnc_program nnc_program;
 
-/* Makes the graph ready to run: what outputs and effects need, fused, planned. The graph may be released. */
+/* Makes the graph ready to run: what outputs and effects need, fused, planned. The graph may be
+ * released. */
 nnc_status nnc_program_new(const nnc_graph *graph, const int *outputs, int output_count,
                            nnc_program **out);
 nnc_program *nnc_program_retain(nnc_program *program);
 void nnc_program_release(nnc_program *program);
 
-/* Where the rows of one input come from: row r lies at data + r * row_bytes, elements contiguous, any
- * dtype (converted as it is read). */
+/* Where the rows of one input come from: row r lies at data + r * row_bytes, elements contiguous,
+ * any dtype (converted as it is read). */
 typedef struct {
     const void *data;
     nnc_dtype dtype;
     int64_t row_bytes;
 } nnc_rows;
 
-/* Replays `steps` times. Step s feeds input i with `batch` rows of sources[i]: order[first + s*batch + j], or
- * row first + s*batch + j where order is NULL; `batch` is the leading size of the program's inputs. A source
- * with row_bytes 0 is fed whole, unchanged. Outputs are written behind one another into targets[k] (NULL:
- * not wanted). Ends early after `seconds` (<= 0: never) with *done < steps. A step that is interrupted
- * before its first effect leaves every variable untouched; after it, the step is finished. */
+/* Replays `steps` times. Step s feeds input i with `batch` rows of sources[i]: order[first +
+ * s*batch + j], or row first + s*batch + j where order is NULL; `batch` is the leading size of the
+ * program's inputs. A source with row_bytes 0 is fed whole, unchanged. Outputs are written behind
+ * one another into targets[k] (NULL: not wanted). Ends early after `seconds` (<= 0: never) with
+ * *done < steps. A step that is interrupted before its first effect leaves every variable
+ * untouched; after it, the step is finished. */
 nnc_status nnc_program_replay(nnc_program *program, const nnc_rows *sources, const int64_t *order,
                               int64_t first, int64_t steps, void *const *targets, double seconds,
                               int64_t *done);
@@ -407,7 +418,8 @@ typedef struct {
 void nnc_program_describe(const nnc_program *program, nnc_program_stats *out);
 /* The schedule as text, a line a node; the caller frees it with nnc_free. */
 nnc_status nnc_program_text(const nnc_program *program, char **out);
-/* For tests: switches passes by name (fold fuse prune order plan; verify is off at first); returns false if unknown. */
+/* For tests: switches passes by name (fold fuse prune order plan; verify is off at first); returns
+ * false if unknown. */
 bool nnc_pass_enable(const char *name, bool on);
 
 #endif

@@ -1,7 +1,8 @@
 """nnc: Keras's API on a C core. `import nnc as keras`."""
 from . import _core
 from ._core import Tensor
-from . import config, dtype_policies, ops, random, activations, constraints, initializers, regularizers
+from . import config, dtype_policies, ops, random
+from . import activations, constraints, initializers, regularizers
 from . import losses, metrics, optimizers, layers, saving, models, callbacks, datasets, utils
 from .autograd import GradientTape
 from .config import backend, show_config

@@ -1,9 +1,16 @@
 """Types of the extension `nnc._core`: the C core as Python sees it.
 
 Ops are `op.<name>(*inputs, *attributes)`, one for each row of the op table, attributes in the row's order
-(lists as tuples of integers, dtypes as strings). An input is a Tensor, a Variable, a NumPy array or anything
-`numpy.asarray` takes, or a Python scalar, which is weak: it takes the dtype of the other operands. Numeric
-operands of element-wise ops are promoted with Keras's lattice.
+(lists as tuples of integers, dtypes as strings, `activation` as an op's name or None). Attributes at the
+end may be left out (0, an empty list, no activation), but for dtypes and shapes, and for ops with any
+number of inputs. Ops that write (`assign`, optimizers) need Variables there and return None; ops with more
+outputs return a tuple. An input is a Tensor, a Variable, a NumPy array or anything `numpy.asarray` takes,
+or a Python scalar, which is weak: it takes the dtype of the other operands (a float beside whole numbers
+gives float32; an int that does not fit is an OverflowError). Operands of two-operand element-wise ops,
+comparisons, `where`, `matmul`, `dense` and `concatenate` are promoted with Keras's lattice; what is
+assigned takes the variable's dtype. A contiguous array of the user's is read in place during the call; what
+outlives the call (views, recordings, constants of a trace) gets a copy.
+
 An op runs now, and is recorded by active tapes, unless a trace is on in this thread and one of its inputs is
 symbolic or a Variable: then it is appended to the trace and the result is symbolic.
 """
@@ -17,13 +24,18 @@ op_table: dict[str, tuple[int, int, str]]
 class TraceError(TypeError):
     """A traced value was asked for its number (`bool(t)`, `float(t)`, `t.numpy()`, `np.asarray(t)`)."""
 
+class InvalidIndex(IndexError, ValueError):
+    """An id, a label or a row that is out of range."""
+
 class Tensor:
     """An immutable array, or a symbolic value of a trace. Has a `__dict__` and weak references.
 
     `Tensor(array_like, dtype=None)` shares the memory of a C-contiguous NumPy array of the right dtype
-    (kept alive), else copies. Python floats are float32, integers int32, as in Keras.
-    Operators (+ - * / // % ** @ abs neg, comparisons, & | ^ ~) are ops; `t[...]` takes integers, slices,
-    None, Ellipsis and integer tensors; iteration goes over axis 0. `==` is element-wise; hash is by identity.
+    (kept alive), else copies. Python floats are float32, integers int32 (int64 if they need it), as in Keras;
+    so are nested lists that hold nothing but Python's numbers. Cannot be subclassed.
+    Operators (+ - * / // % ** @ abs neg, comparisons, & | ^ ~ of booleans) are ops; `t[...]` takes integers, slices,
+    None, Ellipsis, masks (eager) and integer arrays or tensors side by side; iteration goes over axis 0. `==` is
+    element-wise; hash is by identity. `array + tensor` is a Tensor, `numpy.add(array, tensor)` an array.
     """
     def __init__(self, value: Any, dtype: str | None = None) -> None: ...
     shape: tuple[int, ...]
@@ -42,8 +54,10 @@ class Tensor:
 class Variable:
     """Storage that ops read and effects change in place. Subclassed by nnc.Variable; has a `__dict__`.
 
-    Operators as on Tensor. In a trace, `assign` and ops on it are recorded.
+    Operators as on Tensor. In a trace, `assign` and ops on it are recorded, and its numbers cannot be asked for
+    (TraceError). `__init__` copies the value. Pickles and copies call no derived class's `__init__`.
     """
+    trainable: bool                                 # whether tapes watch it when it is read; True at first
     def __init__(self, value: Any, dtype: str | None = None) -> None: ...
     shape: tuple[int, ...]
     dtype: str
@@ -65,8 +79,10 @@ class Graph:
     def __exit__(self, *exc) -> None: ...
 
 def current_graph() -> Graph | None: ...
-def no_trace() -> Any:
+class no_trace:
     """A context in which no trace is on: ops run now (symbolic inputs are refused)."""
+    def __enter__(self) -> "no_trace": ...
+    def __exit__(self, *exc) -> None: ...
 
 class Tape:
     """Records eager ops: `push()` and `pop()` switch recording on and off in this thread."""
@@ -86,12 +102,13 @@ class Program:
         """One replay; each input must have the program's shape (dtype is converted)."""
     def replay(self, sources: Sequence[Any], order: Any | None, first: int, steps: int,
                targets: Sequence[Any | None] | None = None, seconds: float = 0.0) -> int:
-        """Up to `steps` replays on batches of rows: step s takes rows order[first + s*batch :][:batch] of each
-        source (a NumPy array whose rows have the input's shape; any numeric dtype; rows may be strided, a row itself
-        must be contiguous), or rows first + s*batch ... where order is None. A source with fewer dimensions than rows (0-d arrays for scalar inputs) is
-        fed whole. targets[k]: a C-contiguous array of the output's dtype that receives output k of each step one
-        after another (row-wise concatenated), or None. Returns the steps done: fewer than `steps` only if `seconds` > 0 ran out. Raises KeyboardInterrupt (or what the
-        signal handler raises) within 0.1 s."""
+        """Up to `steps` replays on batches of rows: step s takes rows order[first + s*batch :][:batch] of
+        each source (a NumPy array whose rows have the input's shape; any numeric dtype; rows may be
+        strided, a row itself must be contiguous), or rows first + s*batch ... where order is None. The
+        source of an input of shape () is a number, fed whole. targets[k]: a C-contiguous array of the
+        output's dtype that receives output k of each step one after another (row-wise concatenated), or
+        None. Returns the steps done: fewer than `steps` only if `seconds` > 0 ran out. Raises
+        KeyboardInterrupt (or what the signal handler raises) within 0.1 s."""
     input_signature: list[tuple[tuple[int, ...], str]]
     output_signature: list[tuple[tuple[int, ...], str]]
     def stats(self) -> dict[str, int]: ...
@@ -104,8 +121,8 @@ def convert(value: Any, dtype: str | None = None) -> Tensor:
     """Tensor(value, dtype), but a Tensor (or the value of a Variable) passes through unchanged if the dtype fits."""
 def result_dtype(*values: Any) -> str: ...
 def permutation(n: int, seed: int, stream: int, step: int) -> Any: ...   # int64 NumPy array
-def check_labels(labels: Any, classes: int) -> tuple[int, int] | None:
-    """The first (row, label) outside 0..classes-1 in an integer or float array, or None."""
+def check_labels(labels: Any, classes: int) -> tuple[int, int | float] | None:
+    """The first (row, label) that is none of 0..classes-1 in an integer or float array, or None."""
 def first_nonfinite(rows: Any) -> tuple[int, int] | None:
     """(row, column of the flattened row) of the first NaN or Inf of a float array, or None."""
 

@@ -1,7 +1,7 @@
 """GradientTape: gradients of what is computed within a `with` block.
 
-Eagerly, a tape of the core records the ops. Inside a step that is being recorded everything is on the graph
-anyway: the tape asks the graph for gradients, and stays out of the way otherwise.
+Eagerly, a tape of the core records the ops. Inside a step that is being recorded everything is on
+the graph anyway: the tape asks the graph for gradients, and stays out of the way otherwise.
 """
 from . import _core, tree
 from .ops.core import _FLOATS
@@ -54,7 +54,7 @@ class GradientTape:
             self._tape.pop()
 
     def watch(self, tensor):
-        """Makes the tape follow tensors (or variables), given as one or in lists, tuples and dicts."""
+        """Makes the tape follow tensors (or variables), one or a nest of them."""
         for leaf in tree.flatten(tensor):
             if not isinstance(leaf, (_core.Tensor, _core.Variable)):
                 raise ValueError("GradientTape.watch: expected tensors or variables. "
@@ -87,7 +87,8 @@ class GradientTape:
             target: A tensor, or a nest of tensors, computed while the tape recorded.
             sources: A variable or watched tensor, or a nest of them.
             output_gradients: What each of `target` is weighted with; ones by default.
-            unconnected_gradients: What sources that `target` does not depend on get: `"none"` or `"zero"`.
+            unconnected_gradients: What sources that `target` does not depend on get: `"none"` or
+                `"zero"`.
 
         Returns:
             Gradients in the structure of `sources`.
@@ -96,14 +97,15 @@ class GradientTape:
             RuntimeError: If a tape that is not persistent is asked a second time.
         """
         if unconnected_gradients not in _CHOICES:
-            raise ValueError(f"GradientTape.gradient: `unconnected_gradients` must be one of {_CHOICES}. "
-                             f"Received: unconnected_gradients={unconnected_gradients!r}")
+            raise ValueError("GradientTape.gradient: `unconnected_gradients` must be one of "
+                             f"{_CHOICES}. Received: "
+                             f"unconnected_gradients={unconnected_gradients!r}")
         if self._spent:
-            raise RuntimeError("GradientTape.gradient: a tape that is not persistent can be asked once; "
-                               "make it with GradientTape(persistent=True).")
+            raise RuntimeError("GradientTape.gradient: a tape that is not persistent can be asked "
+                               "once; make it with GradientTape(persistent=True).")
         if self._tape is None and self._graph is None:
-            raise RuntimeError("GradientTape.gradient: nothing was recorded; compute the target within "
-                               "`with tape:`.")
+            raise RuntimeError("GradientTape.gradient: nothing was recorded; compute the target "
+                               "within `with tape:`.")
         targets = [_target(t) for t in tree.flatten(target)]
         leaves = tree.flatten(sources)
         for leaf in leaves:
@@ -151,8 +153,8 @@ class _Pause:
         if not self.tape._recording:
             raise ValueError("GradientTape.stop_recording: the tape is not recording.")
         if self.tape._graph is not None:
-            raise _core.TraceError("GradientTape.stop_recording: a step that is being recorded cannot leave "
-                                   "ops out; it runs eagerly instead.")
+            raise _core.TraceError("GradientTape.stop_recording: a step that is being recorded "
+                                   "cannot leave ops out; it runs eagerly instead.")
         self.tape._stop()
 
     def __exit__(self, *exc):
@@ -161,8 +163,8 @@ class _Pause:
 
 def _target(value):
     if not isinstance(value, (_core.Tensor, _core.Variable)):
-        raise ValueError("GradientTape.gradient: the target must be a tensor computed while the tape "
-                         f"recorded. Received: {value!r} (of type {type(value).__name__})")
+        raise ValueError("GradientTape.gradient: the target must be a tensor computed while the "
+                         f"tape recorded. Received: {value!r} (of type {type(value).__name__})")
     return value if isinstance(value, _core.Tensor) else _core.op.copy(value)
 
 
@@ -177,6 +179,7 @@ def _seeds(targets, output_gradients):
         if seed is not None:
             seeds[i] = seed = _core.convert(seed, target.dtype)
             if tuple(seed.shape) != tuple(target.shape):
-                raise ValueError("GradientTape.gradient: an output gradient has another shape than its "
-                                 f"target. Received: {tuple(seed.shape)}, expected {tuple(target.shape)}")
+                raise ValueError("GradientTape.gradient: an output gradient has another shape than "
+                                 f"its target. Received: {tuple(seed.shape)}, expected "
+                                 f"{tuple(target.shape)}")
     return seeds

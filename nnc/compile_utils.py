@@ -9,7 +9,7 @@ from .ops.core import cast_array
 
 
 def _kind(y_true, y_pred):
-    """`"binary"`, `"sparse_categorical"` or `"categorical"`: what the shapes of labels and output mean."""
+    """`"binary"`, `"sparse_categorical"` or `"categorical"`: what the shapes mean."""
     true, pred = tuple(y_true.shape), tuple(y_pred.shape)
     if pred and pred[-1] == 1:
         return "binary"
@@ -56,8 +56,8 @@ def check_loss(loss, loss_weights):
     """
     leaves = tree.flatten(loss, keep_none=True)
     if len(leaves) != 1:
-        raise ValueError("compile: models with several outputs are not supported yet, expected one loss. "
-                         f"Received: loss={loss!r}")
+        raise ValueError("compile: models with several outputs are not supported yet, expected one "
+                         f"loss. Received: loss={loss!r}")
     loss = leaves[0]
     if isinstance(loss, str):
         if loss.lower() not in ("crossentropy", "ce"):
@@ -68,8 +68,8 @@ def check_loss(loss, loss_weights):
     weights = tree.flatten(loss_weights)
     for weight in weights:
         if isinstance(weight, bool) or not isinstance(weight, (int, float)):
-            raise ValueError("compile: `loss_weights` must hold numbers (names of metrics belong into "
-                             f"`metrics`). Received: loss_weights={loss_weights!r}")
+            raise ValueError("compile: `loss_weights` must hold numbers (names of metrics belong "
+                             f"into `metrics`). Received: loss_weights={loss_weights!r}")
     if len(weights) > 1:
         raise ValueError("compile: `loss_weights` must hold one number for each loss, here 1. "
                          f"Received: loss_weights={loss_weights!r}")
@@ -98,7 +98,8 @@ class CompileLoss:
     """The loss of a model, made on first use, when it is known what the shapes are.
 
     Attributes:
-        classes: How many classes labels may name, if the loss is one of integer labels; else `None`.
+        classes: How many classes labels may name, if the loss is one of integer labels; else
+            `None`.
         ignored: The label that is allowed beside them, or `None`.
     """
 
@@ -117,7 +118,8 @@ class CompileLoss:
         """The (weighted) loss of one batch."""
         true, pred = tree.flatten(y_true), tree.flatten(y_pred)
         if not true:
-            raise ValueError(f"The loss {self._identifier!r} needs targets: pass `y`. Received: y=None")
+            raise ValueError(f"The loss {self._identifier!r} needs targets: pass `y`. Received: "
+                             "y=None")
         if len(pred) != 1 or len(true) != 1:
             raise ValueError("Models with several outputs are not supported yet. Received: "
                              f"{len(pred)} outputs and {len(true)} targets")
@@ -138,7 +140,8 @@ class CompileLoss:
 
 
 class CompileMetrics(Metric):
-    """The metrics of a model, made on first use. See `metrics` and `weighted_metrics` of `compile`."""
+    """The metrics of a model, made on first use. See `metrics` and `weighted_metrics` of `compile`.
+    """
 
     def __init__(self, metrics, weighted_metrics):
         super().__init__(name="compile_metrics")
@@ -204,7 +207,9 @@ class CompileMetrics(Metric):
     def _add(results, counts, name, metric):
         count = counts.get(name, 0)
         counts[name] = count + 1
-        results[name if count == 0 else f"{name}_{count}"] = None if metric is None else metric.result()
+        if count:
+            name = f"{name}_{count}"
+        results[name] = None if metric is None else metric.result()
 
 
 def as_loss_scalar(loss, floatx):

@@ -3,7 +3,8 @@ from . import _core
 
 _FLOATS = ("float16", "float32", "float64", "bfloat16")
 _COMPUTED = ("float32", "float64")
-_state = {"floatx": "float32", "epsilon": 1e-7, "image_data_format": "channels_last", "policy": None}
+_state = {"floatx": "float32", "epsilon": 1e-7, "image_data_format": "channels_last",
+          "policy": None}
 
 
 def floatx():

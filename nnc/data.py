@@ -1,7 +1,8 @@
 """Arrays on their way into a model: checked once, split, weighted, cut into batches.
 
-Arrays are fed as they are, whatever their dtype: the core converts each batch to what the program wants. Only
-what it cannot read in rows (byte-swapped, Fortran-ordered, longer floats) is copied here, once.
+Arrays are fed as they are, whatever their dtype: the core converts each batch to what the program
+wants. Only what it cannot read in rows (byte-swapped, Fortran-ordered, longer floats) is copied
+here, once.
 """
 import math
 
@@ -52,7 +53,7 @@ def _structure(nest):
     return nest is not None
 
 
-# ---- arrays -----------------------------------------------------------------------------------------
+# ---- arrays --------------------------------------------------------------------------------------
 
 def standardize(x, y=None, sample_weight=None, class_weight=None, who="fit"):
     """`Data` of what a user passed.
@@ -62,13 +63,14 @@ def standardize(x, y=None, sample_weight=None, class_weight=None, who="fit"):
         ValueError: If lengths differ, there are no samples, or weights do not fit.
     """
     if x is None:
-        raise ValueError(f"{who}: `x` must be an array (or a list or dict of arrays). Received: x=None")
+        raise ValueError(f"{who}: `x` must be an array (or a list or dict of arrays). Received: "
+                         "x=None")
     x = _nest(x, "x", who)
     y = None if y is None else _nest(y, "y", who)
     if sample_weight is not None:
         if class_weight is not None:
-            raise ValueError(f"{who}: `class_weight` and `sample_weight` cannot both be passed; multiply "
-                             "the class weights into the sample weights.")
+            raise ValueError(f"{who}: `class_weight` and `sample_weight` cannot both be passed; "
+                             "multiply the class weights into the sample weights.")
         sample_weight = _nest(sample_weight, "sample_weight", who)
     _check_lengths({"x": x, "y": y, "sample_weight": sample_weight}, who)
     if class_weight is not None:
@@ -96,11 +98,12 @@ def _leaf(value, name, who):
     """An array whose rows the core can read."""
     if callable(getattr(value, "__next__", None)) or type(value).__name__ in (
             "generator", "DataLoader", "PyDataset", "BatchDataset", "PrefetchDataset"):
-        raise TypeError(f"{who}: `{name}` must be an array; generators and data loaders are not supported "
-                        f"yet. Received: {type(value).__name__}")
+        raise TypeError(f"{who}: `{name}` must be an array; generators and data loaders are not "
+                        f"supported yet. Received: {type(value).__name__}")
     array = numeric_array(value, f"{who}: `{name}`")
     if array.ndim == 0:
-        raise ValueError(f"{who}: `{name}` must hold one row for each sample. Received: a single number")
+        raise ValueError(f"{who}: `{name}` must hold one row for each sample. Received: a single "
+                         "number")
     if array.shape[0] == 0:
         raise ValueError(f"{who}: `{name}` holds no samples, expected at least one. "
                          f"Received: shape={array.shape}")
@@ -129,15 +132,16 @@ def _check_lengths(parts, who):
             sizes[name if len(leaves) == 1 else f"{name}[{i}]"] = leaf.shape[0]
     if len(set(sizes.values())) > 1:
         text = ", ".join(f"{name} has {size}" for name, size in sizes.items())
-        raise ValueError(f"{who}: all arrays must have the same number of samples. Received: {text}")
+        raise ValueError(f"{who}: all arrays must have the same number of samples. Received: "
+                         f"{text}")
 
 
 def _check_weights(sample_weight, who):
     for leaf in tree.flatten(sample_weight):
         bad = None if leaf.dtype.kind != "f" else _core.first_nonfinite(leaf)
         if bad is not None:
-            raise ValueError(f"{who}: `sample_weight` must be finite. Received: {leaf.reshape(len(leaf), -1)[bad]} "
-                             f"in row {bad[0]}")
+            raise ValueError(f"{who}: `sample_weight` must be finite. Received: "
+                             f"{leaf.reshape(len(leaf), -1)[bad]} in row {bad[0]}")
 
 
 def class_weights(y, class_weight, who="fit"):
@@ -147,7 +151,8 @@ def class_weights(y, class_weight, who="fit"):
         raise ValueError(f"{who}: `class_weight` must be a dict of class numbers and weights. "
                          f"Received: class_weight={class_weight!r}")
     if not isinstance(y, np.ndarray):
-        raise ValueError(f"{who}: `class_weight` needs one array of targets. Received: y={type(y).__name__}")
+        raise ValueError(f"{who}: `class_weight` needs one array of targets. Received: "
+                         f"y={type(y).__name__}")
     labels = y
     if labels.ndim > 1:
         labels = labels.argmax(-1) if labels.shape[-1] != 1 else labels[..., 0]
@@ -160,7 +165,7 @@ def class_weights(y, class_weight, who="fit"):
 
 
 def split(data, validation_split, who="fit"):
-    """The first part to train with and the last part, a share `validation_split`, to validate with."""
+    """The first part to train with, and the last, a share `validation_split`, to validate with."""
     if isinstance(validation_split, bool) or not isinstance(validation_split, (int, float)) \
             or not 0 < validation_split < 1:
         raise ValueError(f"{who}: `validation_split` must be a number between 0 and 1. "
@@ -180,8 +185,8 @@ def unpack_x_y_sample_weight(data):
         return data, None, None
     if 1 <= len(data) <= 3:
         return (*data, None, None)[:3]
-    raise ValueError("Data is expected to be in the format x, (x,), (x, y) or (x, y, sample_weight). "
-                     f"Received: a tuple of {len(data)}")
+    raise ValueError("Data is expected to be in the format x, (x,), (x, y) or (x, y, "
+                     f"sample_weight). Received: a tuple of {len(data)}")
 
 
 def pack_x_y_sample_weight(x, y=None, sample_weight=None):
@@ -191,24 +196,26 @@ def pack_x_y_sample_weight(x, y=None, sample_weight=None):
     return (x, y) if sample_weight is None else (x, y, sample_weight)
 
 
-# ---- batches ----------------------------------------------------------------------------------------
+# ---- batches -------------------------------------------------------------------------------------
 
 def check_count(value, name, who, least=1):
     """`value` as an integer >= `least`."""
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
-        raise ValueError(f"{who}: `{name}` must be an integer >= {least}. Received: {name}={value!r}")
+        raise ValueError(f"{who}: `{name}` must be an integer >= {least}. Received: "
+                         f"{name}={value!r}")
     return int(value)
 
 
 class Batches:
-    """The samples of a run in batches: pass after pass, each pass in an order of its own if shuffled.
+    """The samples of a run in batches: pass after pass, each pass in an order of its own if
+    shuffled.
 
     Args:
         count: How many samples.
         batch: How many in a batch; the last of a pass may have fewer.
         shuffle: `True`, `False`, or `"batch"`: only within each batch.
-        steps: How many batches an epoch has; `None`: a pass. With `steps`, an epoch goes on where the last
-            one ended.
+        steps: How many batches an epoch has; `None`: a pass. With `steps`, an epoch goes on where
+            the last one ended.
         seed: Seed of the orders.
     """
 
@@ -250,7 +257,8 @@ class Batches:
             parts = []
             for i, first in enumerate(range(0, self.count, self.batch)):
                 rows = min(self.batch, self.count - first)
-                parts.append(first + _core.permutation(rows, self.seed, _SHUFFLE + 1 + i, self._passes))
+                parts.append(first + _core.permutation(rows, self.seed, _SHUFFLE + 1 + i,
+                                                       self._passes))
             self.order = np.concatenate(parts)
         elif self.shuffle:
             self.order = _core.permutation(self.count, self.seed, _SHUFFLE, self._passes)

@@ -1,4 +1,4 @@
-"""Dtype policies: what a layer computes in and what it keeps its weights in. Here both are one dtype."""
+"""Dtype policies: what a layer computes in and what it keeps weights in; here one dtype."""
 from . import config
 
 _NAMES = ("float32", "float64")
@@ -62,7 +62,7 @@ class DTypePolicy:
 
 
 def get(identifier):
-    """The policy that `identifier` stands for: a policy, a configuration, a dtype's name or `None`."""
+    """The policy that `identifier` stands for: a policy, a configuration, a dtype or `None`."""
     if identifier is None:
         return config.dtype_policy()
     if isinstance(identifier, DTypePolicy):
@@ -80,7 +80,8 @@ def get(identifier):
         return DTypePolicy(standardize_dtype(identifier))
     except ValueError:
         raise ValueError("dtype: expected a DTypePolicy, the name of one, or a dtype. "
-                         f"Received: {identifier!r} (of type {type(identifier).__name__})") from None
+                         f"Received: {identifier!r} (of type "
+                         f"{type(identifier).__name__})") from None
 
 
 def serialize(policy):

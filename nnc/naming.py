@@ -1,4 +1,4 @@
-"""Names: snake case, numbered when they repeat, and the paths of variables ("sequential/dense/kernel")."""
+"""Names: snake case, numbered when they repeat; paths of variables: "sequential/dense/kernel"."""
 import re
 import threading
 

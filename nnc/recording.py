@@ -1,8 +1,9 @@
 """Steps recorded as programs, and run again.
 
-A step (`train_step`, `test_step`, `predict_step`) is a Python function. It is called once on symbolic tensors
-for each kind and size of batch; the program made of what it did is replayed by the core on all batches. A
-step that asks for numbers while it is recorded cannot be: it runs eagerly from then on.
+A step (`train_step`, `test_step`, `predict_step`) is a Python function. It is called once on
+symbolic tensors for each kind and size of batch; the program made of what it did is replayed by the
+core on all batches. A step that asks for numbers while it is recorded cannot be: it runs eagerly
+from then on.
 """
 import math
 import threading
@@ -14,8 +15,8 @@ import numpy as np
 from . import _core, config, tree
 from ._core import Tensor
 from .data import pack_x_y_sample_weight
-from .variables import changes
 from .ops.core import _FLOATS
+from .variables import changes
 
 # Recording changes layers (weights are made) and metrics: one thread at a time.
 lock = threading.RLock()
@@ -27,7 +28,8 @@ class Recorded:
 
     Attributes:
         program: The program.
-        structure: The nest of what the step returned; for training and testing the names of its logs.
+        structure: The nest of what the step returned; for training and testing the names of its
+            logs.
         shapes: Shape and dtype of each output.
         silent: Whether the logs are read from the metrics afterwards instead of from outputs.
     """
@@ -81,11 +83,11 @@ class Run:
     def _key(self, rows):
         """What the program depends on: batch, signature, and the state of the layers."""
         model = self.model
-        layers = tuple((id(layer), layer._version) for layer in model._flatten_layers()) \
-            if self.kind != "none" else ()
+        layers = tuple((id(layer), layer._version) for layer in model._flatten_layers())
         optimizer = model.optimizer if self.kind == "train" else None
         trained = None if optimizer is None else (
-            id(optimizer), id(optimizer._learning_rate), tuple(id(v) for v in model.trainable_weights))
+            id(optimizer), id(optimizer._learning_rate),
+            tuple(id(v) for v in model.trainable_weights))
         return self.kind, rows, self.data.signature, layers, trained
 
     def _inputs(self, make):
@@ -109,9 +111,13 @@ class Run:
             return None
         if self.kind == "predict":
             leaves = [_core.convert(leaf) for leaf in tree.flatten(result)]
-            return Recorded(_core.Program(graph, leaves), result, False, rows)
+            structure = tree.map_leaves(lambda leaf: True, result)
+            return Recorded(_core.Program(graph, leaves), structure, False, rows)
         logs = dict(result) if isinstance(result, dict) else {"loss": result}
-        silent = isinstance(result, dict) and set(logs) == set(self.model._metric_names())
+        kept = self.model._last_results
+        silent = isinstance(result, dict) and set(logs) == set(kept) and all(
+            logs[name] is kept[name] for name in logs)
+        self.model.__dict__["_last_results"] = {}
         outputs = [] if silent else [_core.convert(logs[name]) for name in logs]
         return Recorded(_core.Program(graph, outputs), list(logs), silent, rows)
 
@@ -120,13 +126,16 @@ class Run:
         model._eager_kinds.add(self.kind)
         place = _user_frame(error)
         where = f"{place.filename}, line {place.lineno}" if place else "the step"
-        warnings.warn(f"Model '{model.name}': {self.kind}_step cannot be recorded and runs eagerly, which is "
-                      f"slower: {where}: {error}", UserWarning, stacklevel=2)
+        warnings.warn(f"Model '{model.name}': {self.kind}_step cannot be recorded and runs "
+                      f"eagerly, which is slower: {where}: {error}", UserWarning, stacklevel=2)
 
     # ---- running ----
 
     def run(self, rows, first, steps, order, seconds=0.0, targets=None):
-        """Runs up to `steps` batches of `rows` samples, from row `first` of `order` on; how many it ran."""
+        """Runs up to `steps` batches of `rows` samples, from place `first` of `order` on.
+
+        Returns how many it ran: fewer if `seconds` (> 0) are over, or without a program.
+        """
         recorded = self.recorded(rows)
         if recorded is None:
             self.last_logs = self._run_eagerly(rows, first, order)
@@ -136,7 +145,8 @@ class Run:
             made = targets = [np.empty((steps, *shape), dtype) for shape, dtype in recorded.shapes]
         done = recorded.program.replay(self.data.arrays, order, first, steps, targets, seconds)
         if made is not None:
-            self.last_logs = {name: values[done - 1] for name, values in zip(recorded.structure, made)}
+            self.last_logs = {name: values[done - 1]
+                              for name, values in zip(recorded.structure, made)}
         else:
             self.last_logs = None
         return done
@@ -149,13 +159,12 @@ class Run:
         return getattr(self.model, f"{self.kind}_step")(self._inputs(batch))
 
     def logs(self):
-        """Name and number of each metric after the last step."""
+        """Name and number of what the last step returned; of the metrics, if it returned those."""
         logs = self.last_logs
-        if logs is not None and not isinstance(logs, dict):
-            logs = {"loss": logs}
-        own = self.model._metric_names()
-        if logs is None or set(logs) == set(own):
+        if logs is None:
             logs = self.model.get_metrics_result()
+        elif not isinstance(logs, dict):
+            logs = {"loss": logs}
         return {name: _number(value) for name, value in logs.items()}
 
 
@@ -195,9 +204,10 @@ def check_finite(data, logs, model, who):
             bad = _core.first_nonfinite(leaf) if leaf.dtype.kind == "f" else None
             if bad is not None:
                 value = leaf.reshape(leaf.shape[0], -1)[bad]
-                warnings.warn(f"{who}: the loss of model '{model.name}' is {loss} because the data is not "
-                              f"finite: `{name}` holds {value} in row {bad[0]}, column {bad[1]}. Remove or "
-                              "replace such values.", NumericWarning, stacklevel=3)
+                warnings.warn(f"{who}: the loss of model '{model.name}' is {loss} because the data "
+                              f"is not finite: `{name}` holds {value} in row {bad[0]}, column "
+                              f"{bad[1]}. Remove or replace such "
+                              "values.", NumericWarning, stacklevel=3)
                 return True
     return False
 

@@ -1,24 +1,23 @@
 """compile, fit, evaluate, predict: what turns a model's call into training.
 
-Every loop runs on recorded steps (recording.py): Python is there between epochs, about ten times a second for
-a progress bar, and between batches only where a callback asks for it.
+Every loop runs on recorded steps (recording.py): Python is there between epochs, about ten times a
+second for a progress bar, and between batches only where a callback asks for it.
 """
 import warnings
 
 import numpy as np
 
 from . import _core, config, optimizers, tree
-from ._core import Tensor
 from .autograd import GradientTape
 from .callbacks import CallbackList
 from .compile_utils import CompileLoss, CompileMetrics, as_loss_scalar, check_loss, check_metrics
-from .data import (Batches, Data, check_count, class_weights, readable, split, standardize,
+from .data import (Batches, Data, check_count, class_weights, split, standardize,
                    unpack_x_y_sample_weight)
-from .variables import changes
 from .metrics import Mean, Metric
 from .random.seed_generator import make_default_seed
-from .recording import Recorded, Run, check_finite, feed_dtype, lock
+from .recording import Run, check_finite, feed_dtype
 from .saving.object_registration import deserialize_keras_object, serialize_keras_object
+from .variables import changes
 
 #: Rows that `predict` takes at once where rows do not depend on one another.
 _BLOCK = 128
@@ -46,6 +45,7 @@ class Trainer:
         """Drops all programs."""
         values = self.__dict__
         values["_programs"], values["_eager_kinds"], values["_fast"] = {}, set(), (None, {})
+        values["_last_results"] = {}
 
     # ---- compile ----
 
@@ -63,10 +63,12 @@ class Trainer:
             run_eagerly: Whether steps are never recorded: slower, for debugging.
             steps_per_execution: Batches between two calls of the batch hooks of callbacks.
             jit_compile: Accepted for Keras's scripts: steps are always recorded and compiled.
-            auto_scale_loss: Accepted for Keras's scripts: it is about float16, which is not computed in.
+            auto_scale_loss: Accepted for Keras's scripts: it is about float16, which is not
+                computed in.
 
         Raises:
-            ValueError: If a name is not known or an argument is of another kind; the model stays as it is.
+            ValueError: If a name is not known or an argument is of another kind; the model stays as
+                it is.
         """
         made = optimizers.get(optimizer)
         loss, weight = check_loss(loss, loss_weights)
@@ -139,6 +141,7 @@ class Trainer:
                 results.update(value)
             else:
                 results[metric.name] = value
+        self.__dict__["_last_results"] = results
         return results
 
     def _metric_names(self):
@@ -177,7 +180,8 @@ class Trainer:
 
     def _loss_of(self, x, y, y_pred, sample_weight, training):
         """The loss of a batch, noted in the mean over the epoch's samples."""
-        loss = self.compute_loss(x=x, y=y, y_pred=y_pred, sample_weight=sample_weight, training=training)
+        loss = self.compute_loss(x=x, y=y, y_pred=y_pred, sample_weight=sample_weight,
+                                 training=training)
         self._loss_tracker.update_state(loss, sample_weight=float(tree.flatten(x)[0].shape[0]))
         return loss
 
@@ -216,7 +220,7 @@ class Trainer:
     # ---- checks before anything changes ----
 
     def _prepare(self, run, sizes):
-        """Records the steps for batches of these sizes, and checks labels. Refuses what cannot run."""
+        """Records the steps for batches of these sizes, checks labels: refuses what cannot run."""
         for rows in sizes:
             run.recorded(rows)
         self._check_labels(run.data, run.kind)
@@ -229,16 +233,16 @@ class Trainer:
         y = tree.flatten(data.y)[0]
         bad = _core.check_labels(y, loss.classes)
         if bad is not None and loss.ignored is not None:
-            rows = np.flatnonzero((y.reshape(len(y), -1) != loss.ignored).any(1))
-            bad = _core.check_labels(np.where(y == loss.ignored, np.zeros((), y.dtype), y), loss.classes) \
-                if len(rows) else None
+            y = np.where(y == loss.ignored, np.zeros((), y.dtype), y)
+            bad = _core.check_labels(y, loss.classes)
         if bad is not None:
             row = bad[0]
             value = y.reshape(len(y), -1)[row]
             wrong = next(v for v in value.tolist() if not 0 <= v < loss.classes or v != int(v))
-            raise ValueError(f"{'fit' if kind == 'train' else 'evaluate'}: label {wrong} in row {row} of `y` "
-                             f"is out of range: the model's output has {loss.classes} classes, so labels "
-                             f"must be whole numbers from 0 to {loss.classes - 1}.")
+            raise ValueError(f"{'fit' if kind == 'train' else 'evaluate'}: label {wrong} in row "
+                             f"{row} of `y` is out of range: the model's output has {loss.classes} "
+                             "classes, so labels must be whole numbers from 0 to "
+                             f"{loss.classes - 1}.")
 
     def _validation(self, validation_data, batch_size, steps, who="fit"):
         """The run (or `None`) and batches that validate."""
@@ -246,8 +250,8 @@ class Trainer:
             data = validation_data
         else:
             if not isinstance(validation_data, (tuple, list)) or not 1 <= len(validation_data) <= 3:
-                raise ValueError(f"{who}: `validation_data` must be a tuple (x, y) or (x, y, sample_weight). "
-                                 f"Received: {type(validation_data).__name__}")
+                raise ValueError(f"{who}: `validation_data` must be a tuple (x, y) or (x, y, "
+                                 f"sample_weight). Received: {type(validation_data).__name__}")
             data = standardize(*validation_data, who=f"{who}: validation_data")
         return Run(self, "test", data), Batches(data.count, batch_size, steps=_capped(
             steps, data.count, batch_size, "validation_steps", who))
@@ -269,7 +273,8 @@ class Trainer:
             callbacks: List of callbacks.
             validation_split: Share of the samples, the last ones, that is not trained with.
             validation_data: `(x, y)` or `(x, y, sample_weight)` to validate with after each epoch.
-            shuffle: Whether samples come in a new order in each epoch; `"batch"`: only within batches.
+            shuffle: Whether samples come in a new order in each epoch; `"batch"`: only within
+                batches.
             class_weight: Dict of class and weight in the loss.
             sample_weight: Weight of each sample in the loss.
             initial_epoch: The number of the first epoch.
@@ -281,12 +286,12 @@ class Trainer:
         Returns:
             The `History`.
 
-        Raises:
-            ValueError, TypeError: If an argument is wrong; then nothing was trained.
+        Raises ValueError or TypeError if an argument is wrong; then nothing was trained.
         """
         self._check_compiled("fit")
         if shuffle not in (True, False, "batch"):
-            raise ValueError(f"fit: `shuffle` must be True, False or 'batch'. Received: shuffle={shuffle!r}")
+            raise ValueError("fit: `shuffle` must be True, False or 'batch'. Received: "
+                             f"shuffle={shuffle!r}")
         epochs, initial_epoch = (check_count(v, n, "fit", 0)
                                  for v, n in ((epochs, "epochs"), (initial_epoch, "initial_epoch")))
         _check_frequency(validation_freq)
@@ -308,9 +313,11 @@ class Trainer:
         if validation is not None:
             self._prepare(validation[0], validation[1].sizes())
         if not isinstance(callbacks, CallbackList):
-            callbacks = CallbackList(callbacks, add_history=True, add_progbar=verbose != 0, verbose=verbose,
+            callbacks = CallbackList(callbacks, add_history=True, add_progbar=verbose != 0,
+                                     verbose=verbose,
                                      epochs=epochs, steps=batches.steps, model=self)
-        return self._fit(run, batches, validation, callbacks, initial_epoch, epochs, validation_freq)
+        return self._fit(run, batches, validation, callbacks, initial_epoch, epochs,
+                         validation_freq)
 
     def _fit(self, run, batches, validation, callbacks, initial_epoch, epochs, validation_freq):
         """The epochs of `fit`."""
@@ -348,7 +355,8 @@ class Trainer:
                 todo = min(count, self.steps_per_execution) if hooks else count
                 if hooks:
                     begin(step)
-                done = run.run(rows, first, todo, batches.order, _SECONDS if live and not hooks else 0.0)
+                done = run.run(rows, first, todo, batches.order,
+                               _SECONDS if live and not hooks else 0.0)
                 step += done
                 first += done * rows
                 count -= done
@@ -359,8 +367,8 @@ class Trainer:
 
     # ---- evaluate ----
 
-    def evaluate(self, x=None, y=None, batch_size=None, verbose="auto", sample_weight=None, steps=None,
-                 callbacks=None, return_dict=False):
+    def evaluate(self, x=None, y=None, batch_size=None, verbose="auto", sample_weight=None,
+                 steps=None, callbacks=None, return_dict=False):
         """Loss and metrics of the model on data.
 
         Args:
@@ -434,7 +442,7 @@ class Trainer:
         return self._predict(Run(self, "predict", data), batch_size, callbacks)
 
     def _predict(self, run, batch_size, callbacks):
-        """The outputs of all batches (or larger blocks, where that is the same), one behind another."""
+        """The outputs of all batches, or of other blocks where that is the same."""
         hooks = callbacks is not None and callbacks.needs_batch_hooks("predict")
         live = callbacks is not None and callbacks.needs_updates("predict")
         blocks = not hooks and self._rows_are_independent()
@@ -489,7 +497,7 @@ class Trainer:
         known[array.shape, array.dtype] = (recorded.program, *recorded.shapes[0])
 
     def _rows_are_independent(self):
-        """Whether each row of the output depends on that row of the input only, as far as is known."""
+        """Whether it is known that each row of the output depends on that row of the input only."""
         from .models.sequential import Sequential
 
         return type(self).predict_step is Trainer.predict_step and all(
@@ -523,7 +531,8 @@ class Trainer:
         Returns:
             Loss and metrics of this batch: see `evaluate`.
         """
-        return self._one_batch("train", "train_on_batch", x, y, sample_weight, class_weight, return_dict)
+        return self._one_batch("train", "train_on_batch", x, y, sample_weight, class_weight,
+                               return_dict)
 
     def test_on_batch(self, x, y=None, sample_weight=None, return_dict=False):
         """Loss and metrics of one batch, as `train_on_batch` gives them."""
@@ -552,8 +561,8 @@ class _Outputs:
         """Where the next `steps` batches are to be written."""
         shapes = recorded.shapes
         if any(not shape for shape, _ in shapes):
-            raise ValueError("predict: the model's output must have a batch axis. Received an output of "
-                             "shape ()")
+            raise ValueError("predict: the model's output must have a batch axis. Received an "
+                             "output of shape ()")
         if all(shape[0] == rows for shape, _ in shapes) and self.parts is None:
             if self.arrays is None:
                 self.arrays = [np.empty((self.count, *shape[1:]), dtype) for shape, dtype in shapes]
@@ -600,8 +609,8 @@ def _capped(steps, count, batch_size, name, who):
         return None
     steps, full = check_count(steps, name, who), -(-count // batch_size)
     if steps > full:
-        warnings.warn(f"{who}: `{name}={steps}` is more than the {full} batches that there are; all of the "
-                      "data is used once.", stacklevel=3)
+        warnings.warn(f"{who}: `{name}={steps}` is more than the {full} batches that there are; "
+                      "all of the data is used once.", stacklevel=3)
     return min(steps, full)
 
 
@@ -614,9 +623,12 @@ def _check_frequency(frequency):
 
 
 def _is_due(epoch, frequency):
-    return epoch + 1 in frequency if not isinstance(frequency, int) else (epoch + 1) % frequency == 0
+    if isinstance(frequency, int):
+        return (epoch + 1) % frequency == 0
+    return epoch + 1 in frequency
 
 
 def _check_verbose(verbose, who):
     if verbose not in ("auto", 0, 1, 2):
-        raise ValueError(f"{who}: `verbose` must be 'auto', 0, 1 or 2. Received: verbose={verbose!r}")
+        raise ValueError(f"{who}: `verbose` must be 'auto', 0, 1 or 2. Received: "
+                         f"verbose={verbose!r}")

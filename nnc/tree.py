@@ -28,6 +28,6 @@ def map_leaves(function, value):
 
 
 def pack(structure, leaves):
-    """A nest like `structure` (with its `None`s) that holds `leaves`, which `flatten` would give."""
+    """A nest like `structure`, `None`s included, with these leaves in the order of `flatten`."""
     remaining = iter(leaves)
     return map_leaves(lambda leaf: next(remaining), structure)

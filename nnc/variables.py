@@ -1,10 +1,13 @@
 """Variables: what training changes in place."""
+import types
+
 import numpy as np
 
 from . import _core
 from .naming import auto_name, current_path
 
-#: [0]: how often a variable was made or a layer changed. Who keeps what it found in layers compares it.
+#: [0]: how often a variable was made or a layer changed. Who keeps what it found in layers compares
+#: it.
 changes = [0]
 _AGGREGATIONS = (None, "none", "mean", "sum", "only_first_replica")
 _SYNCHRONIZATIONS = (None, "none", "on_read", "on_write", "auto")
@@ -14,8 +17,8 @@ class Variable(_core.Variable):
     """Values that ops read and that `assign` changes in place.
 
     Args:
-        initializer: The first value: an array-like, or a callable (or the name of an initializer) that makes
-            one from `shape` and `dtype`.
+        initializer: The first value: an array-like, or a callable (or the name of an initializer)
+            that makes one from `shape` and `dtype`.
         shape: The shape; needed if `initializer` is a callable or a name.
         dtype: The dtype. Defaults to `floatx()`, or to the dtype of an array with whole numbers.
         trainable: Whether tapes watch the variable by themselves and optimizers change it.
@@ -51,8 +54,25 @@ class Variable(_core.Variable):
         self.constraint = None
         self.initializer = initializer if callable(initializer) else None
 
+    def __reduce__(self):
+        """For `copy` and `pickle`: a variable of its own with this one's value."""
+        state = dict(self.__dict__)
+        if isinstance(self.initializer, types.FunctionType):
+            state["initializer"] = None             # functions made on the way cannot be pickled
+        return _restore, (type(self), self.numpy(), self.trainable, state)
+
     def __repr__(self):
-        return f"<Variable path={self.path}, shape={self.shape}, dtype={self.dtype}, value={self.numpy()}>"
+        return (f"<Variable path={self.path}, shape={self.shape}, dtype={self.dtype}, "
+                f"value={self.numpy()}>")
+
+
+def _restore(cls, value, trainable, state):
+    variable = cls.__new__(cls)
+    _core.Variable.__init__(variable, value)
+    variable.trainable = trainable
+    variable.__dict__.update(state)
+    changes[0] += 1
+    return variable
 
 
 def _check_choice(name, argument, value, choices):
@@ -71,8 +91,8 @@ def _first_value(name, initializer, shape, dtype):
         initializer = initializers.get(initializer)
     if callable(initializer) and not isinstance(initializer, (_core.Tensor, _core.Variable)):
         if shape is None:
-            raise ValueError(f"Variable {name!r}: with a callable initializer the argument `shape` must be "
-                             f"given. Received: initializer={initializer}, shape=None")
+            raise ValueError(f"Variable {name!r}: with a callable initializer the argument `shape` "
+                             f"must be given. Received: initializer={initializer}, shape=None")
         shape = _check_shape(name, shape)
         dtype = standardize_dtype(dtype)
         value = _core.convert(initializer(shape, dtype=dtype), dtype)

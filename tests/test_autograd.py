@@ -156,7 +156,8 @@ def test_dense_against_tensorflow(activation):
     y = rng.normal(size=(9, 4)).astype("float32")
 
     def build(k):
-        return k.Sequential([k.layers.Dense(7, activation=activation), k.layers.Dense(4, use_bias=False)])
+        return k.Sequential([k.layers.Dense(7, activation=activation),
+                             k.layers.Dense(4, use_bias=False)])
 
     def loss(k):
         return k.losses.MeanSquaredError()
@@ -197,4 +198,5 @@ def test_dense_against_differences():
                 variable.assign(moved)
                 sides.append(float(loss(y, model(nnc.Tensor(x)))))
             variable.assign(start)
-            np.testing.assert_allclose(grad[index], (sides[0] - sides[1]) / 2e-5, rtol=1e-6, atol=1e-9)
+            np.testing.assert_allclose(grad[index], (sides[0] - sides[1]) / 2e-5, rtol=1e-6,
+                                       atol=1e-9)

@@ -36,7 +36,8 @@ ROWS = [
     ("width", fit(x=np.zeros((40, 7))), ValueError, r"layer 'first'.*\(None, 6\).*\(\d+, 7\)"),
     ("predict width", lambda m: m.predict(np.zeros((4, 7)), verbose=0), ValueError,
      r"layer 'first'.*\(None, 6\).*7\)"),
-    ("call width", lambda m: m(np.zeros((4, 7))), ValueError, r"layer 'first'.*\(None, 6\).*\(4, 7\)"),
+    ("call width", lambda m: m(np.zeros((4, 7))), ValueError,
+     r"layer 'first'.*\(None, 6\).*\(4, 7\)"),
     ("layer width", lambda m: m.layers[1](np.zeros((4, 7))), ValueError,
      r"layer 'last'.*axis -1.*value 8, found 7.*\(4, 7\)"),
     ("targets", fit(y=np.zeros((40, 5))), ValueError, r"target.*\(32, 5\).*\(32, 3\)"),
@@ -53,13 +54,16 @@ ROWS = [
     ("validation width", fit(validation_data=(X[:, :2], Y)), ValueError, r"layer 'first'.*2\)"),
     ("validation kind", fit(validation_data=3), ValueError, r"`validation_data` must be a tuple"),
     # labels
-    ("label too large", fit(y=changed(Y, 17, 7)), ValueError, r"label 7 in row 17 of `y`.*3 classes.*0 to 2"),
+    ("label too large", fit(y=changed(Y, 17, 7)), ValueError,
+     r"label 7 in row 17 of `y`.*3 classes.*0 to 2"),
     ("label negative", fit(y=changed(Y, 3, -1)), ValueError, r"label -1 in row 3"),
     ("label float", fit(y=changed(Y.astype("float32"), 5, 9.0)), ValueError, r"label 9.0 in row 5"),
     ("evaluate label", lambda m: m.evaluate(X, changed(Y, 2, 3), verbose=0), ValueError,
      r"evaluate: label 3 in row 2"),
-    ("validation label", fit(validation_data=(X, changed(Y, 1, 8))), ValueError, r"label 8 in row 1"),
-    ("batch label", lambda m: m.train_on_batch(X, changed(Y, 0, 5)), ValueError, r"label 5 in row 0"),
+    ("validation label", fit(validation_data=(X, changed(Y, 1, 8))), ValueError,
+     r"label 8 in row 1"),
+    ("batch label", lambda m: m.train_on_batch(X, changed(Y, 0, 5)), ValueError,
+     r"label 5 in row 0"),
     # kinds
     ("objects", fit(x=OBJECTS), TypeError, r"`x` holds Python objects \(dtype object\)"),
     ("strings", fit(x=np.array([["a"] * 6] * 40)), TypeError, r"`x` holds strings \(dtype <U1\)"),
@@ -71,7 +75,8 @@ ROWS = [
     ("layer objects", lambda m: m.layers[0](OBJECTS), TypeError, r"Layer 'first'.*Python objects"),
     ("call strings", lambda m: m("abc"), TypeError, r"Model 'net'.*strings"),
     # numbers
-    ("batch size", fit(batch_size=0), ValueError, r"`batch_size` must be an integer >= 1.*batch_size=0"),
+    ("batch size", fit(batch_size=0), ValueError,
+     r"`batch_size` must be an integer >= 1.*batch_size=0"),
     ("batch size kind", fit(batch_size=2.5), ValueError, r"batch_size=2.5"),
     ("epochs", fit(epochs=-1), ValueError, r"`epochs` must be an integer >= 0.*epochs=-1"),
     ("steps", fit(steps_per_epoch=0), ValueError, r"`steps_per_epoch`.*=0"),
@@ -83,15 +88,18 @@ ROWS = [
     ("class weights", fit(class_weight=[1, 2, 3]), ValueError, r"`class_weight` must be a dict"),
     ("both weights", fit(class_weight={0: 1.0}, sample_weight=np.ones(40)), ValueError,
      r"`class_weight` and `sample_weight` cannot both"),
-    ("infinite weight", fit(sample_weight=changed(np.ones(40), 4, np.inf)), ValueError, r"inf in row 4"),
+    ("infinite weight", fit(sample_weight=changed(np.ones(40), 4, np.inf)), ValueError,
+     r"inf in row 4"),
     ("callback class", fit(callbacks=[nnc.callbacks.EarlyStopping]), TypeError, r"pass an object"),
     # names
-    ("optimizer", lambda m: m.compile("adamm", "mse"), ValueError, r"'adamm'; did you mean 'adam'\?"),
+    ("optimizer", lambda m: m.compile("adamm", "mse"), ValueError,
+     r"'adamm'; did you mean 'adam'\?"),
     ("loss", lambda m: m.compile("adam", "mean_square_error"), ValueError,
      r"did you mean 'mean_squared_error'\?"),
     ("metric", lambda m: m.compile("adam", "mse", metrics=["acuracy"]), ValueError,
      r"did you mean '\w*accuracy'\?"),
-    ("activation", lambda m: nnc.layers.Dense(2, activation="rellu"), ValueError, r"did you mean 'relu'\?"),
+    ("activation", lambda m: nnc.layers.Dense(2, activation="rellu"), ValueError,
+     r"did you mean 'relu'\?"),
     ("initializer", lambda m: nnc.layers.Dense(2, kernel_initializer="zeroes"), ValueError,
      r"did you mean 'zeros'\?"),
     ("keyword", lambda m: nnc.layers.Dense(2, activaton="relu"), ValueError,
@@ -107,18 +115,23 @@ ROWS = [
      r"list of length 3.*expecting 4"),
     ("a weight's shape", lambda m: m.set_weights([w.T for w in m.get_weights()]), ValueError,
      r"'net/first/kernel' has shape \(6, 8\).*\(8, 6\)"),
-    ("last weight's shape", lambda m: m.set_weights([w + 1 for w in m.get_weights()[:3]] + [np.ones(9)]),
+    ("last weight's shape", lambda m: m.set_weights([w + 1
+                                                     for w in m.get_weights()[:3]] + [np.ones(9)]),
      ValueError, r"'net/last/bias' has shape \(3,\).*\(9,\)"),
-    ("a weight's kind", lambda m: m.set_weights(["a"] * 4), TypeError, r"'net/first/kernel'.*strings"),
+    ("a weight's kind", lambda m: m.set_weights(["a"] * 4), TypeError,
+     r"'net/first/kernel'.*strings"),
     # layers
     ("units", lambda m: nnc.layers.Dense(-2), ValueError, r"positive integer.*units=-2"),
     ("rate", lambda m: nnc.layers.Dropout(1.5), ValueError, r"from 0 to 1.*rate=1.5"),
-    ("lora", lambda m: nnc.layers.Dense(2, lora_rank=4), ValueError, r"`lora_rank` is not supported"),
+    ("lora", lambda m: nnc.layers.Dense(2, lora_rank=4), ValueError,
+     r"`lora_rank` is not supported"),
     ("dtype", lambda m: nnc.layers.Dense(2, dtype="float16"), ValueError,
      r"'float32' or 'float64'.*'float16'"),
     ("no layer", lambda m: m.add(3), ValueError, r"Only instances.*Received: 3"),
-    ("same name", lambda m: m.add(nnc.layers.Dense(3, name="last")), ValueError, r"unique names.*'last'"),
-    ("second input", lambda m: m.add(nnc.layers.InputLayer((3,))), ValueError, r"already been configured"),
+    ("same name", lambda m: m.add(nnc.layers.Dense(3, name="last")), ValueError,
+     r"unique names.*'last'"),
+    ("second input", lambda m: m.add(nnc.layers.InputLayer((3,))), ValueError,
+     r"already been configured"),
     ("functional", lambda m: nnc.Model(1, 2), ValueError, r"functional API.*not supported yet"),
     ("shape", lambda m: nnc.Input((3, -1)), ValueError, r"negative sizes"),
 ]
@@ -128,7 +141,8 @@ def state(model):
     return [w.copy() for w in model.get_weights()] + [v.numpy() for v in model.optimizer.variables]
 
 
-@pytest.mark.parametrize("call, error, text", [row[1:] for row in ROWS], ids=[row[0] for row in ROWS])
+@pytest.mark.parametrize("call, error, text", [row[1:] for row in ROWS], ids=[row[0]
+                                                                              for row in ROWS])
 def test_refused_and_nothing_changed(call, error, text):
     model = compiled()
     before, optimizer, layers = state(model), model.optimizer, model.layers
@@ -156,7 +170,8 @@ def test_the_example_of_ten_inputs_fed_with_images():
                             nnc.layers.Dense(1, activation="sigmoid")])
     model.compile("adam", "binary_crossentropy", metrics=["accuracy"])
     before = model.get_weights()
-    with pytest.raises(ValueError, match=r"layer 'dense\w*'.*expected \(None, 10\), received \(\d+, 28, 28\)"):
+    with pytest.raises(ValueError, match=r"layer 'dense\w*'.*expected \(None, 10\), received "
+                                         r"\(\d+, 28, 28\)"):
         model.fit(np.zeros((50, 28, 28)), np.zeros(50), epochs=5, verbose=0)
     for a, b in zip(before, model.get_weights()):
         np.testing.assert_array_equal(a, b)

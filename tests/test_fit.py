@@ -1,5 +1,7 @@
-"""fit, evaluate, predict: histories beside Keras on TensorFlow, and what nnc adds: bits, signals, threads."""
+"""fit, evaluate, predict: beside Keras on TensorFlow, and what nnc adds: bits, signals, threads."""
+import copy
 import os
+import pickle
 import signal
 import threading
 import time
@@ -12,8 +14,8 @@ import nnc
 from nnc import _core
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-# Sums of float32 in another order differ by some units in the last place, and steps of Adam carry that on: a
-# few epochs end within a thousandth of one another.
+# Sums of float32 in another order differ by some units in the last place, and steps of Adam carry
+# that on: a few epochs end within a thousandth of one another.
 CLOSE = {"rtol": 1e-3, "atol": 1e-5}
 
 
@@ -68,7 +70,8 @@ SPARSE = {"optimizer": "adam", "loss": "sparse_categorical_crossentropy", "metri
     lambda k: {"optimizer": k.optimizers.SGD(0.1, momentum=0.9, nesterov=True),
                "loss": k.losses.SparseCategoricalCrossentropy(),
                "metrics": [k.metrics.SparseCategoricalAccuracy(name="right"), "accuracy"]},
-    lambda k: {"optimizer": k.optimizers.AdamW(0.01), "loss": "crossentropy", "metrics": ["accuracy"]},
+    lambda k: {"optimizer": k.optimizers.AdamW(0.01), "loss": "crossentropy",
+               "metrics": ["accuracy"]},
     lambda k: {"optimizer": k.optimizers.Adagrad(0.1), "loss": "sparse_categorical_crossentropy"},
 ], ids=range(7))
 def test_sparse_labels(compiled):
@@ -96,7 +99,8 @@ def test_one_output(loss):
     def build(k):
         return classifier(k, 1, "sigmoid")
 
-    compare_histories(build, {"optimizer": "adam", "loss": loss, "metrics": ["accuracy", "mae"]}, x, target)
+    compare_histories(build, {"optimizer": "adam", "loss": loss, "metrics": ["accuracy", "mae"]}, x,
+                      target)
 
 
 def test_regularizers_constraints_and_activity():
@@ -130,8 +134,8 @@ def test_sample_weights_and_validation_data():
     x, y = samples()
     vx, vy = samples(31, seed=1)
     weight = np.linspace(0, 2, len(x))
-    compare_histories(classifier, {**SPARSE, "weighted_metrics": ["accuracy"]}, x, y, sample_weight=weight,
-                      validation_data=(vx, vy, np.linspace(1, 2, 31)))
+    compare_histories(classifier, {**SPARSE, "weighted_metrics": ["accuracy"]}, x, y,
+                      sample_weight=weight, validation_data=(vx, vy, np.linspace(1, 2, 31)))
 
 
 def test_evaluate_and_predict_are_keras():
@@ -172,7 +176,7 @@ def test_single_batches_are_keras():
     np.testing.assert_allclose(a, b, **CLOSE)
 
 
-# --------------------------------------------------------------------------------------- recorded or not
+# ---- recorded or not -----------------------------------------------------------------------------
 
 def fitted(seed=1, x=None, y=None, build=classifier, compiled=SPARSE, threads=None, **fit):
     """Weights and history after a run that begins from a seed."""
@@ -246,11 +250,13 @@ def test_shuffling_reaches_every_sample_once_an_epoch():
     class Sum(nnc.Model):
         def __init__(self):
             super().__init__()
-            self.seen = self.add_weight(shape=(40,), initializer="zeros", trainable=False, name="seen")
+            self.seen = self.add_weight(shape=(40,), initializer="zeros", trainable=False,
+                                        name="seen")
             self.scale = self.add_weight(shape=(), initializer="ones", name="scale")
 
         def call(self, x):
-            self.seen.assign_add(nnc.ops.sum(nnc.ops.one_hot(nnc.ops.cast(x[:, 0], "int32"), 40), 0))
+            self.seen.assign_add(nnc.ops.sum(nnc.ops.one_hot(nnc.ops.cast(x[:, 0], "int32"), 40),
+                                             0))
             return x * self.scale
 
     for shuffle in (True, False, "batch"):
@@ -299,6 +305,48 @@ def test_own_train_step():
     assert list(history) == ["mine"] and history["mine"][-1] < history["mine"][0]
 
 
+def test_a_step_with_gradients_of_gradients_and_a_loss_of_its_own():
+    """The returned loss is what is logged, recorded or not, though a metric has that name too."""
+    class Smooth(nnc.Sequential):
+        def train_step(self, data):
+            x, y = data
+            with nnc.GradientTape() as outer:
+                with nnc.GradientTape() as inner:
+                    inner.watch(x)
+                    p = self(x, training=True)
+                slope = inner.gradient(p, x)
+                loss = nnc.ops.mean(nnc.ops.square(p - y)) + nnc.ops.mean(nnc.ops.square(slope))
+            weights = self.trainable_weights
+            self.optimizer.apply_gradients(zip(outer.gradient(loss, weights), weights))
+            return {"loss": loss}
+
+    def build(k):
+        return Smooth([k.layers.Dense(5, activation="tanh"), k.layers.Dense(1)])
+
+    x, _ = samples()
+    a, one = fitted(x=x, y=x[:, :1], build=build, compiled={"optimizer": "adam"})
+    b, two = fitted(x=x, y=x[:, :1], build=build,
+                    compiled={"optimizer": "adam", "run_eagerly": True})
+    same(a, b)
+    assert one == two and all(loss > 0 for loss in one["loss"])
+
+
+@pytest.mark.parametrize("make", [copy.deepcopy, lambda m: pickle.loads(pickle.dumps(m))])
+def test_copies_are_independent(make):
+    x, y = samples()
+    model, _ = fitted(build=dropped)
+    other = make(model)
+    same(model, other)
+    np.testing.assert_array_equal(model.predict(x, verbose=0), other.predict(x, verbose=0))
+    one, two = (m.fit(x, y, shuffle=False, verbose=0).history for m in (model, other))
+    assert one == two                           # optimizer slots and random states came along
+    same(model, other)
+    before = model.get_weights()
+    other.fit(x, y, verbose=0)
+    for a, b in zip(before, model.get_weights()):
+        np.testing.assert_array_equal(a, b)
+
+
 def test_changes_after_recording_are_seen():
     x, y = samples()
     model, _ = fitted()
@@ -325,7 +373,7 @@ def test_learning_rate_changes_are_seen():
         np.testing.assert_array_equal(a, b)
 
 
-# ------------------------------------------------------------------------------------------------ inputs
+# ---- inputs --------------------------------------------------------------------------------------
 
 def layouts():
     x, y = samples()
@@ -335,9 +383,12 @@ def layouts():
     read_only.flags.writeable = False
     big = x.astype(">f4")
     return {
-        "fortran": (np.asfortranarray(x), y), "strided": (wide[:, ::2], y), "byte-swapped": (big, y),
-        "read-only": (read_only, y), "reversed": (x[::-1][::-1], y), "rows": (np.repeat(x, 2, 0)[::2], y),
-        "float64": (x.astype("float64"), y), "lists": (x.tolist(), y.tolist()), "tensor": (nnc.Tensor(x), y),
+        "fortran": (np.asfortranarray(x), y), "strided": (wide[:, ::2], y), "byte-swapped": (big,
+                                                                                             y),
+        "read-only": (read_only, y), "reversed": (x[::-1][::-1], y), "rows": (np.repeat(x, 2,
+                                                                                        0)[::2], y),
+        "float64": (x.astype("float64"), y), "lists": (x.tolist(), y.tolist()),
+        "tensor": (nnc.Tensor(x), y),
         "int32 labels": (x, y.astype("int32")), "uint8 labels": (x, y.astype("uint8")),
         "column of labels": (x, y[:, None]), "part of a row": (np.hstack([x, x])[:, :6], y),
         "long floats": (x.astype("longdouble"), y), "negative stride": (x[::-1].copy()[::-1], y),
@@ -359,7 +410,8 @@ def test_bytes_are_fed_as_they_are():
     results = []
     for data in (x, x.astype("float32"), x.astype("float64"), x.astype("int64")):
         nnc.utils.set_random_seed(3)
-        model = nnc.Sequential([nnc.layers.Flatten(input_shape=(4, 4)), nnc.layers.Dense(3, "softmax")])
+        model = nnc.Sequential([nnc.layers.Flatten(input_shape=(4, 4)),
+                                nnc.layers.Dense(3, "softmax")])
         model.compile(**SPARSE)
         model.fit(data, y, verbose=0)
         results.append(model.predict(data, verbose=0))
@@ -374,7 +426,7 @@ def test_boolean_labels():
     compare_histories(build, {"optimizer": "sgd", "loss": "binary_crossentropy"}, x, y > 0)
 
 
-# ----------------------------------------------------------------------------------------------- predict
+# ---- predict -------------------------------------------------------------------------------------
 
 @pytest.mark.parametrize("count", [1, 2, 31, 128, 129, 300])
 def test_predictions_do_not_depend_on_the_batch(count):
@@ -418,7 +470,7 @@ def test_predict_results_are_the_users_own():
     assert b.any() and model.predict(x, verbose=0).any()
 
 
-# --------------------------------------------------------------------------- signals, threads, processes
+# ---- signals, threads, processes -----------------------------------------------------------------
 
 def interrupt_after(seconds):
     """Sends the signal of Ctrl-C to this process later."""

@@ -19,9 +19,12 @@ def keras():
 LAYERS = [
     ("Dense", {"units": 3}, (4,)),
     ("Dense", {"units": 3, "activation": "relu", "use_bias": False, "name": "d"}, (4,)),
-    ("Dense", {"units": 3, "activation": "softmax", "kernel_regularizer": "l2", "bias_initializer": "ones",
-               "bias_regularizer": "l1", "kernel_constraint": "max_norm", "bias_constraint": "non_neg",
-               "activity_regularizer": "l2", "kernel_initializer": "he_normal", "trainable": False}, (4,)),
+    ("Dense", {"units": 3, "activation": "softmax", "kernel_regularizer": "l2",
+               "bias_initializer": "ones",
+               "bias_regularizer": "l1", "kernel_constraint": "max_norm",
+               "bias_constraint": "non_neg",
+               "activity_regularizer": "l2", "kernel_initializer": "he_normal", "trainable": False},
+               (4,)),
     ("Dense", {"units": 2, "dtype": "float64"}, (3, 4)),
     ("Flatten", {}, (3, 4)),
     ("Flatten", {"data_format": "channels_first", "name": "f"}, (3, 4, 2)),
@@ -39,7 +42,7 @@ def make(k, name, options):
 
 
 def plain(config):
-    """A configuration with tuples as lists, as in JSON, and floats rounded to float32, as Keras does some."""
+    """A configuration with tuples as lists, as in JSON, and floats rounded as Keras does some."""
     if isinstance(config, dict):
         return {key: plain(value) for key, value in config.items()}
     if isinstance(config, float):
@@ -59,7 +62,8 @@ def test_against_keras(name, options, shape):
     # float32: sums of a few terms, exp within 2 ulp
     np.testing.assert_allclose(a.numpy(), b, rtol=2e-5, atol=2e-6)
     assert str(a.numpy().dtype) == str(b.dtype) and ours.built
-    assert ours.compute_output_shape((None, *shape)) == tuple(theirs.compute_output_shape((None, *shape)))
+    assert ours.compute_output_shape((None, *shape)) == tuple(theirs.compute_output_shape((None,
+                                                                                           *shape)))
     assert plain(ours.get_config()) == plain(theirs.get_config())
     assert ours.count_params() == theirs.count_params()
     assert [w.path for w in ours.weights] == [w.path for w in theirs.weights]
@@ -99,7 +103,7 @@ def test_dropout():
     y = layer(x, training=True).numpy()
     assert set(np.unique(y)) == {np.float32(0), np.float32(1 / 0.75)}
     share = (y == 0).mean()
-    assert abs(share - 0.25) < 5 * np.sqrt(0.25 * 0.75 / y.size)            # five standard deviations
+    assert abs(share - 0.25) < 5 * np.sqrt(0.25 * 0.75 / y.size)        # five standard deviations
     assert (layer(x, training=True).numpy() != y).any()                     # a new mask each time
     np.testing.assert_array_equal(layer(x).numpy(), x)
     np.testing.assert_array_equal(nnc.layers.Dropout(0.25, seed=1)(x, training=True).numpy(), y)
@@ -107,7 +111,7 @@ def test_dropout():
     assert ((rows == 0).all(1) | (rows == 2).all(1)).all()
 
 
-# --------------------------------------------------------------------------------------------- the base
+# ---- the base ------------------------------------------------------------------------------------
 
 class Scale(nnc.layers.Layer):
     """A layer as users write them."""
@@ -298,7 +302,8 @@ def test_variables():
     np.testing.assert_array_equal((v * 2 + 1).numpy(), [9.0, 5.0, 5.0])
     assert nnc.Variable([1, 2]).dtype == "int32"
     assert nnc.Variable("ones", shape=(2, 2)).numpy().sum() == 4
-    assert nnc.Variable(lambda shape, dtype: np.ones(shape, dtype), shape=2, dtype="int64").dtype == "int64"
+    assert nnc.Variable(lambda shape, dtype: np.ones(shape, dtype), shape=2,
+                        dtype="int64").dtype == "int64"
     with pytest.raises(ValueError, match=r"\(3,\).*\(4,\)|\(4,\).*\(3,\)"):
         v.assign(np.zeros(4))
     with pytest.raises(ValueError, match="`shape` must be given"):

@@ -42,7 +42,8 @@ def with_input(k):
 
 
 def nested(k):
-    return k.Sequential([k.Input((6,), name="in"), stack(k), k.layers.Dense(2, name="out")], name="outer")
+    return k.Sequential([k.Input((6,), name="in"), stack(k), k.layers.Dense(2, name="out")],
+                        name="outer")
 
 
 def images(k):
@@ -69,7 +70,8 @@ def test_configuration_goes_both_ways(build):
     there = keras().Sequential.from_config(copy.deepcopy(ours.get_config()))
     back = nnc.Sequential.from_config(copy.deepcopy(theirs.get_config()))
     assert plain(there.get_config()) == plain(back.get_config()) == plain(ours.get_config())
-    text = nnc.Sequential.from_config(json.loads(json.dumps(ours.get_config())))    # tuples are lists now
+    # JSON has lists for tuples
+    text = nnc.Sequential.from_config(json.loads(json.dumps(ours.get_config())))
     assert plain(text.get_config()) == plain(ours.get_config()) and text.built == ours.built
 
 
@@ -77,7 +79,8 @@ def test_compiled_configuration_goes_both_ways():
     compiled = []
     for k in (nnc, keras()):
         model = with_input(k)
-        model.compile(k.optimizers.Adam(0.01), "sparse_categorical_crossentropy", metrics=["accuracy"])
+        model.compile(k.optimizers.Adam(0.01), "sparse_categorical_crossentropy",
+                      metrics=["accuracy"])
         compiled.append(k.saving.serialize_keras_object(model))
     ours, theirs = (plain(c["compile_config"]) for c in compiled)
     assert ours == theirs
@@ -112,7 +115,8 @@ def test_deferred_building():
     assert by_fit.output_shape == (None, 3)
 
 
-@pytest.mark.parametrize("first", [{"input_shape": (6,)}, {"input_dim": 6}, {"batch_input_shape": (None, 6)}])
+@pytest.mark.parametrize("first", [{"input_shape": (6,)}, {"input_dim": 6},
+                                   {"batch_input_shape": (None, 6)}])
 def test_shapes_as_in_older_scripts(first):
     model = stack(nnc, **first)
     assert model.built and model.input_shape == (None, 6)
@@ -190,7 +194,8 @@ def test_custom_layers_and_subclasses():
     assert model.output_shape == (None, 2)
     kernel, bias = model.get_weights()
     np.testing.assert_allclose(model(X).numpy(), X * 2 @ kernel + bias, rtol=1e-5, atol=1e-6)
-    np.testing.assert_allclose(model(X, training=True).numpy(), X * 3 @ kernel + bias, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(model(X, training=True).numpy(), X * 3 @ kernel + bias, rtol=1e-5,
+                               atol=1e-6)
 
     class Two(nnc.Model):
         def __init__(self):

@@ -1,7 +1,7 @@
-/* lock.h - locks that are in a known state after fork().
- * A lock that is held briefly is taken before the fork and given back on both sides, so that what it
- * guards is whole in the child. A lock that may be held for long (a replay) is not waited for: the child
- * gets it fresh, and whoever held it does not exist there. */
+/* lock.h - locks that are in a known state after fork(). A lock that is held briefly is taken
+ * before the fork and given back on both sides, so that what it guards is whole in the child. A
+ * lock that may be held for long (a replay) is not waited for: the child gets it fresh, and whoever
+ * held it does not exist there. */
 #ifndef NNC_CORE_LOCK_H
 #define NNC_CORE_LOCK_H
 

@@ -22,6 +22,7 @@ enum {
     LINE = 128,             /* processors fetch cache lines in pairs */
     MOST_SPINS = 2000,      /* pauses: 25 to 100 us, more than lies between two eager ops */
     LEAST_SPINS = 32,
+    SOON_NS = 200000,       /* a wait that MOST_SPINS or about as much more would have covered */
     YIELDS = 8
 };
 
@@ -40,36 +41,48 @@ static void pause_briefly(void)
 #endif
 }
 
-/* How many pauses this thread spins. A change seen right after a yield says that whoever made it had
- * been waiting for this processor, and the spinning kept it from that: then half as many next time.
- * Otherwise twice as many again. */
+/* How many pauses this thread spins: twice as many after a wait that spinning ended, or would
+ * have; half as many after a long one, and after a change seen right behind a yield, which says
+ * that whoever made it had been waiting for this processor, kept from it by the spinning. */
 static _Thread_local int patience = MOST_SPINS;
 
-static void adapt(int turn, int spins)
+static int64_t clock_ns(void)
 {
-    if (spins > 0 && turn > spins && turn <= spins + YIELDS)
-        patience = spins > 2 * LEAST_SPINS ? spins / 2 : LEAST_SPINS;
-    else if (turn > 0 && spins > 0)
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+static void adapt(int spins, bool soon)
+{
+    if (soon)
         patience = spins < MOST_SPINS / 2 ? 2 * spins : MOST_SPINS;
+    else
+        patience = spins > 2 * LEAST_SPINS ? spins / 2 : LEAST_SPINS;
 }
 
 /* Waits until the word is no longer `old`; returns what it is. */
 static unsigned wait_change(atomic_uint *word, unsigned old)
 {
     int spins = atomic_load_explicit(&crowded, memory_order_relaxed) ? 0 : patience;
-    for (int turn = 0;; turn++) {
+    int64_t sleeps_since = 0;
+    for (int turn = 0;; turn += turn < spins + YIELDS) {
         unsigned value = atomic_load_explicit(word, memory_order_acquire);
         if ((value & ~SLEEPER) != old) {
-            adapt(turn, spins);
+            if (turn > 0 && spins > 0)
+                adapt(spins, sleeps_since ? clock_ns() < sleeps_since + SOON_NS : turn <= spins);
             return value & ~SLEEPER;
         }
-        if (turn < spins)
+        if (turn < spins) {
             pause_briefly();
-        else if (turn < spins + YIELDS)
+        } else if (turn < spins + YIELDS) {
             sched_yield();
-        else if (value == (old | SLEEPER) ||
-                 atomic_compare_exchange_strong(word, &value, old | SLEEPER))
+        } else if (value == (old | SLEEPER) ||
+                   atomic_compare_exchange_strong(word, &value, old | SLEEPER)) {
+            if (sleeps_since == 0 && spins > 0)
+                sleeps_since = clock_ns();
             nnc_wait_word(word, old | SLEEPER);
+        }
     }
 }
 

@@ -1,8 +1,8 @@
 /* backward.c - reverse-mode differentiation: the gradient rules append more nodes.
  *
- * A value `depends` if a source can reach it; only such values get gradients. The nodes are walked from
- * the last to the first; a value's gradient is complete when its node is met, because all who read it
- * come later. Nodes that the walk appends are not walked. */
+ * A value `depends` if a source can reach it; only such values get gradients. The nodes are walked
+ * from the last to the first; a value's gradient is complete when its node is met, because all who
+ * read it come later. Nodes that the walk appends are not walked. */
 #include "nnc.h"
 
 typedef struct {

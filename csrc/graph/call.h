@@ -1,18 +1,22 @@
-/* call.h - one call of an op: how it is checked, cut and run. Shared by eager calls and programs. */
+/* call.h - one call of an op: how it is checked, cut and run. Shared by eager calls and programs.
+ */
 #ifndef NNC_GRAPH_CALL_H
 #define NNC_GRAPH_CALL_H
 
 #include "nnc.h"
 
-/* A call that takes longer than this on one thread, in nanoseconds, is worth waking the pool for. */
+/* A call that takes longer than this on one thread, in nanoseconds, is worth waking the pool
+ * for. */
 #define NNC_PARALLEL_COST 20000.0
 
-/* Checks the number of inputs, then the op's own shape rule; out: row->outputs arrays without data. */
+/* Checks the number of inputs, then the op's own shape rule; out: row->outputs arrays without
+ * data. */
 nnc_status nnc_call_infer(nnc_op op, const nnc_attrs *attrs, const nnc_array *in, int input_count,
                           nnc_array *out);
 /* Fills call->work from the shapes. */
 void nnc_call_plan(nnc_call *call);
-/* All phases and pieces here and now; polls between pieces. Returns false if it was told to stop. */
+/* All phases and pieces here and now; polls between pieces. Returns false if it was told to
+ * stop. */
 bool nnc_call_run_serial(nnc_call *call);
 /* On the pool. */
 bool nnc_call_run_parallel(nnc_call *call);

@@ -1,14 +1,14 @@
 /* epoch.c - replays a program over batches of rows.
  *
- * All threads of a run go through all steps of all batches together; thread 0 also decides: where the
- * next batch comes from, whether to go on, whether effects may begin. Between its decision and the
- * others' reading of it lies a barrier.
+ * All threads of a run go through all steps of all batches together; thread 0 also decides: where
+ * the next batch comes from, whether to go on, whether effects may begin. Between its decision and
+ * the others' reading of it lies a barrier.
  *   prepare: thread 0 binds or gathers the batch; barrier; every thread: steps, with barriers where
  *   program.c put them; before the first effect: barrier, thread 0 commits or gives the step up, barrier;
  *   effects; barrier; thread 0 writes the outputs.
- * A source that needs neither shuffling nor conversion is not copied: the steps read the user's rows.
- * Since bits do not depend on the number of threads, it is chosen by timing: a few steps on one thread, a
- * few on all, again after a while. */
+ * A source that needs neither shuffling nor conversion is not copied: the steps read the user's
+ * rows. Since bits do not depend on the number of threads, it is chosen by timing: a few steps on
+ * one thread, a few on all, again after a while. */
 #include "core/lock.h"
 #include "graph/call.h"
 #include "graph/program.h"
@@ -78,7 +78,8 @@ static int64_t row_elements(const nnc_array *input, const nnc_rows *source)
         ? size : size / input->shape.dim[0];
 }
 
-/* A row of the next batch is asked for while this one is worked on: shuffled rows are in no cache. */
+/* A row of the next batch is asked for while this one is worked on: shuffled rows are in no
+ * cache. */
 static void prefetch(const char *row, int64_t bytes)
 {
     for (int64_t b = 0; b < bytes; b += 64)
@@ -107,7 +108,8 @@ static void gather(replay *run, int64_t i, int64_t begin, int64_t end)
     }
 }
 
-/* Thread 0: binds what is not copied, copies what is small; the rest is marked for gather_shares. */
+/* Thread 0: binds what is not copied, copies what is small; the rest is marked for
+ * gather_shares. */
 static void prepare_batch(replay *run, int threads)
 {
     nnc_program *program = run->program;
@@ -173,7 +175,8 @@ static void write_outputs(replay *run)
 
 /* ---- the steps, on every thread ---- */
 
-/* One step's pieces for this thread. may_stop: give up when told to; barriers are passed all the same. */
+/* One step's pieces for this thread. may_stop: give up when told to; barriers are passed all the
+ * same. */
 static void run_parallel_step(replay *run, nnc_call *call, int thread, int threads, bool may_stop)
 {
     nnc_run_fn *body = nnc_ops[call->op].run;

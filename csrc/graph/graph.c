@@ -1,8 +1,9 @@
 /* graph.c - a graph: nodes over values, appended one by one; a tape when values hold data.
  *
- * A trace (eager == false) only knows shapes. On a tape every value holds a tensor, and append computes
- * as it writes down. The tapes of a thread form a list; nnc_eager appends to each one that watches an
- * input. All tapes alive form another list, so that an overwritten tensor can be given to them as it was. */
+ * A trace (eager == false) only knows shapes. On a tape every value holds a tensor, and append
+ * computes as it writes down. The tapes of a thread form a list; nnc_eager appends to each one that
+ * watches an input. All tapes alive form another list, so that an overwritten tensor can be given
+ * to them as it was. */
 #include "core/lock.h"
 #include "graph/call.h"
 #include "graph/lookup.h"

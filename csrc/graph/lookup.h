@@ -1,4 +1,5 @@
-/* lookup.h - a hash table from addresses to values of a graph. Open addressing, grows by doubling. */
+/* lookup.h - a hash table from addresses to values of a graph. Open addressing, grows by doubling.
+ */
 #ifndef NNC_GRAPH_LOOKUP_H
 #define NNC_GRAPH_LOOKUP_H
 

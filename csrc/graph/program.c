@@ -1,9 +1,9 @@
 /* program.c - makes a graph ready to run again and again.
  *
- * The graph is copied, rewritten by the passes, its memory planned, and each node becomes a step: a call
- * with every address filled in. Two steps need a barrier between them if one writes what the other reads
- * or writes and at least one of them is spread over threads; addresses tell, so sharing of arena memory is
- * seen as well. */
+ * The graph is copied, rewritten by the passes, its memory planned, and each node becomes a step: a
+ * call with every address filled in. Two steps need a barrier between them if one writes what the
+ * other reads or writes and at least one of them is spread over threads; addresses tell, so sharing
+ * of arena memory is seen as well. */
 #include "graph/program.h"
 
 #include "graph/call.h"

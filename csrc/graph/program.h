@@ -1,4 +1,5 @@
-/* program.h - the inside of a program, shared by the file that makes it and the one that replays it. */
+/* program.h - the inside of a program, shared by the file that makes it and the one that replays
+ * it. */
 #ifndef NNC_GRAPH_PROGRAM_H
 #define NNC_GRAPH_PROGRAM_H
 

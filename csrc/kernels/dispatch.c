@@ -87,8 +87,7 @@ static nnc_status choose(const char *name, const char *from)
                  levels[i].level.name);
     }
     return nnc_fail(NNC_EVALUE, "%s: this processor has the levels %s. Received: %s", from,
-                    available,
-                    name);
+                    available, name);
 }
 
 nnc_status nnc_isa_set(const char *name)

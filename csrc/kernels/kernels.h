@@ -1,8 +1,8 @@
-/* kernels.h - what an instruction set level offers: one struct of function pointers for each element
- * type. Kernels are serial, work on plain pointers, cannot fail, never allocate and never read or write
- * past the ends they are given. An element's bits never depend on its position or on how a range is cut
- * (tails are masked, not scalar), except in the reductions, whose order is fixed by n alone.
- * Every kernel may be called with n == 0. Where said, the output may be an input. */
+/* kernels.h - what an instruction set level offers: one struct of function pointers for each
+ * element type. Kernels are serial, work on plain pointers, cannot fail, never allocate and never
+ * read or write past the ends they are given. An element's bits never depend on its position or on
+ * how a range is cut (tails are masked, not scalar), except in the reductions, whose order is fixed
+ * by n alone. Every kernel may be called with n == 0. Where said, the output may be an input. */
 #ifndef NNC_KERNELS_H
 #define NNC_KERNELS_H
 
@@ -33,9 +33,10 @@ typedef enum {
 /* How the two operands of a binary kernel run: both vectors; b one number; a one number. */
 enum { NNC_VV, NNC_VS, NNC_SV, NNC_FORMS };
 
-/* C[m,n] = activation(A[m,k] B[k,n] + bias). A(i,p) = a[i*a_row + p*a_col], B(p,j) = b[p*b_row + j*b_col];
- * in each of A and B one stride is 1 (checked by the op; both may be). C is row-major with row stride ldc.
- * bias: (n) or NULL. activation: a unary kernel applied to finished pieces of C, or NULL. */
+/* C[m,n] = activation(A[m,k] B[k,n] + bias). A(i,p) = a[i*a_row + p*a_col], B(p,j) = b[p*b_row +
+ * j*b_col]; in each of A and B one stride is 1 (checked by the op; both may be). C is row-major
+ * with row stride ldc. bias: (n) or NULL. activation: a unary kernel applied to finished pieces of
+ * C, or NULL. */
 typedef struct {
     int64_t m, n, k;
     int64_t a_row, a_col, b_row, b_col, ldc;

@@ -1,8 +1,9 @@
 /* elementwise.c - unary.def and binary.def as ops: shapes, kernels, gradients.
  *
- * A row's text is compiled twice: over vectors (kernels/) and, here, over nodes of a graph, where v_add
- * appends an `add`. So the gradient of a unary op is one fused node, <name>_grad(x, y, dy), and when
- * someone differentiates that, its text unfolds into ops that have gradients themselves. */
+ * A row's text is compiled twice: over vectors (kernels/) and, here, over nodes of a graph, where
+ * v_add appends an `add`. So the gradient of a unary op is one fused node, <name>_grad(x, y, dy),
+ * and when someone differentiates that, its text unfolds into ops that have gradients themselves.
+ */
 #include "ops/integer.h"
 #include "ops/support.h"
 #include "ops/table.h"

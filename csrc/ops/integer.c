@@ -1,6 +1,6 @@
-/* integer.c - element-wise ops on integers and bool. Overflow wraps (the arithmetic is done unsigned); a
- * division by zero gives 0, as NumPy has it; floor_divide and mod round down. bool: add and maximum are
- * or, multiply and minimum are and. */
+/* integer.c - element-wise ops on integers and bool. Overflow wraps (the arithmetic is done
+ * unsigned); a division by zero gives 0, as NumPy has it; floor_divide and mod round down. bool:
+ * add and maximum are or, multiply and minimum are and. */
 #include "ops/integer.h"
 
 #pragma GCC diagnostic ignored "-Wtype-limits"    /* v < 0 of an unsigned type is meant */

@@ -1,7 +1,6 @@
-/* matmul.c - products of matrices: y = a b, and activation(x w + bias).
- * Letters: y (m, n) = a (m, k) b (k, n). Leading dimensions broadcast; where b is one matrix, those of a
- * are rows like any others. Transposes are strides, never copies.
- * Gradients: da = dy b^T, db = a^T dy. */
+/* matmul.c - products of matrices: y = a b, and activation(x w + bias). Letters: y (m, n) = a (m,
+ * k) b (k, n). Leading dimensions broadcast; where b is one matrix, those of a are rows like any
+ * others. Transposes are strides, never copies. Gradients: da = dy b^T, db = a^T dy. */
 #include "kernels/kernels.h"
 #include "ops/support.h"
 #include "ops/table.h"
@@ -276,7 +275,8 @@ void nnc_op_dense_run(nnc_call *call, int phase, int64_t begin, int64_t end)
     kernel_run(call, &gemm, 0, 0, 0, call->workspace, phase, begin, end);
 }
 
-/* With z = x w + bias made again: dz = activation'(z) dy, dx = dz w^T, dw = x^T dz, dbias = sum of dz. */
+/* With z = x w + bias made again: dz = activation'(z) dy, dx = dz w^T, dw = x^T dz, dbias = sum of
+ * dz. */
 nnc_status nnc_op_dense_gradient(nnc_graph *graph, int index, const int *dy, const bool *need, int *dx)
 {
     nnc_status status = NNC_OK;

@@ -1,8 +1,9 @@
 /* optimizer.c - one step of an optimizer on one variable, in place. Formulas: Keras 3.
  *
- * Inputs: w and its slots (written), the gradient g, lr (), and for Adam t (), the steps done before.
- * The step number enters through alpha = lr sqrt(1 - beta_2^(t+1)) / (1 - beta_1^(t+1)), in double.
- * Adam: Kingma & Ba 2014, arXiv:1412.6980; AMSGrad: Reddi 2019; Adagrad: Duchi 2011; RMSprop: Hinton 2012. */
+ * Inputs: w and its slots (written), the gradient g, lr (), and for Adam t (), the steps done
+ * before. The step number enters through alpha = lr sqrt(1 - beta_2^(t+1)) / (1 - beta_1^(t+1)), in
+ * double. Adam: Kingma & Ba 2014, arXiv:1412.6980; AMSGrad: Reddi 2019; Adagrad: Duchi 2011;
+ * RMSprop: Hinton 2012. */
 #include "kernels/kernels.h"
 #include "ops/support.h"
 #include "ops/table.h"

@@ -303,8 +303,8 @@ REDUCE_INTEGER(int16_t, int64_t, INT64_MIN, INT64_MAX)
 REDUCE_INTEGER(int32_t, int64_t, INT64_MIN, INT64_MAX)
 REDUCE_INTEGER(int64_t, int64_t, INT64_MIN, INT64_MAX)
 
-/* any, all: an element is true if a bit under `truth` is set (a float's sign bit does not count).
- */
+/* any, all: an element is true if a bit under `truth` is set (a float's sign bit does not
+ * count). */
 #define REDUCE_TRUTH(type)                                                                         \
     static void truth_##type(nnc_op op, const type *x, int64_t rows, int64_t n, int64_t ld,        \
                              uint64_t truth, uint64_t *y)                                          \

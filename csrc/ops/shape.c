@@ -582,8 +582,8 @@ nnc_status nnc_op_arange_infer(nnc_op op, const nnc_attrs *attrs, const nnc_arra
     return nnc_shape_bytes(&out->shape, out->dtype, &bytes);
 }
 
-/* start + i step: in double, or exactly where both are whole numbers and the dtype is an integer.
- */
+/* start + i step: in double, or exactly where both are whole numbers and the dtype is an
+ * integer. */
 void nnc_op_arange_run(nnc_call *call, int phase, int64_t begin, int64_t end)
 {
     enum { CHUNK = 256 };

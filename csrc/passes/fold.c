@@ -1,6 +1,6 @@
-/* fold.c - computes small nodes of constants once, and drops nodes that change nothing: x * 1, x / 1,
- * a cast to the same dtype, a reshape, broadcast or sum to the same shape. (Not x + 0, which turns -0
- * into 0.) */
+/* fold.c - computes small nodes of constants once, and drops nodes that change nothing: x * 1, x /
+ * 1, a cast to the same dtype, a reshape, broadcast or sum to the same shape. (Not x + 0, which
+ * turns -0 into 0.) */
 #include "graph/tape.h"
 #include "passes/passes.h"
 

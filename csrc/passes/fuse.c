@@ -1,9 +1,9 @@
 /* fuse.c - joins nodes that one kernel does better:
  *   matmul, add of a bias, activation    -> dense (the epilogue works on the finished tile);
  *   softmax beside a cross-entropy of the same logits -> the probabilities the loss computes anyway.
- * The gradient of an activation that can be told from its output alone is made to read the output, so
- * that the value before the activation need not exist. All of it keeps every bit: the same kernels run
- * on the same numbers. */
+ * The gradient of an activation that can be told from its output alone is made to read the output,
+ * so that the value before the activation need not exist. All of it keeps every bit: the same
+ * kernels run on the same numbers. */
 #include "passes/passes.h"
 
 /* relu(x) > 0 exactly where x > 0; the rules of sigmoid and tanh read only y. */
@@ -37,7 +37,8 @@ static void read_outputs_in_gradients(nnc_graph *graph)
     }
 }
 
-/* add(matmul(x, w), bias) where nobody else reads the product: which input is the product, or -1. */
+/* add(matmul(x, w), bias) where nobody else reads the product: which input is the product, or
+ * -1. */
 static int bias_of(const nnc_graph *graph, const nnc_node *add, const int *uses)
 {
     for (int k = 0; k < 2; k++) {

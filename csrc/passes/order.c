@@ -1,6 +1,6 @@
-/* order.c - moves effects as late as their meaning allows, so that a step which is given up before its
- * first effect has changed nothing. An effect stays before the next node that reads or writes a variable
- * it writes, or writes a variable it reads. */
+/* order.c - moves effects as late as their meaning allows, so that a step which is given up before
+ * its first effect has changed nothing. An effect stays before the next node that reads or writes a
+ * variable it writes, or writes a variable it reads. */
 #include "passes/passes.h"
 
 #include <string.h>

@@ -1,5 +1,6 @@
-/* passes.h - what makes a recorded graph quicker to replay. Each pass rewrites a program's own copy of
- * the graph and keeps its meaning, bit for bit or, where a fused kernel sums otherwise, as its file says. */
+/* passes.h - what makes a recorded graph quicker to replay. Each pass rewrites a program's own copy
+ * of the graph and keeps its meaning, bit for bit or, where a fused kernel sums otherwise, as its
+ * file says. */
 #ifndef NNC_PASSES_H
 #define NNC_PASSES_H
 

@@ -1,11 +1,11 @@
 /* plan.c - one arena for everything that lives only during a replay.
  *
- * A block is a value (through its views) or a workspace; it lives from the node that writes it to the last
- * that reads it. Gradients that optimizers read are placed first, side by side: one range for whoever
- * wants all of them. Then the largest block first, at the lowest offset free during its whole life.
- * Blocks of a page and more begin 17 cache lines further into their page each time (arrays walked
- * together must not meet in one cache set). An op marked NNC_INPLACE writes over its first input when
- * nobody needs that any more. */
+ * A block is a value (through its views) or a workspace; it lives from the node that writes it to
+ * the last that reads it. Gradients that optimizers read are placed first, side by side: one range
+ * for whoever wants all of them. Then the largest block first, at the lowest offset free during its
+ * whole life. Blocks of a page and more begin 17 cache lines further into their page each time
+ * (arrays walked together must not meet in one cache set). An op marked NNC_INPLACE writes over its
+ * first input when nobody needs that any more. */
 #include "passes/passes.h"
 
 #include <stdlib.h>

@@ -1,6 +1,6 @@
-/* verify.c - off unless asked for: checks that the other passes left a graph that means something. Every
- * value is computed before it is read, by the node that claims it; every shape is what the op's rule says;
- * effects write variables. */
+/* verify.c - off unless asked for: checks that the other passes left a graph that means something.
+ * Every value is computed before it is read, by the node that claims it; every shape is what the
+ * op's rule says; effects write variables. */
 #include "graph/call.h"
 #include "passes/passes.h"
 

@@ -1,8 +1,9 @@
 /* convert.c - NumPy arrays, lists and numbers as tensors, and back.
  *
- * An array that is C-contiguous, aligned and in native byte order is used where it lies; any other is first
- * copied by NumPy. Arrays given back are read-only views: a tensor is a value. bfloat16 exists in NumPy only
- * through the package ml_dtypes, imported when the first such array is asked for. */
+ * An array that is C-contiguous, aligned and in native byte order is used where it lies; any other
+ * is first copied by NumPy. Arrays given back are read-only views: a tensor is a value. bfloat16
+ * exists in NumPy only through the package ml_dtypes, imported when the first such array is asked
+ * for. */
 #include "python.h"
 
 #include <string.h>
@@ -27,7 +28,8 @@ static bool builtin_dtype(const PyArray_Descr *descr, nnc_dtype *out)
                 {'i', NNC_I8}, {'i', NNC_I16}, {'i', NNC_I32}, {'i', NNC_I64},
                 {'f', NNC_F16}, {'f', NNC_F32}, {'f', NNC_F64}};
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
-        if (descr->kind == rows[i].kind && PyDataType_ELSIZE(descr) == nnc_dtype_size(rows[i].dtype)) {
+        if (descr->kind == rows[i].kind &&
+            PyDataType_ELSIZE(descr) == nnc_dtype_size(rows[i].dtype)) {
             *out = rows[i].dtype;
             return true;
         }
@@ -39,7 +41,8 @@ static bool builtin_dtype(const PyArray_Descr *descr, nnc_dtype *out)
 static void name_of(PyObject *object, char text[32])
 {
     PyObject *name = PyObject_GetAttrString(object, "name");
-    const char *utf8 = name != NULL && PyUnicode_Check(name) ? PyUnicode_AsUTF8AndSize(name, NULL) : NULL;
+    const char *utf8 =
+        name != NULL && PyUnicode_Check(name) ? PyUnicode_AsUTF8AndSize(name, NULL) : NULL;
     snprintf(text, 32, "%s", utf8 != NULL ? utf8 : "");
     PyErr_Clear();
     Py_XDECREF(name);
@@ -76,8 +79,10 @@ int py_dtype_parse(PyObject *object, nnc_dtype *out)
         if (nnc_dtype_parse(name, out))
             return 0;
     }
-    PyErr_Format(PyExc_ValueError, "Unknown dtype. Received: dtype=%R. Expected a name like 'float32', "
-                 "'int32' or 'bool'.", object);
+    PyErr_Format(PyExc_ValueError,
+                 "Unknown dtype. Received: dtype=%R. Expected a name like 'float32', "
+                 "'int32' or 'bool'.",
+                 object);
     return -1;
 }
 
@@ -127,8 +132,8 @@ int py_shape_parse(PyObject *object, const char *who, nnc_shape *out)
         return -1;
     Py_ssize_t rank = PyTuple_Size(sizes);
     if (rank > NNC_MAX_RANK) {
-        PyErr_Format(PyExc_ValueError, "%s: a shape has at most %d dimensions. Received: shape=%R", who,
-                     NNC_MAX_RANK, object);
+        PyErr_Format(PyExc_ValueError, "%s: a shape has at most %d dimensions. Received: shape=%R",
+                     who, NNC_MAX_RANK, object);
         goto done;
     }
     out->rank = (int)rank;
@@ -137,7 +142,8 @@ int py_shape_parse(PyObject *object, const char *who, nnc_shape *out)
         if (size == -1 && PyErr_Occurred())
             goto done;
         if (size < 0) {
-            PyErr_Format(PyExc_ValueError, "%s: sizes must be >= 0. Received: shape=%R", who, object);
+            PyErr_Format(PyExc_ValueError, "%s: sizes must be >= 0. Received: shape=%R", who,
+                         object);
             goto done;
         }
         out->dim[i] = size;
@@ -155,7 +161,8 @@ static bool only_python_numbers(PyObject *object)
 {
     bool list = PyList_Check(object);
     if (!list && !PyTuple_Check(object))
-        return PyLong_Check(object) || PyFloat_CheckExact(object) || Py_TYPE(object) == &PyRange_Type;
+        return PyLong_Check(object) || PyFloat_CheckExact(object) ||
+               Py_TYPE(object) == &PyRange_Type;
     Py_ssize_t n = list ? PyList_Size(object) : PyTuple_Size(object);
     for (Py_ssize_t i = 0; i < n; i++) {
         if (!only_python_numbers(list ? PyList_GetItem(object, i) : PyTuple_GetItem(object, i)))
@@ -178,8 +185,8 @@ static bool fits_int32(PyArrayObject *array)
 static PyArrayObject *narrow(PyArrayObject *array, nnc_dtype *dtype)
 {
     nnc_dtype to = *dtype == NNC_F64 ? NNC_F32 : NNC_I32;
-    PyArrayObject *result = (PyArrayObject *)PyArray_SimpleNew(PyArray_NDIM(array), PyArray_DIMS(array),
-                                                              numpy_type[to]);
+    PyArrayObject *result = (PyArrayObject *)PyArray_SimpleNew(PyArray_NDIM(array),
+                                                               PyArray_DIMS(array), numpy_type[to]);
     if (result != NULL) {
         nnc_convert(PyArray_DATA(array), *dtype, PyArray_DATA(result), to, PyArray_SIZE(array));
         *dtype = to;
@@ -204,9 +211,10 @@ PyArrayObject *py_array(py_state *state, PyObject *object, const char *who, nnc_
     PyArrayObject *array = py_array_direct(object, dtype);
     if (array != NULL)
         return array;
-    array = (PyArrayObject *)PyArray_CheckFromAny(
-        object, NULL, 0, 0,
-        NPY_ARRAY_C_CONTIGUOUS | NPY_ARRAY_ALIGNED | NPY_ARRAY_NOTSWAPPED | NPY_ARRAY_ENSUREARRAY, NULL);
+    array = (PyArrayObject *)PyArray_CheckFromAny(object, NULL, 0, 0,
+                                                  NPY_ARRAY_C_CONTIGUOUS | NPY_ARRAY_ALIGNED |
+                                                      NPY_ARRAY_NOTSWAPPED | NPY_ARRAY_ENSUREARRAY,
+                                                  NULL);
     if (array == NULL)
         return NULL;
     if (py_dtype_of(state, PyArray_DESCR(array), who, dtype) < 0)

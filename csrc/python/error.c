@@ -35,6 +35,7 @@ static int poll(void *argument)
     PyThreadState **saved = argument;
     PyEval_RestoreThread(*saved);
     int stop = PyErr_CheckSignals();
+    nnc_poll_set(poll, argument);       /* a handler that called the core has switched it off */
     *saved = PyEval_SaveThread();
     return stop;
 }

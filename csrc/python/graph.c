@@ -1,5 +1,6 @@
 /* graph.c - the type Graph, a trace, and which one is on in a thread.
- * `with graph:` and `with no_trace():` put a frame on a stack of this thread; the topmost counts. */
+ * `with graph:` and `with no_trace():` put a frame on a stack of this thread; the topmost counts.
+ */
 #include "python.h"
 
 typedef struct frame {
@@ -32,7 +33,8 @@ static PyObject *leave(PyObject *owner, PyObject *args)
     frame *top = frames;
     (void)args;
     if (top == NULL || top->owner != owner) {
-        PyErr_SetString(PyExc_RuntimeError, "__exit__: this is not what was entered last in this thread");
+        PyErr_SetString(PyExc_RuntimeError,
+                        "__exit__: this is not what was entered last in this thread");
         return NULL;
     }
     frames = top->below;
@@ -63,7 +65,8 @@ static int find_values(py_state *state, const py_differentiable *of, PyObject *s
         if (seeds && object == Py_None)
             continue;
         if (!py_is_tensor(state, object) && !py_is_variable(state, object)) {
-            PyErr_Format(PyExc_TypeError, "gradients: expected Tensors and Variables. Received: %R", object);
+            PyErr_Format(PyExc_TypeError, "gradients: expected Tensors and Variables. Received: %R",
+                         object);
             return -1;
         }
         (*value)[i] = of->find(state, of->context, object, seeds);
@@ -98,17 +101,20 @@ static int check_seeds(const nnc_graph *graph, const int *targets, const int *se
         const nnc_array *t = &graph->values[targets[i]].array, *s = &graph->values[seeds[i]].array;
         if (t->dtype == s->dtype && nnc_shape_equal(&t->shape, &s->shape))
             continue;
-        PyErr_Format(PyExc_ValueError, "gradients: a seed must be like its target. Received: seed of shape %s, "
-                     "%s; target of shape %s, %s", nnc_shape_text(&s->shape, have),
-                     nnc_dtype_name(s->dtype), nnc_shape_text(&t->shape, want), nnc_dtype_name(t->dtype));
+        PyErr_Format(PyExc_ValueError,
+                     "gradients: a seed must be like its target. Received: seed of shape %s, "
+                     "%s; target of shape %s, %s",
+                     nnc_shape_text(&s->shape, have), nnc_dtype_name(s->dtype),
+                     nnc_shape_text(&t->shape, want), nnc_dtype_name(t->dtype));
         return -1;
     }
     return 0;
 }
 
 /* Sources that are there go to the front, and back to their places afterwards. */
-static nnc_status run_backward(nnc_graph *graph, const int *targets, const int *seeds, int target_count,
-                               const int *sources, Py_ssize_t source_count, int *found)
+static nnc_status run_backward(nnc_graph *graph, const int *targets, const int *seeds,
+                               int target_count, const int *sources, Py_ssize_t source_count,
+                               int *found)
 {
     nnc_status status = NNC_OK;
     int *known = NULL, count = 0;
@@ -132,7 +138,8 @@ done:
     return status;
 }
 
-static PyObject *wrap_all(py_state *state, const py_differentiable *of, const int *value, Py_ssize_t n)
+static PyObject *wrap_all(py_state *state, const py_differentiable *of, const int *value,
+                          Py_ssize_t n)
 {
     PyObject *list = PyList_New(n);
     for (Py_ssize_t i = 0; list != NULL && i < n; i++) {
@@ -149,12 +156,14 @@ static PyObject *wrap_all(py_state *state, const py_differentiable *of, const in
     return list;
 }
 
-PyObject *py_gradients(py_state *state, const py_differentiable *of, PyObject *args, PyObject *kwargs)
+PyObject *py_gradients(py_state *state, const py_differentiable *of, PyObject *args,
+                       PyObject *kwargs)
 {
     static char *names[] = {"targets", "sources", "seeds", NULL};
     PyObject *targets, *sources, *seeds = Py_None, *seq[3] = {NULL}, *result = NULL;
     int *value[3] = {NULL}, *found = NULL;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OO|O:gradients", names, &targets, &sources, &seeds))
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OO|O:gradients", names, &targets, &sources,
+                                     &seeds))
         return NULL;
     if (find_values(state, of, targets, false, &seq[0], &value[0]) < 0 ||
         find_values(state, of, sources, false, &seq[1], &value[1]) < 0 ||
@@ -162,8 +171,10 @@ PyObject *py_gradients(py_state *state, const py_differentiable *of, PyObject *a
         goto done;
     Py_ssize_t n = PyTuple_Size(seq[0]), m = PyTuple_Size(seq[1]);
     if (seq[2] != NULL && PyTuple_Size(seq[2]) != n) {
-        PyErr_Format(PyExc_ValueError, "gradients: one seed a target was expected. Received: %zd seeds, %zd "
-                     "targets", PyTuple_Size(seq[2]), n);
+        PyErr_Format(PyExc_ValueError,
+                     "gradients: one seed a target was expected. Received: %zd seeds, %zd "
+                     "targets",
+                     PyTuple_Size(seq[2]), n);
         goto done;
     }
     int count = keep_known(value[0], value[2], n);
@@ -245,7 +256,8 @@ static PyObject *graph_input(PyObject *object, PyObject *args, PyObject *kwargs)
     int value;
     if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OO:input", names, &shape_object, &dtype_object))
         return NULL;
-    if (py_shape_parse(shape_object, "Graph.input", &shape) < 0 || py_dtype_parse(dtype_object, &dtype) < 0)
+    if (py_shape_parse(shape_object, "Graph.input", &shape) < 0 ||
+        py_dtype_parse(dtype_object, &dtype) < 0)
         return NULL;
     nnc_status status = nnc_graph_input(((py_graph *)object)->graph, &shape, dtype, &value);
     return status == NNC_OK ? py_tensor_symbolic(state, object, value) : py_raise(state, status);
@@ -316,7 +328,10 @@ static PyMethodDef no_trace_methods[] = {{"__enter__", no_trace_enter, METH_NOAR
                                          {"__exit__", leave, METH_VARARGS, NULL},
                                          {NULL, NULL, 0, NULL}};
 static PyType_Slot no_trace_slots[] = {
-    {Py_tp_doc, "no_trace(): a context in which ops run now, whatever is being recorded around it."},
-    {Py_tp_dealloc, no_trace_dealloc}, {Py_tp_methods, no_trace_methods}, {0, NULL}};
+    {Py_tp_doc,
+     "no_trace(): a context in which ops run now, whatever is being recorded around it."},
+    {Py_tp_dealloc, no_trace_dealloc},
+    {Py_tp_methods, no_trace_methods},
+    {0, NULL}};
 PyType_Spec py_no_trace_spec = {.name = "nnc._core.no_trace", .basicsize = sizeof(PyObject),
                                 .flags = Py_TPFLAGS_DEFAULT, .slots = no_trace_slots};

@@ -1,9 +1,9 @@
 /* index.c - t[...]: integers, slices, None and Ellipsis become the ops slice and reshape; arrays of
  * integers, and masks as the arrays of their true places, become take.
  *
- * First every axis is cut by its slice or integer, then axes are dropped and added by one reshape. k index
- * arrays side by side then pick from their k axes, which a reshape joins into one: with sizes n1 .. nk the
- * place is (i1 n2 + i2) n3 + ... */
+ * First every axis is cut by its slice or integer, then axes are dropped and added by one reshape.
+ * k index arrays side by side then pick from their k axes, which a reshape joins into one: with
+ * sizes n1 .. nk the place is (i1 n2 + i2) n3 + ... */
 #include "python.h"
 
 #include <string.h>
@@ -149,8 +149,8 @@ static int read_key(indexing *w, PyObject *key, int rank)
         axes += w->items[i].kind != ELLIPSIS && w->items[i].kind != NEW_AXIS;
     }
     if (axes > rank || w->count + rank - axes > MAX_ITEMS) {
-        PyErr_Format(PyExc_IndexError, "too many indices: a tensor of rank %d was indexed with %d", rank,
-                     axes);
+        PyErr_Format(PyExc_IndexError, "too many indices: a tensor of rank %d was indexed with %d",
+                     rank, axes);
         return -1;
     }
     spread(w, rank - axes);
@@ -167,8 +167,8 @@ static int cut_axis(const item *it, int axis, int64_t size, int64_t *range, int 
         if (start == -1 && PyErr_Occurred())
             return -1;
         if (start < -size || start >= size) {
-            PyErr_Format(PyExc_IndexError, "index %zd is out of range for axis %d of size %lld", start, axis,
-                         (long long)size);
+            PyErr_Format(PyExc_IndexError, "index %zd is out of range for axis %d of size %lld",
+                         start, axis, (long long)size);
             return -1;
         }
         start += start < 0 ? (Py_ssize_t)size : 0;
@@ -254,9 +254,8 @@ static PyObject *whole_index(py_state *state, PyObject *object, int axis, int64_
         Py_XDECREF(index);
         return result;
     }
-    PyArrayObject *places = (PyArrayObject *)PyArray_FROMANY(object, NPY_INT64, 0, 0,
-                                                             NPY_ARRAY_CARRAY | NPY_ARRAY_ENSURECOPY |
-                                                                 NPY_ARRAY_FORCECAST);
+    PyArrayObject *places = (PyArrayObject *)PyArray_FROMANY(
+        object, NPY_INT64, 0, 0, NPY_ARRAY_CARRAY | NPY_ARRAY_ENSURECOPY | NPY_ARRAY_FORCECAST);
     if (places == NULL)
         return NULL;
     int64_t *at = PyArray_DATA(places);
@@ -289,8 +288,8 @@ static PyObject *join(py_state *state, PyObject *flat, int64_t n, PyObject *inde
     return sum;
 }
 
-/* The first axis (of x after the reshape) that an array picks from; -1 and an exception if the arrays, and
- * integers among them, do not stand side by side. */
+/* The first axis (of x after the reshape) that an array picks from; -1 and an exception if the
+ * arrays, and integers among them, do not stand side by side. */
 static int first_index_axis(const indexing *w)
 {
     int axis = 0, first = -1, last = -1, begin = -1, end = -1;
@@ -307,7 +306,8 @@ static int first_index_axis(const indexing *w)
     }
     for (int i = begin; i <= end && last >= 0; i++) {
         if (w->items[i].kind != INDEX && w->items[i].kind != INTEGER) {
-            PyErr_SetString(PyExc_IndexError, "index arrays (and integers beside them) must stand side by "
+            PyErr_SetString(PyExc_IndexError,
+                            "index arrays (and integers beside them) must stand side by "
                             "side; use take or transpose first");
             return -1;
         }

@@ -1,13 +1,16 @@
-/* module.c - nnc._core: starts the core, makes the types from a table, and the functions that are no ops. */
+/* module.c - nnc._core: starts the core, makes the types from a table, and the functions that are
+ * no ops. */
 #define PY_IMPORT_NUMPY
 #include "python.h"
 
 #include <string.h>
 
-/* Tensor and Variable are known by their dealloc; a class derived from Variable has one of them as a base. */
+/* Tensor and Variable are known by their dealloc; a class derived from Variable has one of them as
+ * a base. */
 py_state *py_state_of(PyObject *object)
 {
-    for (PyTypeObject *type = Py_TYPE(object); type != NULL; type = PyType_GetSlot(type, Py_tp_base)) {
+    for (PyTypeObject *type = Py_TYPE(object); type != NULL;
+         type = PyType_GetSlot(type, Py_tp_base)) {
         void *dealloc = PyType_GetSlot(type, Py_tp_dealloc);
         if (dealloc == (void *)py_tensor_dealloc || dealloc == (void *)py_variable_dealloc)
             return PyType_GetModuleState(type);
@@ -146,12 +149,15 @@ static PyObject *pass_enable(PyObject *module, PyObject *args, PyObject *kwargs)
 #define KEYWORDS(f) (PyCFunction)(void (*)(void))f, METH_VARARGS | METH_KEYWORDS
 static PyMethodDef functions[] = {
     {"current_graph", current_graph, METH_NOARGS, "The trace that is on in this thread, or None."},
-    {"convert", KEYWORDS(convert), "convert(value, dtype=None): a Tensor; one that fits passes through."},
+    {"convert", KEYWORDS(convert),
+     "convert(value, dtype=None): a Tensor; one that fits passes through."},
     {"result_dtype", (PyCFunction)(void (*)(void))result_dtype, METH_FASTCALL,
      "The dtype that values promote to; Python numbers are weak."},
-    {"permutation", KEYWORDS(py_permutation), "permutation(n, seed, stream, step): of 0..n-1, int64."},
+    {"permutation", KEYWORDS(py_permutation),
+     "permutation(n, seed, stream, step): of 0..n-1, int64."},
     {"check_labels", KEYWORDS(py_check_labels),
-     "check_labels(labels, classes): the first (row, label) that is none of 0..classes-1, or None."},
+     "check_labels(labels, classes): the first (row, label) that is none of 0..classes-1, or "
+     "None."},
     {"first_nonfinite", py_first_nonfinite, METH_O,
      "(row, column) of the first NaN or infinity, or None."},
     {"get_num_threads", get_num_threads, METH_NOARGS, "Threads that work is spread over."},
@@ -160,7 +166,8 @@ static PyMethodDef functions[] = {
     {"isa", isa, METH_NOARGS, "The instruction set level in use."},
     {"isa_available", isa_available, METH_NOARGS, "The levels this machine has, worst first."},
     {"set_isa", set_isa, METH_O, "Chooses a level; not while anything runs."},
-    {"alloc_fail_at", alloc_fail_at, METH_O, "For tests: the n-th allocation from now fails; 0: none."},
+    {"alloc_fail_at", alloc_fail_at, METH_O,
+     "For tests: the n-th allocation from now fails; 0: none."},
     {"alloc_stats", alloc_stats, METH_NOARGS, "For tests: count, live_blocks, live_bytes."},
     {"pass_enable", KEYWORDS(pass_enable), "For tests: switches a pass on or off."},
     {"_rebuild_variable", py_variable_rebuild, METH_VARARGS, NULL},
@@ -194,13 +201,16 @@ static int add_types(py_state *state, PyObject *module)
     for (int i = 0; i < TYPE_COUNT; i++) {
         PyObject *type = PyType_FromModuleAndSpec(module, types[i].spec, NULL);
         *type_slot(state, i) = (PyTypeObject *)type;
-        if (type == NULL || (types[i].name != NULL && PyModule_AddObjectRef(module, types[i].name, type) < 0))
+        if (type == NULL ||
+            (types[i].name != NULL && PyModule_AddObjectRef(module, types[i].name, type) < 0))
             return -1;
     }
     PyObject *priority = PyFloat_FromDouble(100);   /* array + tensor is the tensor's to answer */
     int failed = priority == NULL ||
-        PyObject_SetAttrString((PyObject *)state->tensor_type, "__array_priority__", priority) < 0 ||
-        PyObject_SetAttrString((PyObject *)state->variable_type, "__array_priority__", priority) < 0;
+                 PyObject_SetAttrString((PyObject *)state->tensor_type, "__array_priority__",
+                                        priority) < 0 ||
+                 PyObject_SetAttrString((PyObject *)state->variable_type, "__array_priority__",
+                                        priority) < 0;
     Py_XDECREF(priority);
     return failed ? -1 : 0;
 }

@@ -1,14 +1,15 @@
 /* number.c - operators of Tensor and Variable: each is a row of the op table.
- * The other operand may be a tensor, a variable, a number, a NumPy array or a list; anything else answers
- * NotImplemented, so that its own operators are tried. */
+ * The other operand may be a tensor, a variable, a number, a NumPy array or a list; anything else
+ * answers NotImplemented, so that its own operators are tried. */
 #include "python.h"
 
 /* ---- operands ---- */
 
 static bool is_operand(py_state *state, PyObject *o)
 {
-    return py_is_tensor(state, o) || PyFloat_Check(o) || PyLong_Check(o) || py_is_variable(state, o) ||
-        PyArray_Check(o) || PyArray_IsScalar(o, Generic) || PyList_Check(o) || PyTuple_Check(o);
+    return py_is_tensor(state, o) || PyFloat_Check(o) || PyLong_Check(o) ||
+           py_is_variable(state, o) || PyArray_Check(o) || PyArray_IsScalar(o, Generic) ||
+           PyList_Check(o) || PyTuple_Check(o);
 }
 
 /* The state if both can be operands, one of them being ours; else NULL. */
@@ -28,10 +29,10 @@ static PyObject *binary(nnc_op op, PyObject *a, PyObject *b)
     return py_call2(state, op, a, b);
 }
 
-#define BINARY_SLOT(name, op)                                                                        \
-    PyObject *py_##name(PyObject *a, PyObject *b)                                                    \
-    {                                                                                                \
-        return binary(NNC_OP_##op, a, b);                                                            \
+#define BINARY_SLOT(name, op)                                                                      \
+    PyObject *py_##name(PyObject *a, PyObject *b)                                                  \
+    {                                                                                              \
+        return binary(NNC_OP_##op, a, b);                                                          \
     }
 BINARY_SLOT(add, add)
 BINARY_SLOT(subtract, subtract)
@@ -100,7 +101,8 @@ PyObject *py_matmul(PyObject *a, PyObject *b)
     }
     const nnc_shape *shape = &py_signature(state, product)->shape;
     for (int i = 0; i < shape->rank; i++) {
-        bool added = (left.rank == 1 && i == shape->rank - 2) || (right.rank == 1 && i == shape->rank - 1);
+        bool added =
+            (left.rank == 1 && i == shape->rank - 2) || (right.rank == 1 && i == shape->rank - 1);
         if (!added)
             attrs.list[attrs.list_count++] = shape->dim[i];
     }
@@ -122,7 +124,8 @@ static PyObject *boolean(nnc_op op, PyObject *a, PyObject *b)
     if (py_result_dtype(state, both, 2, &dtype) < 0)
         return NULL;
     if (dtype != NNC_BOOL) {
-        PyErr_Format(PyExc_TypeError, "&, | and ^ take booleans. Received: dtype=%s", nnc_dtype_name(dtype));
+        PyErr_Format(PyExc_TypeError, "&, | and ^ take booleans. Received: dtype=%s",
+                     nnc_dtype_name(dtype));
         return NULL;
     }
     return py_call2(state, op, a, b);
@@ -167,7 +170,8 @@ PyObject *py_invert(PyObject *a)
     if (array == NULL)
         return NULL;
     if (array->dtype != NNC_BOOL) {
-        PyErr_Format(PyExc_TypeError, "~ takes booleans. Received: dtype=%s", nnc_dtype_name(array->dtype));
+        PyErr_Format(PyExc_TypeError, "~ takes booleans. Received: dtype=%s",
+                     nnc_dtype_name(array->dtype));
         return NULL;
     }
     return py_call1(state, NNC_OP_logical_not, NULL, a);
@@ -209,8 +213,8 @@ PyObject *py_scalar(PyObject *x, const char *asked)
         return py_trace_error(state, asked);
     if (nnc_shape_size(&array->shape) != 1) {
         char text[NNC_SHAPE_TEXT];
-        PyErr_Format(PyExc_ValueError, "%s needs a tensor of one element. Received: shape=%s", asked,
-                     nnc_shape_text(&array->shape, text));
+        PyErr_Format(PyExc_ValueError, "%s needs a tensor of one element. Received: shape=%s",
+                     asked, nnc_shape_text(&array->shape, text));
         return NULL;
     }
     return py_number(array, 0);
@@ -249,9 +253,10 @@ PyObject *py_index(PyObject *a)
     nnc_kind kind = nnc_dtype_kind(array->dtype);
     if (array->shape.rank != 0 || (kind != NNC_KIND_INT && kind != NNC_KIND_UINT)) {
         char text[NNC_SHAPE_TEXT];
-        PyErr_Format(PyExc_TypeError, "only a whole-number tensor of shape () can be an index. Received: "
-                     "dtype=%s, shape=%s", nnc_dtype_name(array->dtype),
-                     nnc_shape_text(&array->shape, text));
+        PyErr_Format(PyExc_TypeError,
+                     "only a whole-number tensor of shape () can be an index. Received: "
+                     "dtype=%s, shape=%s",
+                     nnc_dtype_name(array->dtype), nnc_shape_text(&array->shape, text));
         return NULL;
     }
     return py_scalar(a, "An index");

@@ -1,13 +1,15 @@
-/* ops.c - an op called from Python: its operands, their promotion, and whether it runs now or is recorded.
+/* ops.c - an op called from Python: its operands, their promotion, and whether it runs now or is
+ * recorded.
  *
- * Every row of the op table is a function of the namespace `op`. Operands are taken one by one (tensor,
- * variable, number, anything NumPy understands), brought to one dtype where the row promotes, then run by
- * nnc_eager, or appended to the trace of this thread if one of them is symbolic or a variable. */
+ * Every row of the op table is a function of the namespace `op`. Operands are taken one by one
+ * (tensor, variable, number, anything NumPy understands), brought to one dtype where the row
+ * promotes, then run by nnc_eager, or appended to the trace of this thread if one of them is
+ * symbolic or a variable. */
 #include "python.h"
 
 #include <string.h>
 
-enum { FEW = 8, MANY_ELEMENTS = 16384 };    /* from there on the GIL is dropped: some 5 us of work */
+enum { FEW = 8, MANY_ELEMENTS = 16384 }; /* from there on the GIL is dropped: some 5 us of work */
 
 /* How a row treats its operands' dtypes. */
 typedef enum {
@@ -42,7 +44,7 @@ typedef struct {
     source source;
     strength strength;
     nnc_dtype dtype;        /* unless weak */
-    nnc_tensor *tensor;     /* a reference; NULL: symbolic, a number so far, or a value of the trace */
+    nnc_tensor *tensor; /* a reference; NULL: symbolic, a number so far, or a value of the trace */
     int value;              /* in the trace */
 } operand;
 
@@ -81,8 +83,10 @@ static int take_symbolic(call *c, int position, operand *o)
     if (tensor->graph == current)
         return 0;
     if (current == NULL)
-        PyErr_Format(c->state->trace_error, "%s: input %d is symbolic, but nothing is being recorded "
-                     "in this thread", nnc_ops[c->op].name, position);
+        PyErr_Format(c->state->trace_error,
+                     "%s: input %d is symbolic, but nothing is being recorded "
+                     "in this thread",
+                     nnc_ops[c->op].name, position);
     else
         PyErr_Format(PyExc_ValueError, "%s: input %d is a symbolic tensor of another trace",
                      nnc_ops[c->op].name, position);
@@ -242,8 +246,8 @@ done:
     return status == NNC_OK ? 0 : -1;
 }
 
-/* KEEP: a float takes the dtype of the first floating-point operand; integers are 32 bits wide, counters of
- * the optimizers 64. */
+/* KEEP: a float takes the dtype of the first floating-point operand; integers are 32 bits wide,
+ * counters of the optimizers 64. */
 static nnc_dtype number_dtype(const call *c, const operand *o)
 {
     if (o->strength == STRONG)
@@ -314,8 +318,8 @@ done:
     return status;
 }
 
-/* Whether others should run meanwhile. Not while a tape is active or a variable is written: tapes are
- * guarded by the GIL. */
+/* Whether others should run meanwhile. Not while a tape is active or a variable is written: tapes
+ * are guarded by the GIL. */
 static bool is_long(const call *c, const nnc_attrs *attrs, nnc_tensor *const *in)
 {
     int64_t sum = 0;
@@ -335,7 +339,8 @@ static bool is_long(const call *c, const nnc_attrs *attrs, nnc_tensor *const *in
         nnc_op_effects(&nnc_ops[c->op]) == 0;
 }
 
-/* Makes objects of the outputs; of `out`, which it takes over, or of `value`, whichever is given. */
+/* Makes objects of the outputs; of `out`, which it takes over, or of `value`, whichever is given.
+ */
 static PyObject *wrap(call *c, nnc_tensor **out, const int *value)
 {
     int count = nnc_ops[c->op].outputs;
@@ -399,7 +404,8 @@ done:
     return status == NNC_OK ? wrap(c, NULL, out) : py_raise(c->state, status);
 }
 
-PyObject *py_call(py_state *state, nnc_op op, const nnc_attrs *attrs, PyObject *const *args, int count)
+PyObject *py_call(py_state *state, nnc_op op, const nnc_attrs *attrs, PyObject *const *args,
+                  int count)
 {
     operand few[FEW];
     PyObject *result = NULL;
@@ -468,8 +474,9 @@ PyObject *py_convert(py_state *state, PyObject *value, nnc_dtype dtype)
     nnc_tensor *tensor;
     if (py_is_tensor(state, value) || py_is_variable(state, value)) {
         const nnc_array *array = py_signature(state, value);
-        return array == NULL ? NULL
-                             : py_cast(state, value, dtype == NNC_DTYPE_COUNT ? array->dtype : dtype);
+        return array == NULL
+                   ? NULL
+                   : py_cast(state, value, dtype == NNC_DTYPE_COUNT ? array->dtype : dtype);
     }
     if (take_number(value, &number)) {
         own = number.strength == WEAK_FLOAT ? NNC_F32 : PyBool_Check(value) ? NNC_BOOL

@@ -1,8 +1,9 @@
 /* program.c - the type Program: replays a trace over a user's arrays with the GIL released.
  *
- * Sources are read where they lie: rows may be strided, a row itself must be contiguous (else NumPy makes
- * one copy); the core converts the dtype as it reads. Everything is checked before the first step: shapes,
- * the range of rows, and (one pass over the part in use) that `order` stays within the rows. */
+ * Sources are read where they lie: rows may be strided, a row itself must be contiguous (else NumPy
+ * makes one copy); the core converts the dtype as it reads. Everything is checked before the first
+ * step: shapes, the range of rows, and (one pass over the part in use) that `order` stays within
+ * the rows. */
 #include "python.h"
 
 typedef struct {
@@ -57,15 +58,24 @@ static void run_clear(run *r)
     nnc_free(r->targets);
 }
 
+/* Replays exclude one another; a signal's handler that replays would wait for its own thread. */
+static _Thread_local bool replaying;
+
 /* Returns the steps done, -1 and an exception. */
 static int64_t replay(run *r)
 {
     PyThreadState *saved;
     int64_t done = 0;
+    if (replaying) {
+        PyErr_SetString(PyExc_RuntimeError, "Program: a replay is running in this thread already");
+        return -1;
+    }
+    replaying = true;
     py_gil_release(&saved);
-    nnc_status status = nnc_program_replay(r->program, r->rows, r->order, r->first, r->steps, r->targets,
-                                           r->seconds, &done);
+    nnc_status status = nnc_program_replay(r->program, r->rows, r->order, r->first, r->steps,
+                                           r->targets, r->seconds, &done);
     py_gil_take(&saved);
+    replaying = false;
     if (status == NNC_OK)
         return done;
     py_raise(r->state, status);
@@ -78,8 +88,9 @@ static int wrong_source(const run *r, int64_t i, const nnc_shape *got, const cha
 {
     char have[NNC_SHAPE_TEXT], want[NNC_SHAPE_TEXT];
     const nnc_array *input = nnc_program_input(r->program, i);
-    PyErr_Format(PyExc_ValueError, "Program: source %lld must have %s %s. Received: shape=%s", (long long)i,
-                 expected, nnc_shape_text(&input->shape, want), nnc_shape_text(got, have));
+    PyErr_Format(PyExc_ValueError, "Program: source %lld must have %s %s. Received: shape=%s",
+                 (long long)i, expected, nnc_shape_text(&input->shape, want),
+                 nnc_shape_text(got, have));
     return -1;
 }
 
@@ -145,7 +156,8 @@ static PyArrayObject *rows_array(run *r, int64_t i, PyObject *object, nnc_dtype 
     }
     if (py_is_tensor(r->state, object) && ((py_tensor *)object)->graph == NULL) {
         *dtype = ((py_tensor *)object)->tensor->array.dtype;
-        return (PyArrayObject *)py_numpy(r->state, &((py_tensor *)object)->tensor->array, object, false);
+        return (PyArrayObject *)py_numpy(r->state, &((py_tensor *)object)->tensor->array, object,
+                                         false);
     }
     return py_array(r->state, object, who, dtype);
 }
@@ -176,8 +188,10 @@ static int row_source(run *r, int64_t i, PyObject *object, int64_t *count)
     r->rows[i] = (nnc_rows){.data = PyArray_DATA(array), .dtype = dtype,
                             .row_bytes = got.dim[0] > 1 ? PyArray_STRIDE(array, 0) : bytes};
     if (r->batch >= 0 && r->batch != input->shape.dim[0]) {
-        PyErr_Format(PyExc_ValueError, "Program: inputs that are fed by rows must have one leading size. "
-                     "Received: %lld and %lld", (long long)r->batch, (long long)input->shape.dim[0]);
+        PyErr_Format(PyExc_ValueError,
+                     "Program: inputs that are fed by rows must have one leading size. "
+                     "Received: %lld and %lld",
+                     (long long)r->batch, (long long)input->shape.dim[0]);
         return -1;
     }
     r->batch = input->shape.dim[0];
@@ -193,8 +207,8 @@ static int parse_sources(run *r, PyObject *sources, int64_t *count)
         return -1;
     *count = r->batch = -1;
     if (PyTuple_Size(seq) != r->inputs) {
-        PyErr_Format(PyExc_ValueError, "Program: expected %lld sources. Received: %zd", (long long)r->inputs,
-                     PyTuple_Size(seq));
+        PyErr_Format(PyExc_ValueError, "Program: expected %lld sources. Received: %zd",
+                     (long long)r->inputs, PyTuple_Size(seq));
         goto done;
     }
     for (int64_t i = 0; i < r->inputs; i++) {
@@ -215,21 +229,27 @@ static int parse_order(run *r, PyObject *order, int64_t count)
     int64_t last, batch = r->batch < 0 ? 0 : r->batch;
     if (r->first < 0 || r->steps < 0 || nnc_size_mul(r->steps, batch, &last) != NNC_OK ||
         nnc_size_add(r->first, last, &last) != NNC_OK) {
-        PyErr_Format(PyExc_ValueError, "Program: first and steps must be >= 0 and of a size that can be held. "
-                     "Received: first=%lld, steps=%lld", (long long)r->first, (long long)r->steps);
+        PyErr_Format(PyExc_ValueError,
+                     "Program: first and steps must be >= 0 and of a size that can be held. "
+                     "Received: first=%lld, steps=%lld",
+                     (long long)r->first, (long long)r->steps);
         return -1;
     }
     if (order == Py_None) {
         if (count < 0 || last <= count)
             return 0;
-        PyErr_Format(PyExc_ValueError, "Program: rows %lld to %lld were asked for. Received: sources of %lld "
-                     "rows", (long long)r->first, (long long)last, (long long)count);
+        PyErr_Format(PyExc_ValueError,
+                     "Program: rows %lld to %lld were asked for. Received: sources of %lld "
+                     "rows",
+                     (long long)r->first, (long long)last, (long long)count);
         return -1;
     }
     if (!PyArray_Check(order) || PyArray_NDIM((PyArrayObject *)order) != 1 ||
         PyArray_DESCR((PyArrayObject *)order)->kind != 'i' ||
-        PyArray_ITEMSIZE((PyArrayObject *)order) != 8 || !PyArray_ISCARRAY_RO((PyArrayObject *)order)) {
-        PyErr_SetString(PyExc_TypeError, "Program: order must be a contiguous one-dimensional NumPy array of "
+        PyArray_ITEMSIZE((PyArrayObject *)order) != 8 ||
+        !PyArray_ISCARRAY_RO((PyArrayObject *)order)) {
+        PyErr_SetString(PyExc_TypeError,
+                        "Program: order must be a contiguous one-dimensional NumPy array of "
                         "int64, or None");
         return -1;
     }
@@ -246,7 +266,8 @@ static int parse_order(run *r, PyObject *order, int64_t count)
         high = at[i] > high ? at[i] : high;
     }
     if (count >= 0 && (low < 0 || high >= count)) {
-        PyErr_Format(r->state->invalid_index, "Program: order names row %lld. Received: sources of %lld rows",
+        PyErr_Format(r->state->invalid_index,
+                     "Program: order names row %lld. Received: sources of %lld rows",
                      (long long)(low < 0 ? low : high), (long long)count);
         return -1;
     }
@@ -264,7 +285,8 @@ static int one_target(run *r, int64_t k, PyObject *object)
     if (object == Py_None)
         return 0;
     if (!PyArray_Check(object) || !PyArray_ISCARRAY((PyArrayObject *)object)) {
-        PyErr_Format(PyExc_TypeError, "Program: target %lld must be a C-contiguous, writable NumPy array",
+        PyErr_Format(PyExc_TypeError,
+                     "Program: target %lld must be a C-contiguous, writable NumPy array",
                      (long long)k);
         return -1;
     }
@@ -274,10 +296,12 @@ static int one_target(run *r, int64_t k, PyObject *object)
     if (dtype != output->dtype || nnc_size_mul(need, r->steps, &need) != NNC_OK ||
         PyArray_SIZE(array) < need) {
         char text[NNC_SHAPE_TEXT];
-        PyErr_Format(PyExc_ValueError, "Program: target %lld must hold %lld times %s of %s. Received: %lld "
-                     "elements of %s", (long long)k, (long long)r->steps,
-                     nnc_shape_text(&output->shape, text), nnc_dtype_name(output->dtype),
-                     (long long)PyArray_SIZE(array), nnc_dtype_name(dtype));
+        PyErr_Format(PyExc_ValueError,
+                     "Program: target %lld must hold %lld times %s of %s. Received: %lld "
+                     "elements of %s",
+                     (long long)k, (long long)r->steps, nnc_shape_text(&output->shape, text),
+                     nnc_dtype_name(output->dtype), (long long)PyArray_SIZE(array),
+                     nnc_dtype_name(dtype));
         return -1;
     }
     Py_INCREF(object);
@@ -295,8 +319,8 @@ static int parse_targets(run *r, PyObject *targets)
     if (seq == NULL)
         return -1;
     if (PyTuple_Size(seq) != r->outputs) {
-        PyErr_Format(PyExc_ValueError, "Program: expected %lld targets. Received: %zd", (long long)r->outputs,
-                     PyTuple_Size(seq));
+        PyErr_Format(PyExc_ValueError, "Program: expected %lld targets. Received: %zd",
+                     (long long)r->outputs, PyTuple_Size(seq));
         goto done;
     }
     for (int64_t k = 0; k < r->outputs; k++) {
@@ -319,8 +343,8 @@ static PyObject *program_replay(PyObject *object, PyObject *args, PyObject *kwar
     double seconds = 0;
     int64_t count;
     run r;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OOLL|Od:replay", names, &sources, &order, &first, &steps,
-                                     &targets, &seconds))
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OOLL|Od:replay", names, &sources, &order,
+                                     &first, &steps, &targets, &seconds))
         return NULL;
     if (run_init(&r, object) < 0)
         goto done;
@@ -364,8 +388,8 @@ static PyObject *program_call(PyObject *object, PyObject *args, PyObject *kwargs
     if (run_init(&r, object) < 0)
         goto done;
     if (PyTuple_Size(args) != r.inputs) {
-        PyErr_Format(PyExc_TypeError, "Program: expected %lld inputs. Received: %zd", (long long)r.inputs,
-                     PyTuple_Size(args));
+        PyErr_Format(PyExc_TypeError, "Program: expected %lld inputs. Received: %zd",
+                     (long long)r.inputs, PyTuple_Size(args));
         goto done;
     }
     for (int64_t i = 0; i < r.inputs; i++) {
@@ -397,7 +421,8 @@ static PyObject *program_new(PyTypeObject *type, PyObject *args, PyObject *kwarg
     PyObject *graph, *outputs, *seq;
     py_program *self = NULL;
     int *value = NULL;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O!O:Program", names, state->graph_type, &graph, &outputs))
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O!O:Program", names, state->graph_type, &graph,
+                                     &outputs))
         return NULL;
     seq = PySequence_Tuple(outputs);
     if (seq == NULL)
@@ -447,7 +472,8 @@ static PyObject *signature(const nnc_program *program, int64_t n, signature_fn *
     PyObject *list = PyList_New((Py_ssize_t)n);
     for (int64_t k = 0; list != NULL && k < n; k++) {
         const nnc_array *array = of(program, k);
-        PyObject *row = Py_BuildValue("(Ns)", py_shape_tuple(&array->shape), nnc_dtype_name(array->dtype));
+        PyObject *row =
+            Py_BuildValue("(Ns)", py_shape_tuple(&array->shape), nnc_dtype_name(array->dtype));
         if (row == NULL)
             Py_CLEAR(list);
         else
@@ -459,13 +485,15 @@ static PyObject *signature(const nnc_program *program, int64_t n, signature_fn *
 static PyObject *get_input_signature(PyObject *object, void *unused)
 {
     (void)unused;
-    return signature(program_of(object), nnc_program_input_count(program_of(object)), nnc_program_input);
+    return signature(program_of(object), nnc_program_input_count(program_of(object)),
+                     nnc_program_input);
 }
 
 static PyObject *get_output_signature(PyObject *object, void *unused)
 {
     (void)unused;
-    return signature(program_of(object), nnc_program_output_count(program_of(object)), nnc_program_output);
+    return signature(program_of(object), nnc_program_output_count(program_of(object)),
+                     nnc_program_output);
 }
 
 static PyObject *program_stats(PyObject *object, PyObject *unused)
@@ -473,10 +501,10 @@ static PyObject *program_stats(PyObject *object, PyObject *unused)
     nnc_program_stats s;
     (void)unused;
     nnc_program_describe(program_of(object), &s);
-    return Py_BuildValue("{sLsLsLsLsLsLsi}", "nodes_recorded", (long long)s.nodes_recorded, "nodes_kept",
-                         (long long)s.nodes_kept, "fused", (long long)s.fused, "folded",
-                         (long long)s.folded, "arena_bytes", (long long)s.arena_bytes, "values_bytes",
-                         (long long)s.values_bytes, "threads", s.threads);
+    return Py_BuildValue("{sLsLsLsLsLsLsi}", "nodes_recorded", (long long)s.nodes_recorded,
+                         "nodes_kept", (long long)s.nodes_kept, "fused", (long long)s.fused,
+                         "folded", (long long)s.folded, "arena_bytes", (long long)s.arena_bytes,
+                         "values_bytes", (long long)s.values_bytes, "threads", s.threads);
 }
 
 static PyObject *program_text(PyObject *object, PyObject *unused)

@@ -1,10 +1,12 @@
-/* python.h - what the files of the extension share: the objects, the module's state, and who does what.
+/* python.h - what the files of the extension share: the objects, the module's state, and who does
+ * what.
  *
  * The extension parses, calls the core and wraps; nothing else. Files: module.c (start, functions),
- * error.c (status to exception, signals), convert.c (NumPy and numbers to tensors and back), ops.c (an op
- * called from Python), rows.c (the functions of `op`), number.c (operators), index.c (t[...]), tensor.c, share.c (buffer, DLPack),
- * variable.c, graph.c (traces), tape.c, program.c, scan.c (checks on data).
- * All functions hold the GIL unless they say otherwise, and return -1 or NULL with an exception set. */
+ * error.c (status to exception, signals), convert.c (NumPy and numbers to tensors and back), ops.c
+ * (an op called from Python), rows.c (the functions of `op`), number.c (operators), index.c
+ * (t[...]), tensor.c, share.c (buffer, DLPack), variable.c, graph.c (traces), tape.c, program.c,
+ * scan.c (checks on data). All functions hold the GIL unless they say otherwise, and return -1 or
+ * NULL with an exception set. */
 #ifndef NNC_PYTHON_H
 #define NNC_PYTHON_H
 
@@ -84,8 +86,8 @@ static inline bool py_is_variable(const py_state *state, PyObject *o)
 
 /* ---- module.c ---- */
 
-/* The state, from an object of one of our types or of a class derived from Variable. NULL (no exception)
- * if it is neither. */
+/* The state, from an object of one of our types or of a class derived from Variable. NULL (no
+ * exception) if it is neither. */
 py_state *py_state_of(PyObject *object);
 
 /* ---- error.c ---- */
@@ -104,18 +106,22 @@ int py_dtype_of(py_state *state, PyArray_Descr *descr, const char *who, nnc_dtyp
 int py_dtype_parse(PyObject *object, nnc_dtype *out);
 /* NumPy's dtype: a new reference. */
 PyArray_Descr *py_descr(py_state *state, nnc_dtype dtype);
-/* anything as a C-contiguous array in native byte order, of one of our dtypes; `who` begins the messages.
- * Lists of Python numbers give 32 bits, as in Keras. */
+/* anything as a C-contiguous array in native byte order, of one of our dtypes; `who` begins the
+ * messages. Lists of Python numbers give 32 bits, as in Keras. */
 PyArrayObject *py_array(py_state *state, PyObject *object, const char *who, nnc_dtype *dtype);
-/* The object itself (a new reference) if it is such an array already, else NULL and no exception. */
+/* The object itself (a new reference) if it is such an array already, else NULL and no exception.
+ */
 PyArrayObject *py_array_direct(PyObject *object, nnc_dtype *dtype);
-/* A tensor over the array's memory, which it keeps alive. Small ones are copied if `share` is false. */
-nnc_tensor *py_tensor_from_array(py_state *state, PyArrayObject *array, nnc_dtype dtype, bool share);
+/* A tensor over the array's memory, which it keeps alive. Small ones are copied if `share` is
+ * false. */
+nnc_tensor *py_tensor_from_array(py_state *state, PyArrayObject *array, nnc_dtype dtype,
+                                 bool share);
 /* Python's number `object` as a tensor () of dtype; OverflowError if it does not fit. */
 nnc_tensor *py_tensor_from_number(py_state *state, PyObject *object, nnc_dtype dtype);
 /* Element i as a Python number. */
 PyObject *py_number(const nnc_array *array, int64_t i);
-/* A read-only array over the tensor's data that keeps `owner` alive; writable and a copy if copy. */
+/* A read-only array over the tensor's data that keeps `owner` alive; writable and a copy if copy.
+ */
 PyObject *py_numpy(py_state *state, const nnc_array *array, PyObject *owner, bool copy);
 /* __array__ for both kinds: `array` as NumPy has it, in another dtype or copied if asked for. */
 PyObject *py_array_protocol(PyObject *array, PyObject *args, PyObject *kwargs);
@@ -125,7 +131,8 @@ int py_shape_parse(PyObject *object, const char *who, nnc_shape *out);
 /* ---- ops.c ---- */
 
 /* Runs or records op(args) as nnc/_core.pyi says. Returns a Tensor, a tuple of them, or None. */
-PyObject *py_call(py_state *state, nnc_op op, const nnc_attrs *attrs, PyObject *const *args, int count);
+PyObject *py_call(py_state *state, nnc_op op, const nnc_attrs *attrs, PyObject *const *args,
+                  int count);
 PyObject *py_call1(py_state *state, nnc_op op, const nnc_attrs *attrs, PyObject *a);
 PyObject *py_call2(py_state *state, nnc_op op, PyObject *a, PyObject *b);
 /* The dtype that values promote to, Python numbers being weak; `args` are anything. */
@@ -153,16 +160,19 @@ extern PyType_Spec py_tensor_spec;
 /* ---- number.c, index.c, share.c ---- */
 
 /* Operators and comparisons, for the slots of both types. */
-#define PY_NUMBER_SLOTS                                                                              \
-    {Py_nb_add, py_add}, {Py_nb_subtract, py_subtract}, {Py_nb_multiply, py_multiply},              \
-        {Py_nb_true_divide, py_divide}, {Py_nb_floor_divide, py_floor_divide},                      \
-        {Py_nb_remainder, py_mod}, {Py_nb_power, py_power}, {Py_nb_matrix_multiply, py_matmul},     \
-        {Py_nb_and, py_and}, {Py_nb_or, py_or}, {Py_nb_xor, py_xor}, {Py_nb_negative, py_negative}, \
-        {Py_nb_positive, py_positive}, {Py_nb_absolute, py_absolute}, {Py_nb_invert, py_invert},    \
-        {Py_nb_bool, py_bool}, {Py_nb_int, py_int}, {Py_nb_float, py_float},                        \
-        {Py_nb_index, py_index}, {Py_tp_richcompare, py_compare}, {Py_tp_hash, py_hash},            \
-        {Py_mp_subscript, py_subscript}, {Py_mp_length, py_length}, {Py_sq_length, py_length},      \
-        {Py_sq_item, py_item}, {Py_tp_iter, py_iter}
+#define PY_NUMBER_SLOTS                                                                            \
+    {Py_nb_add, py_add}, {Py_nb_subtract, py_subtract}, {Py_nb_multiply, py_multiply},             \
+        {Py_nb_true_divide, py_divide}, {Py_nb_floor_divide, py_floor_divide},                     \
+        {Py_nb_remainder, py_mod}, {Py_nb_power, py_power}, {Py_nb_matrix_multiply, py_matmul},    \
+        {Py_nb_and, py_and}, {Py_nb_or, py_or}, {Py_nb_xor, py_xor},                               \
+        {Py_nb_negative, py_negative}, {Py_nb_positive, py_positive},                              \
+        {Py_nb_absolute, py_absolute}, {Py_nb_invert, py_invert}, {Py_nb_bool, py_bool},           \
+        {Py_nb_int, py_int}, {Py_nb_float, py_float}, {Py_nb_index, py_index},                     \
+        {Py_tp_richcompare, py_compare}, {Py_tp_hash, py_hash}, {Py_mp_subscript, py_subscript},   \
+        {Py_mp_length, py_length}, {Py_sq_length, py_length}, {Py_sq_item, py_item},               \
+    {                                                                                              \
+        Py_tp_iter, py_iter                                                                        \
+    }
 PyObject *py_add(PyObject *a, PyObject *b);
 PyObject *py_subtract(PyObject *a, PyObject *b);
 PyObject *py_multiply(PyObject *a, PyObject *b);
@@ -212,15 +222,16 @@ extern PyType_Spec py_variable_spec;
 PyObject *py_graph_current(void);
 /* The value of a Tensor, Variable or array in the graph; -1 and an exception. */
 int py_graph_value(py_state *state, PyObject *graph, PyObject *object);
-/* gradients() of a trace or a tape; find gives the value of an object, -1 if it is not there, -2 and an
- * exception; wrap makes a Tensor of a value. */
+/* gradients() of a trace or a tape; find gives the value of an object, -1 if it is not there, -2
+ * and an exception; wrap makes a Tensor of a value. */
 typedef struct {
     nnc_graph *graph;
     void *context;
     int (*find)(py_state *state, void *context, PyObject *object, bool seed);
     PyObject *(*wrap)(py_state *state, void *context, int value);
 } py_differentiable;
-PyObject *py_gradients(py_state *state, const py_differentiable *of, PyObject *args, PyObject *kwargs);
+PyObject *py_gradients(py_state *state, const py_differentiable *of, PyObject *args,
+                       PyObject *kwargs);
 extern PyType_Spec py_graph_spec, py_no_trace_spec;
 
 /* ---- tape.c ---- */

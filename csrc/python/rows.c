@@ -1,6 +1,6 @@
-/* rows.c - the functions of the namespace `op`: one for each row of the op table, made by a loop over it.
- * A function's attributes follow its inputs by position; the row's `attrs` says which there are. Those at
- * the end may be left out: 0, an empty list, and for `activation` none. */
+/* rows.c - the functions of the namespace `op`: one for each row of the op table, made by a loop
+ * over it. A function's attributes follow its inputs by position; the row's `attrs` says which
+ * there are. Those at the end may be left out: 0, an empty list, and for `activation` none. */
 #include "python.h"
 
 #include <string.h>
@@ -104,7 +104,8 @@ static int explain(const py_op *self, const attribute *a, PyObject *object)
     return -1;
 }
 
-static int parse_attributes(const py_op *self, PyObject *const *args, Py_ssize_t count, nnc_attrs *attrs)
+static int parse_attributes(const py_op *self, PyObject *const *args, Py_ssize_t count,
+                            nnc_attrs *attrs)
 {
     int k = 0, f = 0;
     for (Py_ssize_t i = 0; i < self->attribute_count; i++) {
@@ -132,7 +133,8 @@ static PyObject *call_row(PyObject *object, PyObject *const *args, Py_ssize_t co
         PyErr_Format(PyExc_TypeError, "%s. Received: %zd arguments", self->text, count);
         return NULL;
     }
-    if (self->attribute_count > 0 && parse_attributes(self, args + inputs, count - inputs, &attrs) < 0)
+    if (self->attribute_count > 0 &&
+        parse_attributes(self, args + inputs, count - inputs, &attrs) < 0)
         return NULL;
     return py_call(self->state, self->op, &attrs, args, (int)inputs);
 }
@@ -168,8 +170,8 @@ PyType_Spec py_op_spec = {.name = "nnc._core._Op", .basicsize = sizeof(py_op),
 
 /* ---- making them ---- */
 
-/* "k:axis k:keepdims" into the list of attributes; the last dtype or shape, and what comes before, must be
- * given, and everything where the number of inputs is open. */
+/* "k:axis k:keepdims" into the list of attributes; the last dtype or shape, and what comes before,
+ * must be given, and everything where the number of inputs is open. */
 static void read_row(py_op *self)
 {
     const nnc_op_row *row = &nnc_ops[self->op];
@@ -207,8 +209,8 @@ static PyObject *new_function(py_state *state, PyObject *module, PyObject *modul
     self->state = state;
     self->op = op;
     read_row(self);
-    self->method = (PyMethodDef){nnc_ops[op].name, (PyCFunction)(void (*)(void))call_row, METH_FASTCALL,
-                                 self->text};
+    self->method = (PyMethodDef){nnc_ops[op].name, (PyCFunction)(void (*)(void))call_row,
+                                 METH_FASTCALL, self->text};
     PyObject *function = PyCFunction_NewEx(&self->method, (PyObject *)self, module_name);
     Py_DECREF(self);
     return function;
@@ -236,7 +238,8 @@ int py_ops_add(py_state *state, PyObject *module)
         if (name == NULL)
             goto done;
         PyTuple_SetItem(names, op, name);
-        if (put(table, row->name, Py_BuildValue("(iis)", row->inputs, row->outputs, row->attrs)) < 0 ||
+        if (put(table, row->name, Py_BuildValue("(iis)", row->inputs, row->outputs, row->attrs)) <
+                0 ||
             put(PyModule_GetDict(space), row->name,
                 new_function(state, module, space_name, (nnc_op)op)) < 0)
             goto done;

@@ -1,4 +1,5 @@
-/* scan.c - looks through a user's data before training: labels out of range, numbers that are none. */
+/* scan.c - looks through a user's data before training: labels out of range, numbers that are none.
+ */
 #include "python.h"
 
 #include <math.h>
@@ -13,7 +14,8 @@ PyObject *py_permutation(PyObject *module, PyObject *args, PyObject *kwargs)
     unsigned long long seed, stream, step;
     PyThreadState *saved;
     (void)module;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "nKKK:permutation", names, &n, &seed, &stream, &step))
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "nKKK:permutation", names, &n, &seed, &stream,
+                                     &step))
         return NULL;
     if (n < 0) {
         PyErr_Format(PyExc_ValueError, "permutation: n must be >= 0. Received: n=%zd", n);
@@ -85,21 +87,22 @@ PyObject *py_check_labels(PyObject *module, PyObject *args, PyObject *kwargs)
     return result;
 }
 
-/* x - x is 0 for every finite x and NaN else, so a sum of those tells of a whole chunk without a branch. */
-#define FIRST_NONFINITE(name, type)                                                                  \
-    static int64_t name(const type *x, int64_t n)                                                    \
-    {                                                                                                \
-        for (int64_t first = 0; first < n; first += CHUNK) {                                         \
-            int64_t end = first + CHUNK < n ? first + CHUNK : n;                                     \
-            int bad = 0;                                                                             \
-            for (int64_t i = first; i < end; i++)                                                    \
-                bad |= !(x[i] - x[i] == 0);                                                          \
-            for (int64_t i = first; i < end && bad; i++) {                                           \
-                if (!(x[i] - x[i] == 0))                                                             \
-                    return i;                                                                        \
-            }                                                                                        \
-        }                                                                                            \
-        return -1;                                                                                   \
+/* x - x is 0 for every finite x and NaN else, so a sum of those tells of a whole chunk without a
+ * branch. */
+#define FIRST_NONFINITE(name, type)                                                                \
+    static int64_t name(const type *x, int64_t n)                                                  \
+    {                                                                                              \
+        for (int64_t first = 0; first < n; first += CHUNK) {                                       \
+            int64_t end = first + CHUNK < n ? first + CHUNK : n;                                   \
+            int bad = 0;                                                                           \
+            for (int64_t i = first; i < end; i++)                                                  \
+                bad |= !(x[i] - x[i] == 0);                                                        \
+            for (int64_t i = first; i < end && bad; i++) {                                         \
+                if (!(x[i] - x[i] == 0))                                                           \
+                    return i;                                                                      \
+            }                                                                                      \
+        }                                                                                          \
+        return -1;                                                                                 \
     }
 FIRST_NONFINITE(nonfinite_f32, float)
 FIRST_NONFINITE(nonfinite_f64, double)
@@ -127,7 +130,8 @@ PyObject *py_first_nonfinite(PyObject *module, PyObject *rows)
 {
     nnc_dtype dtype;
     PyThreadState *saved;
-    PyArrayObject *array = py_array(PyModule_GetState(module), rows, "first_nonfinite: the rows", &dtype);
+    PyArrayObject *array =
+        py_array(PyModule_GetState(module), rows, "first_nonfinite: the rows", &dtype);
     if (array == NULL)
         return NULL;
     py_gil_release(&saved);

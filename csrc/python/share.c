@@ -1,6 +1,6 @@
 /* share.c - a tensor's memory for others, without a copy: the buffer protocol and DLPack.
- * Both are read-only where the protocol can say so, since a tensor is a value. DLPack's structures are those
- * of its specification, version 1.0 (https://dmlc.github.io/dlpack/latest/c_api.html). */
+ * Both are read-only where the protocol can say so, since a tensor is a value. DLPack's structures
+ * are those of its specification, version 1.0 (https://dmlc.github.io/dlpack/latest/c_api.html). */
 #include "python.h"
 
 #include <string.h>
@@ -48,10 +48,13 @@ int py_buffer_get(PyObject *self, Py_buffer *view, int flags)
     }
     static char nothing[1];
     *view = (Py_buffer){.buf = array->data != NULL ? array->data : nothing,
-                        .len = (Py_ssize_t)tensor->tensor->bytes, .readonly = 1,
-                        .itemsize = (Py_ssize_t)nnc_dtype_size(array->dtype), .ndim = array->shape.rank,
+                        .len = (Py_ssize_t)tensor->tensor->bytes,
+                        .readonly = 1,
+                        .itemsize = (Py_ssize_t)nnc_dtype_size(array->dtype),
+                        .ndim = array->shape.rank,
                         .format = flags & PyBUF_FORMAT ? (char *)formats[array->dtype] : NULL,
-                        .shape = flags & PyBUF_ND ? sizes : NULL, .internal = sizes};
+                        .shape = flags & PyBUF_ND ? sizes : NULL,
+                        .internal = sizes};
     if ((flags & PyBUF_STRIDES) == PyBUF_STRIDES)
         view->strides = sizes + NNC_MAX_RANK;
     Py_INCREF(self);
@@ -177,7 +180,8 @@ static PyObject *export_tensor(py_state *state, nnc_tensor *tensor, bool version
         e->managed = (dl_managed){.context = e, .deleter = delete_managed};
         describe(e, &e->managed.tensor);
     }
-    PyObject *capsule = PyCapsule_New(e, versioned ? "dltensor_versioned" : "dltensor", delete_capsule);
+    PyObject *capsule =
+        PyCapsule_New(e, versioned ? "dltensor_versioned" : "dltensor", delete_capsule);
     if (capsule == NULL)
         delete_export(e);
     return capsule;
@@ -192,15 +196,16 @@ PyObject *py_dlpack(PyObject *self, PyObject *args, PyObject *kwargs)
     PyObject *stream = Py_None, *version = Py_None, *where = Py_None, *copy = Py_None;
     int major = 0, minor = 0, type = DEVICE_CPU, id = 0;
     nnc_tensor *exported = NULL;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|$OOOO:__dlpack__", names, &stream, &version, &where,
-                                     &copy))
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|$OOOO:__dlpack__", names, &stream, &version,
+                                     &where, &copy))
         return NULL;
     if (version != Py_None && !PyArg_ParseTuple(version, "ii:max_version", &major, &minor))
         return NULL;
     if (where != Py_None && !PyArg_ParseTuple(where, "ii:dl_device", &type, &id))
         return NULL;
     if (stream != Py_None || type != DEVICE_CPU || id != 0) {
-        PyErr_SetString(PyExc_BufferError, "__dlpack__: tensors lie in main memory: `stream` must be None and "
+        PyErr_SetString(PyExc_BufferError,
+                        "__dlpack__: tensors lie in main memory: `stream` must be None and "
                         "`dl_device` (1, 0)");
         return NULL;
     }

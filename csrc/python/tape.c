@@ -109,12 +109,15 @@ static PyObject *tape_watch(PyObject *object, PyObject *what)
             return NULL;
         tensor = ((py_variable *)what)->tensor;
     } else {
-        PyErr_Format(PyExc_TypeError, "Tape.watch: expected a Tensor or a Variable. Received: %R", what);
+        PyErr_Format(PyExc_TypeError, "Tape.watch: expected a Tensor or a Variable. Received: %R",
+                     what);
         return NULL;
     }
     if (nnc_dtype_kind(tensor->array.dtype) != NNC_KIND_FLOAT) {
-        PyErr_Format(PyExc_TypeError, "Tape.watch: only floating-point values have gradients. Received: "
-                     "dtype=%s", nnc_dtype_name(tensor->array.dtype));
+        PyErr_Format(PyExc_TypeError,
+                     "Tape.watch: only floating-point values have gradients. Received: "
+                     "dtype=%s",
+                     nnc_dtype_name(tensor->array.dtype));
         return NULL;
     }
     nnc_status status = nnc_tape_watch(self_of(object)->graph, tensor);
@@ -207,9 +210,9 @@ static PyMethodDef methods[] = {
     {"clear", tape_clear, METH_NOARGS, "Forgets what was recorded."},
     {NULL, NULL, 0, NULL}};
 
-static PyGetSetDef getset[] = {
-    {"watch_variables", get_watch, set_watch, "Whether trainable variables are watched when read.", NULL},
-    {NULL, NULL, NULL, NULL, NULL}};
+static PyGetSetDef getset[] = {{"watch_variables", get_watch, set_watch,
+                                "Whether trainable variables are watched when read.", NULL},
+                               {NULL, NULL, NULL, NULL, NULL}};
 
 static PyType_Slot slots[] = {
     {Py_tp_doc, "Tape(): records eager ops between push() and pop()."}, {Py_tp_new, tape_new},

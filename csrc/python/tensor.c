@@ -1,4 +1,5 @@
-/* tensor.c - the type Tensor: a value. Concrete, it has a core tensor; symbolic, a place in a trace. */
+/* tensor.c - the type Tensor: a value. Concrete, it has a core tensor; symbolic, a place in a
+ * trace. */
 #include "python.h"
 
 static py_tensor *allocate(py_state *state)
@@ -30,8 +31,10 @@ PyObject *py_tensor_symbolic(py_state *state, PyObject *graph, int value)
 
 PyObject *py_trace_error(py_state *state, const char *asked)
 {
-    PyErr_Format(state->trace_error, "%s was asked of a symbolic tensor, which has no value while the "
-                 "function is being recorded", asked);
+    PyErr_Format(state->trace_error,
+                 "%s was asked of a symbolic tensor, which has no value while the "
+                 "function is being recorded",
+                 asked);
     return NULL;
 }
 
@@ -185,7 +188,8 @@ static PyObject *tensor_repr(PyObject *object)
         array = numpy(object, "repr()");
         value = array == NULL ? NULL : PyObject_Str(array);
         if (value != NULL)
-            text = PyUnicode_FromFormat("<nnc.Tensor: shape=%R, dtype=%s, value=%U>", shape, dtype, value);
+            text = PyUnicode_FromFormat("<nnc.Tensor: shape=%R, dtype=%s, value=%U>", shape, dtype,
+                                        value);
     }
     Py_XDECREF(array);
     Py_XDECREF(value);

@@ -1,5 +1,6 @@
-/* variable.c - the type Variable: storage that ops read and effects change in place. nnc.Variable derives
- * from it. The storage is the variable's own and never moves, so recorded programs go on seeing it. */
+/* variable.c - the type Variable: storage that ops read and effects change in place. nnc.Variable
+ * derives from it. The storage is the variable's own and never moves, so recorded programs go on
+ * seeing it. */
 #include "python.h"
 
 static py_variable *cast_self(PyObject *object)
@@ -11,7 +12,8 @@ int py_variable_check(const py_variable *variable)
 {
     if (variable->tensor != NULL)
         return 0;
-    PyErr_SetString(PyExc_ValueError, "the Variable has no value yet: Variable.__init__ has not been called");
+    PyErr_SetString(PyExc_ValueError,
+                    "the Variable has no value yet: Variable.__init__ has not been called");
     return -1;
 }
 
@@ -214,8 +216,10 @@ static PyObject *assignable(py_state *state, PyObject *object, PyObject *value)
     const nnc_shape *shape = &py_signature(state, tensor)->shape;
     if (nnc_shape_equal(shape, &own->shape))
         return tensor;
-    PyErr_Format(PyExc_ValueError, "assign: the value's shape must be the variable's. Received: value.shape=%s, "
-                 "variable.shape=%s", nnc_shape_text(shape, have), nnc_shape_text(&own->shape, want));
+    PyErr_Format(PyExc_ValueError,
+                 "assign: the value's shape must be the variable's. Received: value.shape=%s, "
+                 "variable.shape=%s",
+                 nnc_shape_text(shape, have), nnc_shape_text(&own->shape, want));
     Py_DECREF(tensor);
     return NULL;
 }
@@ -253,7 +257,8 @@ static PyObject *method_assign_sub(PyObject *object, PyObject *value)
     return result;
 }
 
-/* ---- pickle and copy: (class, values, attributes); a derived class's __init__ is not called ---- */
+/* ---- pickle and copy: (class, values, attributes); a derived class's __init__ is not called ----
+ */
 
 static PyObject *method_reduce(PyObject *object, PyObject *unused)
 {
@@ -272,7 +277,8 @@ static PyObject *method_reduce(PyObject *object, PyObject *unused)
         return NULL;
     }
     return Py_BuildValue("N(ONOO)", rebuild, Py_TYPE(object), array,
-                         self->trainable ? Py_True : Py_False, self->dict != NULL ? self->dict : Py_None);
+                         self->trainable ? Py_True : Py_False,
+                         self->dict != NULL ? self->dict : Py_None);
 }
 
 PyObject *py_variable_rebuild(PyObject *module, PyObject *args)
@@ -282,7 +288,8 @@ PyObject *py_variable_rebuild(PyObject *module, PyObject *args)
     if (!PyArg_ParseTuple(args, "OOOO:_rebuild_variable", &type, &array, &trainable, &attributes))
         return NULL;
     if (!PyType_Check(type) || !PyType_IsSubtype((PyTypeObject *)type, state->variable_type)) {
-        PyErr_SetString(PyExc_TypeError, "_rebuild_variable: expected a class derived from Variable");
+        PyErr_SetString(PyExc_TypeError,
+                        "_rebuild_variable: expected a class derived from Variable");
         return NULL;
     }
     PyObject *object = variable_new((PyTypeObject *)type, NULL, NULL);
@@ -302,8 +309,10 @@ PyObject *py_variable_rebuild(PyObject *module, PyObject *args)
 
 static PyMethodDef methods[] = {
     {"numpy", method_numpy, METH_NOARGS, "The values: a copy, a NumPy array."},
-    {"item", method_item, METH_NOARGS, "The value of a variable of one element as a Python number."},
-    {"assign", method_assign, METH_O, "Overwrites the values; shapes must be equal, dtypes are converted."},
+    {"item", method_item, METH_NOARGS,
+     "The value of a variable of one element as a Python number."},
+    {"assign", method_assign, METH_O,
+     "Overwrites the values; shapes must be equal, dtypes are converted."},
     {"assign_add", method_assign_add, METH_O, "Adds to the values."},
     {"assign_sub", method_assign_sub, METH_O, "Subtracts from the values."},
     {"__array__", (PyCFunction)(void (*)(void))method_array, METH_VARARGS | METH_KEYWORDS, NULL},
@@ -326,10 +335,19 @@ static PyMemberDef members[] = {
     {NULL, 0, 0, 0, NULL}};
 
 static PyType_Slot slots[] = {
-    {Py_tp_doc, "Variable(value, dtype=None): storage that ops read and that assign changes in place."},
-    {Py_tp_new, variable_new}, {Py_tp_init, variable_init}, {Py_tp_dealloc, py_variable_dealloc},
-    {Py_tp_traverse, variable_traverse}, {Py_tp_clear, variable_clear}, {Py_tp_repr, variable_repr},
-    {Py_tp_methods, methods}, {Py_tp_getset, getset}, {Py_tp_members, members}, PY_NUMBER_SLOTS, {0, NULL}};
+    {Py_tp_doc,
+     "Variable(value, dtype=None): storage that ops read and that assign changes in place."},
+    {Py_tp_new, variable_new},
+    {Py_tp_init, variable_init},
+    {Py_tp_dealloc, py_variable_dealloc},
+    {Py_tp_traverse, variable_traverse},
+    {Py_tp_clear, variable_clear},
+    {Py_tp_repr, variable_repr},
+    {Py_tp_methods, methods},
+    {Py_tp_getset, getset},
+    {Py_tp_members, members},
+    PY_NUMBER_SLOTS,
+    {0, NULL}};
 
 PyType_Spec py_variable_spec = {
     .name = "nnc._core.Variable", .basicsize = sizeof(py_variable),

@@ -7,12 +7,12 @@ from ..ops.core import cast_array
 from .input_spec import InputSpec
 from .layer import Layer
 
-# Activations that the op `dense` applies itself: their numbers in the op table. Softmax and sigmoid are not
-# among them: losses want to know their input.
+# Activations that the op `dense` applies itself: their numbers in the op table. Softmax and sigmoid
+# are not among them: losses want to know their input.
 _FUSED = {
     getattr(activations, name): _core.op_names.index(name)
-    for name in ("relu", "tanh", "selu", "softplus", "softsign", "silu", "gelu", "relu6", "hard_sigmoid",
-                 "hard_silu", "mish", "log_sigmoid")
+    for name in ("relu", "tanh", "selu", "softplus", "softsign", "silu", "gelu", "relu6",
+                 "hard_sigmoid", "hard_silu", "mish", "log_sigmoid")
 }
 _FUSED[activations.linear] = -1
 
@@ -46,11 +46,11 @@ class Dense(Layer):
 
     def __init__(self, units, activation=None, use_bias=True, kernel_initializer="glorot_uniform",
                  bias_initializer="zeros", kernel_regularizer=None, bias_regularizer=None,
-                 activity_regularizer=None, kernel_constraint=None, bias_constraint=None, lora_rank=None,
-                 lora_alpha=None, quantization_config=None, **kwargs):
+                 activity_regularizer=None, kernel_constraint=None, bias_constraint=None,
+                 lora_rank=None, lora_alpha=None, quantization_config=None, **kwargs):
         if isinstance(units, bool) or not isinstance(units, (int, np.integer)) or units <= 0:
-            raise ValueError("Dense: received an invalid value for `units`, expected a positive integer. "
-                             f"Received: units={units!r}")
+            raise ValueError("Dense: received an invalid value for `units`, expected a positive "
+                             f"integer. Received: units={units!r}")
         for name, value in (("lora_rank", lora_rank), ("lora_alpha", lora_alpha),
                             ("quantization_config", quantization_config)):
             if value is not None:
@@ -72,16 +72,18 @@ class Dense(Layer):
     def build(self, input_shape):
         inputs = input_shape[-1]
         if inputs is None:
-            raise ValueError(f"Layer '{self.name}': the size of the input's last axis must be known. "
-                             f"Received: input_shape={tuple(input_shape)}")
+            raise ValueError(f"Layer '{self.name}': the size of the input's last axis must be "
+                             f"known. Received: input_shape={tuple(input_shape)}")
         self.kernel = self.add_weight(name="kernel", shape=(inputs, self.units),
                                       initializer=self.kernel_initializer,
                                       regularizer=self.kernel_regularizer,
                                       constraint=self.kernel_constraint)
         self.bias = None
         if self.use_bias:
-            self.bias = self.add_weight(name="bias", shape=(self.units,), initializer=self.bias_initializer,
-                                        regularizer=self.bias_regularizer, constraint=self.bias_constraint)
+            self.bias = self.add_weight(name="bias", shape=(self.units,),
+                                        initializer=self.bias_initializer,
+                                        regularizer=self.bias_regularizer,
+                                        constraint=self.bias_constraint)
         self.input_spec = InputSpec(min_ndim=2, axes={-1: inputs})
 
     def call(self, inputs):

@@ -21,8 +21,8 @@ class InputLayer(Layer):
 
     _plain = True
 
-    def __init__(self, shape=None, batch_size=None, dtype=None, sparse=None, ragged=None, batch_shape=None,
-                 input_tensor=None, optional=False, name=None, **kwargs):
+    def __init__(self, shape=None, batch_size=None, dtype=None, sparse=None, ragged=None,
+                 batch_shape=None, input_tensor=None, optional=False, name=None, **kwargs):
         if "input_shape" in kwargs:
             shape = kwargs.pop("input_shape")
         if "batch_input_shape" in kwargs:
@@ -30,8 +30,8 @@ class InputLayer(Layer):
         super().__init__(name=name, **kwargs)
         for argument, value in (("sparse", sparse), ("ragged", ragged), ("optional", optional)):
             if value:
-                raise ValueError(f"Input: `{argument}=True` is not possible here, inputs are dense arrays. "
-                                 f"Received: {argument}={value}")
+                raise ValueError(f"Input: `{argument}=True` is not possible here, inputs are dense "
+                                 f"arrays. Received: {argument}={value}")
         if input_tensor is not None:
             if not isinstance(input_tensor, KerasTensor):
                 raise ValueError("Input: the existing tensor must be a KerasTensor. Received: "
@@ -79,8 +79,9 @@ class InputLayer(Layer):
                 "ragged": False, "name": self.name, "optional": False}
 
 
-def Input(shape=None, batch_size=None, dtype=None, sparse=None, ragged=None, batch_shape=None, name=None,
-          tensor=None, optional=False):
+def Input(shape=None, batch_size=None, dtype=None, sparse=None, ragged=None, batch_shape=None,
+          name=None, tensor=None, optional=False):
     """A symbolic tensor that says what a model's input looks like. See `InputLayer`."""
     return InputLayer(shape=shape, batch_size=batch_size, dtype=dtype, sparse=sparse, ragged=ragged,
-                      batch_shape=batch_shape, name=name, input_tensor=tensor, optional=optional).output
+                      batch_shape=batch_shape, name=name, input_tensor=tensor,
+                      optional=optional).output

@@ -35,12 +35,13 @@ class InputSpec:
                              f"Received: axes={axes!r}") from None
         limit = self.ndim if self.ndim is not None else self.max_ndim
         if self.axes and limit is not None and max(self.axes) > limit - 1:
-            raise ValueError(f"InputSpec: axis {max(self.axes)} is greater than the largest allowed "
-                             f"value {limit - 1}.")
+            raise ValueError(f"InputSpec: axis {max(self.axes)} is greater than the largest "
+                             f"allowed value {limit - 1}.")
 
     def get_config(self):
         """The arguments of `__init__` as a dictionary."""
-        return {"dtype": self.dtype, "shape": self.shape, "ndim": self.ndim, "max_ndim": self.max_ndim,
+        return {"dtype": self.dtype, "shape": self.shape, "ndim": self.ndim,
+                "max_ndim": self.max_ndim,
                 "min_ndim": self.min_ndim, "axes": self.axes, "optional": self.optional}
 
     @classmethod
@@ -54,7 +55,7 @@ class InputSpec:
 
 
 def assert_input_compatibility(input_spec, inputs, layer_name):
-    """Raises ValueError, naming layer, expected and received, where `inputs` is not as specified."""
+    """Raises ValueError, where `inputs` are not as specified."""
     specs = tree.flatten(input_spec, keep_none=True)
     leaves = tree.flatten(inputs, keep_none=True)
     if len(leaves) != len(specs):
@@ -69,8 +70,8 @@ def assert_input_compatibility(input_spec, inputs, layer_name):
         problem = _problem(spec, tuple(x.shape), x.dtype)
         if problem is not None:
             name = f" with name '{spec.name}'" if spec.name else ""
-            raise ValueError(f"Input {index}{name} of layer '{layer_name}' is incompatible with the layer: "
-                             f"{problem}. Full shape received: {tuple(x.shape)}")
+            raise ValueError(f"Input {index}{name} of layer '{layer_name}' is incompatible with "
+                             f"the layer: {problem}. Full shape received: {tuple(x.shape)}")
 
 
 def _problem(spec, shape, dtype):

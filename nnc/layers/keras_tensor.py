@@ -1,4 +1,4 @@
-"""Symbolic tensors outside of traces: a shape (with `None` for what is not known yet) and a dtype."""
+"""Symbolic tensors outside of traces: a shape, with `None` for what is not known, and a dtype."""
 from ..naming import auto_name
 
 
@@ -24,8 +24,8 @@ class KerasTensor:
         return len(self.shape)
 
     def _refuse(self, *args, **kwargs):
-        raise ValueError(f"{self!r} is a symbolic placeholder and holds no values: give it to a layer, or "
-                         "compute with arrays or with model(...).")
+        raise ValueError(f"{self!r} is a symbolic placeholder and holds no values: give it to a "
+                         "layer, or compute with arrays or with model(...).")
 
     __array__ = __bool__ = __float__ = __int__ = __iter__ = __len__ = _refuse
 
@@ -43,11 +43,11 @@ def standardize_shape(shape):
     for size in shape:
         if size is not None:
             if isinstance(size, bool) or not hasattr(size, "__index__"):
-                raise ValueError(f"Cannot convert {tuple(shape)!r} to a shape: found the entry {size!r}, "
-                                 "expected integers or None.")
+                raise ValueError(f"Cannot convert {tuple(shape)!r} to a shape: found the entry "
+                                 f"{size!r}, expected integers or None.")
             size = size.__index__()
             if size < 0:
-                raise ValueError(f"Cannot convert {tuple(shape)!r} to a shape: negative sizes are not "
-                                 "allowed.")
+                raise ValueError(f"Cannot convert {tuple(shape)!r} to a shape: negative sizes are "
+                                 "not allowed.")
         sizes.append(size)
     return tuple(sizes)

@@ -1,12 +1,14 @@
 """The base class of layers: weights, nested layers, losses, and what happens around `call`.
 
-A call goes through these steps: arrays become tensors of the layer's dtype, the input is checked, weights
-are made if this is the first call, `training` and masks that were not given are filled in, `call` runs,
-losses and masks are noted. `_plain` layers (see `Layer._plain`) need none of it once they are built: a model
-calls their `call` directly.
+A call goes through these steps: arrays become tensors of the layer's dtype, the input is checked,
+weights are made if this is the first call, `training` and masks that were not given are filled in,
+`call` runs, losses and masks are noted. `_plain` layers (see `Layer._plain`) need none of it once
+they are built: a model calls their `call` directly.
 
-Variables, layers and metrics are found where they are: in attributes, and in lists, tuples and dicts there.
+Variables, layers and metrics are found where they are: in attributes, and in lists, tuples and
+dicts there.
 """
+import contextlib
 import functools
 import inspect
 import threading
@@ -36,8 +38,8 @@ context = _Context()
 #: [0]: whether any layer has called add_loss.
 added_losses = [False]
 # Attributes that neither hold state nor say how `call` computes.
-_SILENT = frozenset(("built", "history", "stop_training", "stop_evaluating", "stop_predicting", "_losses",
-                     "_build_shapes", "_path", "_output_shape", "_building"))
+_SILENT = frozenset(("built", "history", "stop_training", "stop_evaluating", "stop_predicting",
+                     "_losses", "_build_shapes", "_path", "_output_shape", "_building"))
 
 
 class _Signature:
@@ -86,7 +88,8 @@ def _build_wrapper(build):
 
 
 class Layer:
-    """Base class: override `call`, and `build` if there are weights that depend on the input's shape.
+    """Base class: override `call`, and `build` if there are weights that depend on the input's
+    shape.
 
     Args:
         activity_regularizer: Regularizer of the output.
@@ -95,11 +98,13 @@ class Layer:
         autocast: Whether floating-point inputs are cast to the layer's dtype. Defaults to `True`.
         name: Name. Defaults to one made from the class.
 
-    `input_shape`, `input_dim` and `batch_input_shape` are taken from the first layer of a `Sequential`.
+    `input_shape`, `input_dim` and `batch_input_shape` are taken from the first layer of a
+    `Sequential`.
     """
 
-    #: Whether `call(inputs)` or `call(inputs, training)` is all there is to a call of a built layer: neither
-    #: masks nor losses arise, and each row of the output depends on that row of the input only.
+    #: Whether `call(inputs)` or `call(inputs, training)` is all there is to a call of a built
+    #: layer: neither masks nor losses arise, and each row of the output depends on that row of the
+    #: input only.
     _plain = False
 
     def __init_subclass__(cls, **kwargs):
@@ -111,11 +116,11 @@ class Layer:
         if "_plain" not in cls.__dict__ and ("call" in cls.__dict__ or "__call__" in cls.__dict__):
             cls._plain = False
 
-    def __init__(self, *, activity_regularizer=None, trainable=True, dtype=None, autocast=True, name=None,
-                 **kwargs):
+    def __init__(self, *, activity_regularizer=None, trainable=True, dtype=None, autocast=True,
+                 name=None, **kwargs):
         if name is not None and (not isinstance(name, str) or "/" in name):
-            raise ValueError(f"{type(self).__name__}: `name` must be a string without the character '/'. "
-                             f"Received: name={name!r}")
+            raise ValueError(f"{type(self).__name__}: `name` must be a string without the "
+                             f"character '/'. Received: name={name!r}")
         if not isinstance(trainable, bool):
             raise ValueError("Expected `trainable` to be a boolean. Received: "
                              f"trainable={trainable!r} (of type {type(trainable).__name__})")
@@ -144,10 +149,11 @@ class Layer:
         if kwargs:
             known = [p.name for p in inspect.signature(type(self)).parameters.values()
                      if p.kind == p.KEYWORD_ONLY or p.kind == p.POSITIONAL_OR_KEYWORD]
-            known += ["activity_regularizer", "trainable", "dtype", "autocast", "name", "input_shape"]
+            known += ["activity_regularizer", "trainable", "dtype", "autocast", "name",
+                      "input_shape"]
             wrong = next(iter(kwargs))
-            raise ValueError(f"Unrecognized keyword arguments passed to {type(self).__name__}: {kwargs}; "
-                             f"{suggest(wrong, known)}")
+            raise ValueError(f"Unrecognized keyword arguments passed to {type(self).__name__}: "
+                             f"{kwargs}; {suggest(wrong, known)}")
         if dim is not None:
             shape = (dim,)
         if batch_shape is None and shape is not None:
@@ -158,12 +164,13 @@ class Layer:
     def __setattr__(self, name, value):
         values = self.__dict__
         if "_version" not in values:
-            raise RuntimeError(f"In layer '{type(self).__name__}', `super().__init__()` must be the first "
-                               "statement of `__init__()`.")
+            raise RuntimeError(f"In layer '{type(self).__name__}', `super().__init__()` must be "
+                               "the first statement of `__init__()`.")
         if name not in _SILENT:
             values["_version"] += 1
             changes[0] += 1
-            if isinstance(value, Variable) and all(value is not v for v in values["_own_variables"]):
+            if isinstance(value, Variable) and all(value is not v
+                                                   for v in values["_own_variables"]):
                 values["_own_variables"].append(value)
         object.__setattr__(self, name, value)
 
@@ -178,10 +185,11 @@ class Layer:
     # ---- what belongs to the layer ----
 
     #: Attributes in which nothing is looked for: they point to others, or are told otherwise.
-    _UNTRACKED = frozenset(("_own_variables", "_losses", "_dtype_policy", "_signature", "input_spec",
-                            "_build_shapes", "_found", "_flat", "_loss_tracker", "_compile_metrics",
-                            "_compile_loss", "_compile_arguments", "_programs", "_fast", "_eager_kinds",
-                            "optimizer", "loss", "history", "_ready"))
+    _UNTRACKED = frozenset((
+        "_own_variables", "_losses", "_dtype_policy", "_signature", "input_spec", "_build_shapes",
+        "_found", "_flat", "_loss_tracker", "_compile_metrics", "_compile_loss",
+        "_compile_arguments", "_programs", "_fast", "_last_results", "_eager_kinds", "_ready",
+        "optimizer", "loss", "history"))
 
     def _parts(self, kind):
         """The objects of a kind in the attributes, in their order, each once.
@@ -326,8 +334,8 @@ class Layer:
     # ---- weights ----
 
     def add_weight(self, shape=None, initializer=None, dtype=None, trainable=True, autocast=True,
-                   regularizer=None, constraint=None, aggregation="none", overwrite_with_gradient=False,
-                   name=None):
+                   regularizer=None, constraint=None, aggregation="none",
+                   overwrite_with_gradient=False, name=None):
         """A new weight of the layer.
 
         Args:
@@ -346,20 +354,15 @@ class Layer:
             raise ValueError("add_weight: `name` must be passed as a keyword argument. "
                              f"Received: add_weight({shape!r}, ...)")
         if overwrite_with_gradient:
-            raise ValueError("add_weight: `overwrite_with_gradient=True` is for float8 training, which "
-                             "does not exist here.")
+            raise ValueError("add_weight: `overwrite_with_gradient=True` is for float8 training, "
+                             "which does not exist here.")
         dtype = self.variable_dtype if dtype is None else standardize_dtype(dtype)
         if initializer is None:
             initializer = "glorot_uniform" if dtype in _FLOATS else "zeros"
-        scope = current_path().rpartition("/")[2] == self.name
-        with _core.no_trace():
-            if scope:
-                variable = Variable(initializers.get(initializer), () if shape is None else shape, dtype,
-                                    trainable, autocast, aggregation, name=name)
-            else:
-                with name_scope(self.name):
-                    variable = Variable(initializers.get(initializer), () if shape is None else shape,
-                                        dtype, trainable, autocast, aggregation, name=name)
+        inside = current_path().rpartition("/")[2] == self.name     # as within `build`
+        with contextlib.nullcontext() if inside else name_scope(self.name):
+            variable = Variable(initializers.get(initializer), () if shape is None else shape,
+                                dtype, trainable, autocast, aggregation, name=name)
         variable.regularizer = regularizers.get(regularizer)
         variable.constraint = constraints.get(constraint)
         if not self._trainable and trainable:
@@ -378,20 +381,21 @@ class Layer:
         """Sets all weights, in the order of `get_weights()`.
 
         Raises:
-            ValueError: If there are too few or too many, or one has another shape; then none is changed.
+            ValueError: If there are too few or too many, or one has another shape; then none is
+                changed.
         """
         variables, weights = self.weights, list(weights)
         if len(variables) != len(weights):
-            raise ValueError(f"You called `set_weights(weights)` on layer '{self.name}' with a weight list "
-                             f"of length {len(weights)}, but the layer was expecting {len(variables)} "
-                             "weights.")
+            raise ValueError(f"You called `set_weights(weights)` on layer '{self.name}' with a "
+                             f"weight list of length {len(weights)}, but the layer was expecting "
+                             f"{len(variables)} weights.")
         arrays = []
         for variable, weight in zip(variables, weights):
             array = numeric_array(weight, f"set_weights: the value for weight '{variable.path}'")
             if array.shape != tuple(variable.shape):
                 raise ValueError(f"Layer '{self.name}': weight '{variable.path}' has shape "
-                                 f"{tuple(variable.shape)}, which is not compatible with the provided "
-                                 f"weight shape {array.shape}.")
+                                 f"{tuple(variable.shape)}, which is not compatible with the "
+                                 f"provided weight shape {array.shape}.")
             arrays.append(array)
         for variable, array in zip(variables, arrays):
             variable.assign(array)
@@ -399,8 +403,9 @@ class Layer:
     def count_params(self):
         """How many numbers the weights hold."""
         if not self.built:
-            raise ValueError(f"You tried to call `count_params` on layer '{self.name}', but the layer isn't "
-                             "built. You can build it manually via: `layer.build(input_shape)`.")
+            raise ValueError(f"You tried to call `count_params` on layer '{self.name}', but the "
+                             "layer isn't built. You can build it manually via: "
+                             "`layer.build(input_shape)`.")
         return sum(variable.size for variable in self.weights)
 
     # ---- building ----
@@ -433,7 +438,8 @@ class Layer:
     def _build_for(self, args, kwargs):
         """Builds the layer for these arguments of a call."""
         given = {**dict(zip(self._signature.names, args)), **kwargs}
-        shapes = {name: tree.map_leaves(lambda x: tuple(x.shape), value) for name, value in given.items()
+        shapes = {name: tree.map_leaves(lambda x: tuple(x.shape), value)
+                  for name, value in given.items()
                   if _is_data(value) and name not in ("mask", "training")}
         wanted = list(inspect.signature(self.build).parameters)
         if len(wanted) <= 1 or len(shapes) <= 1:
@@ -441,9 +447,9 @@ class Layer:
             return
         for name in wanted:
             if not name.endswith("_shape") or name[:-6] not in self._signature.known:
-                raise ValueError(f"Layer '{self.name}': the arguments of a `build()` with more than one must "
-                                 "be named as those of `call()` with `_shape` behind. "
-                                 f"Received: build argument `{name}`")
+                raise ValueError(f"Layer '{self.name}': the arguments of a `build()` with more "
+                                 "than one must be named as those of `call()` with `_shape` "
+                                 f"behind. Received: build argument `{name}`")
         self.build(**{name: shapes[name[:-6]] for name in wanted if name[:-6] in shapes})
 
     # ---- calling ----
@@ -456,8 +462,8 @@ class Layer:
     def __call__(self, *args, **kwargs):
         """Computes the layer's output. See the head of this file for the steps."""
         if "_signature" not in self.__dict__:
-            raise RuntimeError(f"In layer '{type(self).__name__}', `super().__init__()` must be the first "
-                               "statement of `__init__()`.")
+            raise RuntimeError(f"In layer '{type(self).__name__}', `super().__init__()` must be "
+                               "the first statement of `__init__()`.")
         signature = self._signature
         if len(args) != 1 or type(args[0]) is not Tensor or args[0].dtype != self.compute_dtype:
             args = [self._convert(value, True) for value in args]
@@ -541,12 +547,13 @@ class Layer:
         if positional and isinstance(value, (int, float)):
             return _core.convert(float(value), self.compute_dtype)
         if positional:
-            raise ValueError(f"Layer '{self.name}': only tensors and arrays may be passed as positional "
-                             f"arguments. Received: {value!r} (of type {type(value).__name__})")
+            raise ValueError(f"Layer '{self.name}': only tensors and arrays may be passed as "
+                             f"positional arguments. Received: {value!r} (of type "
+                             f"{type(value).__name__})")
         return value
 
     def _symbolic_call(self, args, kwargs):
-        """The call on KerasTensors: builds the layer and gives KerasTensors of the output's shape."""
+        """The call on KerasTensors: builds the layer, gives KerasTensors."""
         first = args[0] if args else None
         kwargs = {name: value for name, value in kwargs.items() if value is not None}
         if self.input_spec is not None:
@@ -564,7 +571,8 @@ class Layer:
     def compute_output_shape(self, input_shape):
         """The output's shape for an input of a shape; `None` are sizes not known."""
         spec = tree.map_leaves(lambda leaf: leaf.shape,
-                               self.compute_output_spec(_placeholders(input_shape, self.input_dtype)))
+                               self.compute_output_spec(_placeholders(input_shape,
+                                                                      self.input_dtype)))
         return spec
 
     def compute_output_spec(self, *args, **kwargs):
@@ -584,8 +592,8 @@ class Layer:
         """Adds a scalar to what training makes small. To be called from `call()`."""
         for leaf in tree.flatten(loss):
             if not isinstance(leaf, Tensor):
-                raise ValueError("`add_loss()` can only be called from inside `build()` or `call()`, on a "
-                                 f"tensor input. Received invalid value: {leaf!r}")
+                raise ValueError("`add_loss()` can only be called from inside `build()` or "
+                                 f"`call()`, on a tensor input. Received invalid value: {leaf!r}")
             self._losses.append(leaf)
         added_losses[0] = True
 
@@ -622,9 +630,9 @@ class Layer:
             if mask is not None:
                 import warnings
 
-                warnings.warn(f"Layer '{self.name}' (of type {type(self).__name__}) was passed an input with "
-                              "a mask attached to it, but does not support masking: layers behind it will "
-                              "not see the mask.", stacklevel=3)
+                warnings.warn(f"Layer '{self.name}' (of type {type(self).__name__}) was passed an "
+                              "input with a mask attached to it, but does not support masking: "
+                              "layers behind it will not see the mask.", stacklevel=3)
             return
         made = self.compute_mask(inputs, mask)
         if made is None:
@@ -650,8 +658,8 @@ class Layer:
         try:
             return cls(**config)
         except TypeError as error:
-            raise TypeError(f"{cls.__name__}.from_config: the configuration does not fit `__init__`: "
-                            f"{error}. Received: config={config}") from error
+            raise TypeError(f"{cls.__name__}.from_config: the configuration does not fit "
+                            f"`__init__`: {error}. Received: config={config}") from error
 
     def __repr__(self):
         return f"<{type(self).__name__} name={self.name}, built={self.built}>"
@@ -692,7 +700,8 @@ def _add_once(value, found, seen):
 
 def _is_data(value):
     leaves = tree.flatten(value)
-    return bool(leaves) and all(hasattr(leaf, "shape") and hasattr(leaf, "dtype") for leaf in leaves)
+    return bool(leaves) and all(hasattr(leaf, "shape") and hasattr(leaf, "dtype")
+                                for leaf in leaves)
 
 
 def _holds_symbol(values):
@@ -761,11 +770,12 @@ def numeric_array(value, what):
     try:
         array = np.asarray(value)
     except ValueError as error:
-        raise ValueError(f"{what} is no array of numbers: its rows have different lengths ({error}).") \
+        raise ValueError(f"{what} is no array of numbers: its rows have different lengths "
+                         f"({error}).") \
             from None
     if array.dtype.kind not in "biuf" and array.dtype.name != "bfloat16":
         kind = {"O": "Python objects", "U": "strings", "S": "bytes", "c": "complex numbers",
                 "M": "dates", "m": "time spans"}.get(array.dtype.kind, "no numbers")
-        raise TypeError(f"{what} holds {kind} (dtype {array.dtype}); expected numbers: convert them first, "
-                        "for example with .astype('float32').")
+        raise TypeError(f"{what} holds {kind} (dtype {array.dtype}); expected numbers: convert "
+                        "them first, for example with .astype('float32').")
     return array.astype("float64") if array.dtype.itemsize > 8 else array

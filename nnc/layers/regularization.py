@@ -8,8 +8,8 @@ class Dropout(Layer):
 
     Args:
         rate: Float, 0 to 1.
-        noise_shape: What is dropped together: sizes that are 1 or the input's; `None` for an axis (or for
-            all) is the input's size.
+        noise_shape: What is dropped together: sizes that are 1 or the input's; `None` for an axis
+            (or for all) is the input's size.
         seed: Integer, or `None`.
         **kwargs: See `Layer`.
 
@@ -33,7 +33,8 @@ class Dropout(Layer):
 
     def call(self, inputs, training=False):
         if training and self.rate > 0:
-            return random.dropout(inputs, self.rate, noise_shape=self.noise_shape, seed=self.seed_generator)
+            return random.dropout(inputs, self.rate, noise_shape=self.noise_shape,
+                                  seed=self.seed_generator)
         return inputs
 
     def compute_output_shape(self, input_shape):

@@ -11,11 +11,12 @@ class Flatten(Layer):
     """All numbers of a sample in one row.
 
     Args:
-        data_format: `"channels_last"` or `"channels_first"`; the rows are those of channels-last data.
-            Defaults to `image_data_format()`.
+        data_format: `"channels_last"` or `"channels_first"`; the rows are those of channels-last
+            data. Defaults to `image_data_format()`.
         **kwargs: See `Layer`.
 
-    Input shape: `(batch_size, ...)`. Output shape: `(batch_size, numbers)`; `(batch_size, 1)` for vectors.
+    Input shape: `(batch_size, ...)`. Output shape: `(batch_size, numbers)`; `(batch_size, 1)` for
+        vectors.
     """
 
     _plain = True

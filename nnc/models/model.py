@@ -29,10 +29,21 @@ class Model(Trainer, Layer):
 
     def __init__(self, *args, **kwargs):
         if args or "inputs" in kwargs or "outputs" in kwargs:
-            raise ValueError(f"{type(self).__name__}: models made of `inputs` and `outputs` (the functional "
-                             "API) are not supported yet: use Sequential, or subclass Model.")
+            raise ValueError(f"{type(self).__name__}: models made of `inputs` and `outputs` (the "
+                             "functional API) are not supported yet: use Sequential, or subclass "
+                             "Model.")
         Layer.__init__(self, **kwargs)
         Trainer.__init__(self)
+
+    def __getstate__(self):
+        """For `copy` and `pickle`: without programs, which are recorded anew, and without history."""
+        dropped = ("_programs", "_fast", "_eager_kinds", "_ready", "_found", "_flat", "history")
+        return {key: value for key, value in self.__dict__.items() if key not in dropped}
+
+    def __setstate__(self, state):
+        self.__dict__.update(state, history=None)
+        self.__dict__["_ready"] = None
+        self._forget()
 
     @property
     def layers(self):
@@ -55,12 +66,14 @@ class Model(Trainer, Layer):
         layers = self.layers
         if index is not None:
             if not -len(layers) <= index < len(layers):
-                raise ValueError(f"get_layer: there are {len(layers)} layers. Received: index={index}")
+                raise ValueError(f"get_layer: there are {len(layers)} layers. Received: "
+                                 f"index={index}")
             return layers[index]
         for layer in layers:
             if layer.name == name:
                 return layer
-        raise ValueError(f"No such layer: {name!r}; {suggest(name, [layer.name for layer in layers])}")
+        raise ValueError(f"No such layer: {name!r}; "
+                         f"{suggest(name, [layer.name for layer in layers])}")
 
     def build(self, input_shape):
         """Makes the weights by recording a call on inputs of a shape."""
@@ -92,7 +105,8 @@ class Model(Trainer, Layer):
         """
         from ..summary import print_summary
 
-        print_summary(self, line_length, positions, print_fn, expand_nested, show_trainable, layer_range)
+        print_summary(self, line_length, positions, print_fn, expand_nested, show_trainable,
+                      layer_range)
 
     def _repr_html_(self):
         from ..html import model_html

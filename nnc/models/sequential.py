@@ -16,14 +16,14 @@ class Sequential(Model):
         trainable: Whether the weights are trained. Defaults to `True`.
         name: Name.
 
-    With an `Input` (or `input_shape=` in the first layer) weights are made as layers are added; else when the
-    model first meets data, or in `build(input_shape)`.
+    With an `Input` (or `input_shape=` in the first layer) weights are made as layers are added;
+    else when the model first meets data, or in `build(input_shape)`.
     """
 
     def __init__(self, layers=None, trainable=True, name=None):
         super().__init__(trainable=trainable, name=name)
         self._layers = []
-        self._ready = None              # shapes of inputs that went through, and what to call for them
+        self._ready = None              # see _remember
         if isinstance(layers, Layer) or layers is not None and not hasattr(layers, "__iter__"):
             raise ValueError("Sequential: `layers` must be a list of layers. "
                              f"Received: layers={layers!r} (of type {type(layers).__name__})")
@@ -49,14 +49,14 @@ class Sequential(Model):
             self._layers.append(InputLayer(batch_shape=layer._batch_shape_argument,
                                            dtype=layer.compute_dtype))
         if any(other.name == layer.name and other is not layer for other in self._layers):
-            raise ValueError("All layers added to a Sequential model should have unique names. Name "
-                             f"'{layer.name}' is already the name of a layer in this model: pass another "
-                             "`name`.")
+            raise ValueError("All layers added to a Sequential model should have unique names. "
+                             f"Name '{layer.name}' is already the name of a layer in this model: "
+                             "pass another `name`.")
         if isinstance(layer, InputLayer) and self._layers:
             if isinstance(self._layers[0], InputLayer):
-                raise ValueError(f"Sequential model '{self.name}' has already been configured to use input "
-                                 f"shape {self._layers[0].batch_shape}. You cannot add a different Input "
-                                 "layer to it.")
+                raise ValueError(f"Sequential model '{self.name}' has already been configured to "
+                                 f"use input shape {self._layers[0].batch_shape}. You cannot add a "
+                                 "different Input layer to it.")
             raise ValueError(f"Sequential model '{self.name}': an Input must be the first layer.")
         self._layers = [*self._layers, layer]
         if rebuild:
@@ -83,7 +83,8 @@ class Sequential(Model):
 
     @layers.setter
     def layers(self, _):
-        raise AttributeError("`Sequential.layers` is reserved: use `add()` and `pop()` to change the layers.")
+        raise AttributeError("`Sequential.layers` is reserved: use `add()` and `pop()` to change "
+                             "the layers.")
 
     def _maybe_rebuild(self):
         self.built = False
@@ -103,14 +104,15 @@ class Sequential(Model):
             input_shape = self._layers[0].batch_shape
         shape = standardize_shape(input_shape)
         if not self._layers:
-            raise ValueError(f"Sequential model '{self.name}' cannot be built because it has no layers. "
-                             "Call `model.add(layer)`.")
+            raise ValueError(f"Sequential model '{self.name}' cannot be built because it has no "
+                             "layers. Call `model.add(layer)`.")
         if isinstance(self._layers[0], InputLayer):
             wanted = self._layers[0].batch_shape
             if len(wanted) != len(shape) or any(a is not None and b is not None and a != b
                                                 for a, b in zip(wanted[1:], shape[1:])):
-                raise ValueError(f"Sequential model '{self.name}' has already been configured to use input "
-                                 f"shape {wanted}. You cannot build it with input_shape {shape}.")
+                raise ValueError(f"Sequential model '{self.name}' has already been configured to "
+                                 f"use input shape {wanted}. You cannot build it with input_shape "
+                                 f"{shape}.")
         else:
             dtype = self._layers[0].input_dtype
             first = InputLayer(batch_shape=shape, dtype=dtype)
@@ -200,10 +202,11 @@ class Sequential(Model):
         return _core.convert(array, self.input_dtype)
 
     def _remember(self, inputs):
-        """Notes that inputs like these went through, if nothing but the layers' `call` is needed."""
+        """Notes that inputs like these went through, if the layers' `call` is all that it takes."""
         layers = self.layers
         if self.activity_regularizer is not None or inputs.dtype != self.input_dtype or not all(
-                layer._plain and layer.built and layer.activity_regularizer is None and layer.autocast
+                layer._plain and layer.built and layer.activity_regularizer is None
+                and layer.autocast
                 and layer.compute_dtype == self.compute_dtype for layer in layers):
             return
         if self._has_shape() and len(inputs.shape) != len(self.input_shape):
@@ -233,7 +236,7 @@ class Sequential(Model):
         return inputs
 
     def _fit_input(self, inputs):
-        """The input in the model's dtype; an axis of size 1 too few or too many at the end is mended."""
+        """The input in the model's dtype, with a last axis of size 1 added or dropped as needed."""
         if not self._has_shape() or type(inputs) is not Tensor:
             return inputs
         wanted, shape = self.input_shape, tuple(inputs.shape)
@@ -245,8 +248,8 @@ class Sequential(Model):
         if len(shape) != len(wanted) or any(a is not None and a != b
                                             for a, b in zip(wanted[1:], shape[1:])):
             first = self.layers[0].name
-            raise ValueError(f"Input of layer '{first}' (the first of model '{self.name}') has the wrong "
-                             f"shape: expected {wanted}, received {shape}.")
+            raise ValueError(f"Input of layer '{first}' (the first of model '{self.name}') has the "
+                             f"wrong shape: expected {wanted}, received {shape}.")
         return inputs if inputs.dtype == self.input_dtype else op.cast(inputs, self.input_dtype)
 
     # ---- configuration ----
@@ -266,8 +269,8 @@ class Sequential(Model):
         from ..saving.object_registration import deserialize_keras_object
 
         if "name" not in config or "layers" not in config:
-            raise ValueError("A Sequential model configuration must be a dictionary containing the 'name' "
-                             f"and 'layers' keys. Received: config={config}")
+            raise ValueError("A Sequential model configuration must be a dictionary containing the "
+                             f"'name' and 'layers' keys. Received: config={config}")
         model = cls(name=config["name"])
         for layer in config["layers"]:
             model.add(deserialize_keras_object(layer, custom_objects=custom_objects), rebuild=False)

@@ -190,6 +190,11 @@ class Optimizer:
             self.built, self._variables = False, kept
             raise
 
+    def __setstate__(self, state):
+        """After `copy` and `pickle` the weights are other objects."""
+        self.__dict__.update(state)
+        self._indices = {id(variable): i for i, variable in enumerate(self._trainable_variables)}
+
     def _get_variable_index(self, variable):
         return self._indices[id(variable)]
 

@@ -1,8 +1,9 @@
 """Objects as dictionaries and back, in Keras's form.
 
 An object becomes `{"module", "class_name", "config", "registered_name"}`, with `"build_config"` and
-`"compile_config"` where it has them. On the way back a class is looked up in a closed table, by module and
-name, or among what the user registered; nothing is ever imported by name, and no code is ever loaded.
+`"compile_config"` where it has them. On the way back a class is looked up in a closed table, by
+module and name, or among what the user registered; nothing is ever imported by name, and no code is
+ever loaded.
 """
 import inspect
 import threading
@@ -75,7 +76,7 @@ def get_registered_object(name, custom_objects=None, module_objects=None):
     return None
 
 
-# ---- the closed table -------------------------------------------------------------------------------
+# ---- the closed table ----------------------------------------------------------------------------
 
 _table = {}         # "keras.layers" -> {"Dense": Dense, ...}
 
@@ -83,15 +84,16 @@ _table = {}         # "keras.layers" -> {"Dense": Dense, ...}
 def _public():
     """Public module -> name -> class or function. Made on first use."""
     if not _table:
-        from .. import (activations, constraints, dtype_policies, initializers, layers, losses, metrics,
-                        models, optimizers, random, regularizers)
+        from .. import (activations, constraints, dtype_policies, initializers, layers, losses,
+                        metrics, models, optimizers, random, regularizers)
 
         for module in (activations, constraints, initializers, layers, losses, metrics, optimizers,
                        regularizers):
             _table[f"keras.{module.__name__.rpartition('.')[2]}"] = dict(module.ALL_OBJECTS)
         schedules = getattr(optimizers, "schedules", None)
         _table["keras.optimizers.schedules"] = {
-            name: cls for name, cls in vars(schedules).items() if inspect.isclass(cls)} if schedules else {}
+            name: cls for name, cls in vars(schedules).items()
+            if inspect.isclass(cls)} if schedules else {}
         _table["keras.random"] = {"SeedGenerator": random.SeedGenerator}
         _table["keras"] = {"Sequential": models.Sequential, "Model": models.Model,
                            "DTypePolicy": dtype_policies.DTypePolicy,
@@ -140,7 +142,7 @@ def _find(config, custom_objects):
                     "@nnc.saving.register_keras_serializable(), or passed in `custom_objects`.")
 
 
-# ---- to a dictionary --------------------------------------------------------------------------------
+# ---- to a dictionary -----------------------------------------------------------------------------
 
 def serialize_keras_object(obj):
     """A dictionary (of dictionaries, lists and plain values) that describes `obj`.
@@ -164,7 +166,8 @@ def serialize_keras_object(obj):
         return obj.item()
     cls = obj if inspect.isclass(obj) else type(obj)
     if not hasattr(obj, "get_config"):
-        raise TypeError(f"Cannot serialize {obj!r} of type {cls.__name__}: it has no `get_config()` method.")
+        raise TypeError(f"Cannot serialize {obj!r} of type {cls.__name__}: it has no "
+                        "`get_config()` method.")
     module = _public_module(cls)
     config = {"module": module or cls.__module__, "class_name": cls.__name__,
               "config": serialize_keras_object(obj.get_config()),
@@ -182,14 +185,17 @@ def _serialize_special(obj):
         return {"class_name": "__bytes__", "config": {"value": obj.decode("utf-8")}}
     if isinstance(obj, slice):
         return {"class_name": "__slice__",
-                "config": {key: serialize_keras_object(getattr(obj, key)) for key in ("start", "stop",
+                "config": {key: serialize_keras_object(getattr(obj, key)) for key in ("start",
+                                                                                      "stop",
                                                                                       "step")}}
     if obj is Ellipsis:
         return {"class_name": "__ellipsis__", "config": {}}
     if isinstance(obj, (Tensor, _core.Variable)):
-        return {"class_name": "__tensor__", "config": {"value": obj.numpy().tolist(), "dtype": obj.dtype}}
+        return {"class_name": "__tensor__", "config": {"value": obj.numpy().tolist(),
+                                                       "dtype": obj.dtype}}
     if isinstance(obj, np.ndarray) and obj.ndim > 0:
-        return {"class_name": "__numpy__", "config": {"value": obj.tolist(), "dtype": obj.dtype.name}}
+        return {"class_name": "__numpy__", "config": {"value": obj.tolist(),
+                                                      "dtype": obj.dtype.name}}
     return None
 
 
@@ -205,14 +211,15 @@ def _serialize_function(function):
     return {"module": "builtins", "class_name": "function", "config": name, "registered_name": name}
 
 
-# ---- and back ---------------------------------------------------------------------------------------
+# ---- and back ------------------------------------------------------------------------------------
 
 def deserialize_keras_object(config, custom_objects=None, safe_mode=True, **kwargs):
     """The object that `serialize_keras_object` described.
 
     Args:
         config: The dictionary, or a list of such, or a plain value.
-        custom_objects: Dictionary of name and class or function, looked at beside what is registered.
+        custom_objects: Dictionary of name and class or function, looked at beside what is
+            registered.
         safe_mode: Must be `True`: code in a configuration is never run.
 
     Raises:
@@ -247,7 +254,8 @@ def _deserialize_object(config, custom_objects):
     if name == "function" or not inspect.isclass(found):
         return found
     if not hasattr(found, "from_config"):
-        raise TypeError(f"Cannot make a {name} of a configuration: it has no `from_config()` method.")
+        raise TypeError(f"Cannot make a {name} of a configuration: it has no `from_config()` "
+                        "method.")
     with CustomObjectScope(custom_objects):
         made = found.from_config(dict(inner) if isinstance(inner, dict) else inner)
         build = config.get("build_config")
@@ -271,8 +279,8 @@ def _deserialize_special(name, inner):
         return slice(inner["start"], inner["stop"], inner["step"])
     if name == "__ellipsis__":
         return Ellipsis
-    raise ValueError(f"The configuration holds {name.strip('_')} code or types, which nnc never loads. Use "
-                     "registered functions and classes instead.")
+    raise ValueError(f"The configuration holds {name.strip('_')} code or types, which nnc never "
+                     "loads. Use registered functions and classes instead.")
 
 
 def _as_shapes(config):

@@ -153,7 +153,7 @@ TEST(the_ordered_allocation_fails_once)
 TEST(arrays_grow_and_keep_their_contents)
 {
     int32_t *items = NULL;
-    int64_t capacity = 0, grown = 0;
+    int64_t capacity = 0, grown = 0, blocks = nnc_alloc_live_blocks();
     for (int32_t i = 0; i < 1000; i++) {
         int64_t before = capacity;
         if (!CHECK(nnc_grow(&items, &capacity, i + 1, sizeof *items) == NNC_OK))
@@ -172,6 +172,7 @@ TEST(arrays_grow_and_keep_their_contents)
     CHECK(nnc_grow(&items, &capacity, INT64_MAX / 2, sizeof *items) == NNC_ENOMEM);
     CHECK(items == kept && capacity == room && items[999] == 999);
     nnc_free(items);
+    CHECK(nnc_alloc_live_blocks() == blocks);
 }
 
 TEST(sizes_multiply_and_add_checked)

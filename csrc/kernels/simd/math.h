@@ -103,9 +103,9 @@ V_FN vec v_sigmoid(vec x)
     return v_select(v_lt(x, v_set(0)), e, v_set(1)) / (e + 1);
 }
 
-/* log(x + c) = k ln 2 + log(1 + f), 1 + f in [sqrt(1/2), sqrt 2); with s = f/(2 + f), log(1 + f)
- * = f - (f^2/2 - s (f^2/2 + R(s^2))). x is a normal number, c what rounding took from it, half_c
- * the half of that; k comes out of the exponent with `bias` too much. */
+/* log(x + c) = k ln 2 + log(1 + f), 1 + f in [sqrt(1/2), sqrt 2); with s = f/(2 + f),
+ * log(1 + f) = f - (f^2/2 - s (f^2/2 + R(s^2))). x is a normal number, c what rounding took from
+ * it, half_c the half of that; k comes out of the exponent with `bias` too much. */
 V_FN vec log_normal(vec x, vec half_c, vec bias)
 {
     /* (log((1+s)/(1-s))/s - 2) / s^2 in s^2 <= 0.02945; error 1.2e-9, 3.1e-16 */

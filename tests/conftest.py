@@ -1,0 +1,30 @@
+"""Fixtures for all tests: instruction set levels, thread counts and seeds, put back afterwards."""
+import pytest
+
+import nnc
+from nnc import _core
+
+
+@pytest.fixture(params=_core.isa_available())
+def isa(request):
+    """Each instruction set level of this machine in turn."""
+    before = _core.isa()
+    _core.set_isa(request.param)
+    yield request.param
+    _core.set_isa(before)
+
+
+@pytest.fixture(params=[1, 2, 3, 8])
+def threads(request):
+    """Some numbers of threads in turn, more than there are processors among them."""
+    before = _core.get_num_threads()
+    _core.set_num_threads(request.param)
+    yield request.param
+    _core.set_num_threads(before)
+
+
+@pytest.fixture
+def seed():
+    """A seeded start: everything drawn in the test is the same every time."""
+    nnc.utils.set_random_seed(7)
+    return 7

@@ -1,0 +1,91 @@
+"""Softmax and cross-entropies."""
+import math
+
+import numpy as np
+
+from .arrays import one_hot
+from .elementwise import WORDS
+from .row import ROWS, Row, numbers
+
+
+def softmax(x, axis=-1):
+    e = np.exp(x - np.max(x, axis, keepdims=True, initial=-np.inf))
+    return e / e.sum(axis, keepdims=True)
+
+
+def log_softmax(x, axis=-1):
+    x = x - np.max(x, axis, keepdims=True, initial=-np.inf)
+    return x - np.log(np.exp(x).sum(axis, keepdims=True))
+
+
+AXES = [((7,), 0), ((3, 5), -1), ((3, 5), 0), ((2, 3, 41), 2), ((2, 41, 3), 1), ((300, 2), 0),
+        ((0, 3), 1), ((1,), 0)]
+SMALL = [((5,), 0), ((2, 3), 1), ((2, 3), 0), ((2, 3, 2), 1)]
+WRONG_AXIS = (([np.ones((2, 3))], (2,), ValueError), ([WORDS[0]], (0,), TypeError))
+
+
+def on_axes(shapes, first):
+    return [([first(x, axis) for x in [numbers(*s)]]
+             + ([] if first is logits else [numbers(*s, seed=1)]), (axis,))
+            for s, axis in shapes]
+
+
+def logits(x, axis):
+    return x * 5
+
+
+for _name, _value, _slope in [
+        ("softmax", softmax, lambda y, dy, axis: y * (dy - (dy * y).sum(axis, keepdims=True))),
+        ("log_softmax", log_softmax,
+         lambda y, dy, axis: dy - np.exp(y) * dy.sum(axis, keepdims=True))]:
+    # log(sum) and the sums of dy have the size of some units
+    ROWS[_name] = Row(_value, on_axes(AXES, logits), (0,), on_axes(SMALL, logits),
+                      scale=5.0 if "log" in _name else 0.0,
+                      units=16, refused=WRONG_AXIS)
+    ROWS[f"{_name}_grad"] = Row(
+        _slope, on_axes(AXES, _value), (0, 1), on_axes(SMALL, _value), scale=5.0,
+        refused=(([np.ones(3), np.ones(4)], (0,), ValueError),
+                 ([np.ones(3), np.ones(3, "float32")], (0,), TypeError)))
+
+
+def crossentropy(x, target):
+    return -(target * log_softmax(x)).sum(-1), softmax(x)
+
+
+def sparse_crossentropy(x, labels):
+    chosen = np.take_along_axis(log_softmax(x), labels.astype("int64")[..., None], -1)
+    return -chosen[..., 0], softmax(x)
+
+
+def sparse_slope(p, labels, dloss):
+    return (p - one_hot(labels.astype("int64"), p.shape[-1], -1, "float64")) * dloss[..., None]
+
+
+def labelled(shapes, dtype="int64"):
+    return [([numbers(*s) * 4,
+              (np.arange(math.prod(s[:-1])).reshape(s[:-1]) * 7 % s[-1]).astype(dtype)],
+              ()) for s in shapes]
+
+
+ROWED = [(4, 3), (5,), (2, 3, 10), (33, 41), (0, 3), (2, 1)]
+FAR_LABELS = tuple(([np.ones((2, 3)), np.array(i)], (), IndexError)
+                   for i in ([0, 3], [-1, 0], [0, 0.5], [np.nan, 0]))
+ROWS["softmax_crossentropy"] = Row(
+    crossentropy, [([numbers(*s) * 4, numbers(*s, low=0, high=1, seed=1)], ()) for s in ROWED],
+    (0, 1),
+    [([numbers(*s) * 2, numbers(*s, low=0, high=1, seed=1)], ()) for s in [(2, 3), (4,)]],
+    scale=25.0,
+    gives=lambda dtype: (dtype, dtype),
+    refused=(([np.ones((2, 3)), np.ones((2, 4))], (), ValueError),
+             ([np.ones((2, 3)), np.ones((2, 3), "float32")], (), TypeError)))
+ROWS["sparse_softmax_crossentropy"] = Row(
+    sparse_crossentropy, labelled(ROWED) + labelled(ROWED[:2], "uint8")
+    + labelled(ROWED[:2], "float64"), (0,),
+    labelled([(2, 3), (4,)]), scale=5.0, gives=lambda dtype: (dtype, dtype),
+    refused=FAR_LABELS + (([np.ones((2, 3)), np.ones(3)], (), ValueError),
+                          ([np.ones((2, 3), "int32"), np.ones(2)], (), TypeError)))
+ROWS["sparse_softmax_crossentropy_grad"] = Row(
+    sparse_slope, [([softmax(x), i, numbers(*i.shape, seed=3)], ())
+                   for (x, i), _ in labelled(ROWED)], (0, 2),
+    scale=3.0, refused=(([np.ones((2, 3)), np.array([0, 1]), np.ones(3)], (), ValueError),
+                        ([np.ones((2, 3)), np.array([0, 3]), np.ones(2)], (), IndexError)))

@@ -1,0 +1,184 @@
+"""Random numbers, variables and optimizers."""
+import math
+from statistics import NormalDist
+
+import numpy as np
+
+from .row import INTEGERS, ROWS, SHAPES, Row, cast_cases, numbers
+
+# ---- random numbers ------------------------------------------------------------------------------
+
+M64, M32 = 2**64 - 1, np.uint64(2**32 - 1)
+
+
+def mix(x):
+    """SplitMix64's finalizer."""
+    x = (x + 0x9e3779b97f4a7c15) & M64
+    x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9 & M64
+    x = (x ^ x >> 27) * 0x94d049bb133111eb & M64
+    return x ^ x >> 31
+
+
+def philox(seed, step, count, stream=0):
+    """The first words of Philox4x32-10 for the counters (0, step), (1, step) ...: Salmon 2011."""
+    index = np.arange((count + 3) // 4, dtype="uint64")
+    key = mix(mix(seed) ^ stream)
+    k0, k1 = np.uint64(key) & M32, np.uint64(key >> 32)
+    shift = np.uint64(32)
+    c = [index & M32, index >> shift, np.full_like(index, step), np.zeros_like(index)]
+    for _ in range(10):
+        p0, p1 = np.uint64(0xd2511f53) * c[0], np.uint64(0xcd9e8d57) * c[2]
+        c = [p1 >> shift ^ c[1] ^ k0, p1 & M32, p0 >> shift ^ c[3] ^ k1, p0 & M32]
+        k0, k1 = k0 + np.uint64(0x9e3779b9) & M32, k1 + np.uint64(0xbb67ae85) & M32
+    return np.stack(c, 1).ravel()[:count]
+
+
+def uniforms(state, count, dtype):
+    """Numbers in [0, 1): 24 bits of a word, or 53 of two."""
+    if dtype == "float32":
+        return (philox(*map(int, state), count) >> np.uint64(8)) / 2.0**24
+    w = philox(*map(int, state), 2 * count).reshape(-1, 2)
+    return ((w[:, 1] << np.uint64(32) | w[:, 0]) >> np.uint64(11)) / 2.0**53
+
+
+def dropout(x, state, rate):
+    keep = (philox(*map(int, state), x.size) >> np.uint64(8)) / 2.0**24 >= rate
+    return np.where(keep.reshape(x.shape), x / (1 - rate) if rate < 1 else 0 * x, 0 * x)
+
+
+def random_uniform(state, shape, low, high, dtype):
+    return (low + (high - low) * uniforms(state, math.prod(shape), dtype)).reshape(shape)
+
+
+def random_normal(state, shape, mean, stddev, dtype):
+    n = math.prod(shape)
+    u = uniforms(state, n + n % 2, dtype).reshape(-1, 2)
+    radius, angle = np.sqrt(-2 * np.log1p(-u[:, 0])), 2 * np.pi * u[:, 1]
+    z = np.stack([radius * np.cos(angle), radius * np.sin(angle)], 1).ravel()[:n]
+    return (mean + stddev * z).reshape(shape)
+
+
+def random_truncated_normal(state, shape, mean, stddev, dtype):
+    step = 2.0**-24 if dtype == "float32" else 2.0**-53
+    p = (2 * uniforms(state, math.prod(shape), dtype) - 1 + step) * math.erf(math.sqrt(2))
+    z = np.array([NormalDist().inv_cdf((1 + q) / 2) for q in p], "float64")
+    return (mean + stddev * np.clip(z, -2, 2)).reshape(shape)
+
+
+def random_integers(state, shape, low, high, dtype):
+    w = philox(*map(int, state), 2 * math.prod(shape)).reshape(-1, 2)
+    words = [int(a) | int(b) << 32 for a, b in w]
+    return np.array([low + (word * (high - low) >> 64)
+                     for word in words]).astype(dtype).reshape(shape)
+
+
+STATES = [np.array(s, "uint32") for s in ([0, 0], [1, 2], [2**32 - 1, 2**32 - 1])]
+NO_STATES = [np.array([0, 0], "int32"), np.array([0], "uint32")]
+DRAWN = [(), (1,), (7,), (0, 3), (5, 33)]
+ROWS["dropout"] = Row(
+    dropout, [([numbers(*s), state], (rate,)) for s in SHAPES for state in STATES[1:]
+              for rate in (0.0, 0.3, 1.0)], (0,),
+    [([numbers(3, 5), STATES[1]], (0.4,))],
+    refused=(([np.ones(2), STATES[0]], (1.5,), ValueError),
+             ([np.ones(2), STATES[0]], (math.nan,), ValueError),
+             ([np.ones(2), NO_STATES[0]], (0.5,), ValueError),
+             ([np.ones(2, "int32"), STATES[0]], (0.5,), TypeError)))
+for _name, _function, _scale in [("random_uniform", random_uniform, 3.0),
+                                 ("random_normal", random_normal, 9.0),
+                                 ("random_truncated_normal", random_truncated_normal, 9.0)]:
+    ROWS[_name] = Row(_function,
+                      [([state], (s, -1.0, 2.0, d)) for s in DRAWN for state in STATES
+                       for d in ("float32", "float64")],
+                      gives=None, scale=_scale,
+                      refused=tuple(([state], ((2,), 0.0, 1.0, "float32"), ValueError)
+                                    for state in NO_STATES)
+                      + (([STATES[0]], ((2,), 0.0, 1.0, "int32"), TypeError),
+                         ([STATES[0]], ((-2,), 0.0, 1.0, "float32"), ValueError)))
+ROWS["random_integers"] = Row(
+    random_integers, [([state], (s, low, high, d)) for s in DRAWN for state in STATES[:2]
+                      for low, high, d in [(0, 10, "int32"), (-128, 128, "int8"), (0, 256, "uint8"),
+                                           (-5, 2**40, "int64")]],
+    gives=None, refused=(([STATES[0]], ((2,), 3, 3, "int32"), ValueError),
+                         ([STATES[0]], ((2,), 0, 257, "uint8"), ValueError),
+                         ([STATES[0]], ((2,), 0, 9, "float32"), TypeError),
+                         ([NO_STATES[1]], ((2,), 0, 9, "int32"), ValueError)))
+ROWS["seed_next"] = Row(lambda s: (s + np.array([0, 1], "uint32"), s), [([s], ()) for s in STATES],
+                        effects=1,
+                        gives=lambda dtype: ("uint32",),
+                        refused=tuple(([s], (), ValueError) for s in NO_STATES))
+
+
+# ---- variables and optimizers --------------------------------------------------------------------
+
+def add_step(name, function, slots, attributes, counter=False, effects=None):
+    """w, slots, g, lr and, where there is a counter, the steps done before."""
+    def call(shape, done):
+        w, g = numbers(*shape), numbers(*shape, seed=1)
+        # a mean and a mean of squares of something, so that centered variances are positive
+        kept = [numbers(*shape, low=0.3, high=0.6, seed=7) if slot == "mean" else
+                numbers(*shape, low=0.5, high=2.0, seed=i) for i, slot in enumerate(slots)]
+        return [w, *kept, *([] if name == "decay_weights" else [g]), np.array(0.01),
+                *([np.array(done)] if counter else [])]
+    shapes = [(), (0,), (7,), (3, 41)]
+    cases = [(call(s, done), a) for s in shapes for a in attributes
+             for done in ((0, 1, 1000) if counter else (0,))]
+    wrong = call((3,), 0)
+    half = [a.astype("float32") if i == 0 else a for i, a in enumerate(wrong)]
+    refused = [([*wrong[:-2 if counter else -1], np.ones(2), *wrong[len(wrong) - 1:][:counter]],
+                attributes[0], ValueError)]
+    if name != "decay_weights":
+        refused += [([np.ones(4), *wrong[1:]], attributes[0], ValueError),
+                    (half, attributes[0], TypeError)]
+    ROWS[name] = Row(function, cases, effects=1 + len(slots), gives=lambda dtype: (), scale=1.0,
+                     refused=tuple(refused))
+
+
+def momentum(w, v, g, lr, rate, nesterov):
+    v = rate * v - lr * g
+    return (w + rate * v - lr * g if nesterov else w + v), v
+
+
+def rmsprop(w, v, g, lr, rho, epsilon, mean=None, kept=None, rate=0.0):
+    """New w, v, mean and momentum, those that there are."""
+    v = rho * v + (1 - rho) * g * g
+    mean = None if mean is None else rho * mean + (1 - rho) * g
+    step = lr * g / np.sqrt(v - (0 if mean is None else mean**2) + epsilon)
+    kept = None if kept is None else rate * kept + step
+    return tuple(a for a in (w - (step if kept is None else kept), v, mean, kept) if a is not None)
+
+
+def adam(w, m, v, g, lr, t, beta_1, beta_2, epsilon, largest=None):
+    alpha = lr * np.sqrt(1 - beta_2 ** (t + 1.0)) / (1 - beta_1 ** (t + 1.0))
+    m, v = beta_1 * m + (1 - beta_1) * g, beta_2 * v + (1 - beta_2) * g * g
+    largest = None if largest is None else np.maximum(largest, v)
+    w = w - alpha * m / (np.sqrt(v if largest is None else largest) + epsilon)
+    return (w, m, v) if largest is None else (w, m, v, largest)
+
+
+RHO = [(0.9, 1e-7), (0.5, 1e-3)]
+ADAM = [(0.9, 0.999, 1e-7), (0.5, 0.9, 1e-3)]
+add_step("decay_weights", lambda w, lr, rate: w * (1 - lr * rate), "", [(0.1,), (0.0,)])
+add_step("sgd", lambda w, g, lr: w - lr * g, "", [()])
+add_step("momentum", momentum, ["v"], [(0.9, 0), (0.9, 1), (0.0, 1)])
+add_step("rmsprop", rmsprop, ["v"], RHO)
+add_step("rmsprop_centered", lambda w, v, mean, g, lr, *a: rmsprop(w, v, g, lr, *a, mean),
+         ["v", "mean"], RHO)
+add_step("rmsprop_momentum", lambda w, v, kept, g, lr, rho, epsilon, rate:
+         rmsprop(w, v, g, lr, rho, epsilon, None, kept, rate), ["v", "kept"],
+         [(*a, 0.8) for a in RHO])
+add_step("rmsprop_centered_momentum", lambda w, v, mean, kept, g, lr, rho, epsilon, rate:
+         rmsprop(w, v, g, lr, rho, epsilon, mean, kept, rate), ["v", "mean", "kept"],
+         [(*a, 0.8) for a in RHO])
+add_step("adam", adam, ["m", "v"], ADAM, counter=True)
+add_step("adam_amsgrad", lambda w, m, v, largest, g, lr, t, *a: adam(w, m, v, g, lr, t, *a,
+                                                                     largest),
+         ["m", "v", "largest"], ADAM, counter=True)
+add_step("adagrad", lambda w, a, g, lr, epsilon: (w - lr * g / np.sqrt(a + g * g + epsilon),
+                                                  a + g * g), ["a"],
+         [(1e-7,), (0.1,)])
+for _name, _function in (("assign", lambda v, x: x), ("assign_add", lambda v, x: v + x)):
+    ROWS[_name] = Row(_function, [([numbers(*s), numbers(*s, seed=1)], ()) for s in SHAPES],
+                      effects=1,
+                      gives=lambda dtype: (), exact=INTEGERS, exact_cases=cast_cases, scale=6.0,
+                      refused=(([np.ones(2), np.ones(3)], (), ValueError),
+                               ([np.ones(2), np.ones((2, 1))], (), ValueError)))
