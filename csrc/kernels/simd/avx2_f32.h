@@ -49,5 +49,12 @@ V_FN vec v_odds(vec a, vec b) { return _mm256_shuffle_ps(a, b, 0xdd); }
 V_FN vec v_zip_low(vec a, vec b) { return _mm256_unpacklo_ps(a, b); }
 V_FN vec v_zip_high(vec a, vec b) { return _mm256_unpackhi_ps(a, b); }
 
+/* table[i], i the low bits of each lane, 0 to 7. */
+#define V_HAS_LOOKUP 1
+V_FN vec v_lookup(const real table[8], uvec i)
+{
+    return _mm256_permutevar8x32_ps(v_load(table), (__m256i)i);
+}
+
 #include "math.h"
 #endif

@@ -35,5 +35,12 @@ V_FN vec v_odds(vec a, vec b) { return _mm512_shuffle_ps(a, b, 0xdd); }
 V_FN vec v_zip_low(vec a, vec b) { return _mm512_unpacklo_ps(a, b); }
 V_FN vec v_zip_high(vec a, vec b) { return _mm512_unpackhi_ps(a, b); }
 
+/* table[i], i the low bits of each lane, 0 to 7. */
+#define V_HAS_LOOKUP 1
+V_FN vec v_lookup(const real table[8], uvec i)
+{
+    return _mm512_permutexvar_ps((__m512i)i, _mm512_castps256_ps512(_mm256_loadu_ps(table)));
+}
+
 #include "math.h"
 #endif

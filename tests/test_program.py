@@ -1,0 +1,352 @@
+"""Programs: a replay gives the bits of the same ops run one by one, with every pass on or off, from any
+layout of the sources, in any order, in parts."""
+import itertools
+
+import numpy as np
+import pytest
+
+from nnc import _core
+from nnc._core import Graph, Program, Tape, Tensor, Variable, op
+
+PASSES = ("fold", "fuse", "prune", "order", "verify", "plan")
+OFF_AT_FIRST = {"verify"}
+
+
+@pytest.fixture(autouse=True)
+def passes():
+    """The passes as they are at first, again afterwards."""
+    yield
+    for name in PASSES:
+        _core.pass_enable(name, name not in OFF_AT_FIRST)
+
+
+def data(rows, width=9):
+    rng = np.random.default_rng(3)
+    return rng.normal(size=(rows, width)).astype("float32"), rng.integers(0, 4, rows)
+
+
+class Net:
+    """Two layers, a loss and Adam; what the ops are given is all that differs from eager to recorded."""
+
+    def __init__(self, width=9, units=13, classes=4):
+        rng = np.random.default_rng(5)
+        shapes = [(width, units), (units,), (units, classes), (classes,)]
+        self.weights = [Variable(rng.normal(size=s).astype("float32") / 3) for s in shapes]
+        self.slots = [[Variable(np.zeros(s, "float32")) for s in shapes] for _ in range(2)]
+        self.state = Variable(np.array([11, 0], "uint32"))
+        self.step = Variable(np.array(0, "int64"))
+        self.total = Variable(np.array(0.0, "float32"))
+
+    def forward(self, x, labels):
+        w1, b1, w2, b2 = self.weights
+        hidden = op.relu(op.add(op.matmul(x, w1), b1))
+        hidden = op.dropout(hidden, op.seed_next(self.state), 0.2)
+        scale = op.add(op.fill((13,), 0.5, "float32"), 0.5)         # constants, to be folded
+        op.exp(hidden)                                              # nobody asks for it
+        hidden = op.multiply(op.tanh(hidden), scale)
+        z = op.add(op.matmul(hidden, w2), b2)
+        loss, _ = op.sparse_softmax_crossentropy(z, labels)
+        return op.mean(loss, (), 0), z
+
+    def update(self, loss, gradients):
+        for w, m, v, g in zip(self.weights, *self.slots, gradients):
+            op.adam(w, m, v, g, 0.01, self.step, 0.9, 0.999, 1e-7)
+        op.assign_add(self.step, 1)
+        op.assign_add(self.total, loss)
+
+    def eager(self, x, labels):
+        tape = Tape()
+        tape.push()
+        try:
+            loss, z = self.forward(x, labels)
+        finally:
+            tape.pop()
+        self.update(loss, tape.gradients([loss], self.weights))
+        return loss.numpy(), z.numpy()
+
+    def program(self, rows, dtype="float32", labels="int64", outputs=True):
+        graph = Graph()
+        with graph:
+            x = graph.input((rows, self.weights[0].shape[0]), dtype)
+            loss, z = self.forward(x, graph.input((rows,), labels))
+            self.update(loss, graph.gradients([loss], self.weights))
+        return Program(graph, [loss, z] if outputs else [])
+
+    def bits(self):
+        variables = [*self.weights, *self.slots[0], *self.slots[1], self.state, self.step,
+                     self.total]
+        return [v.numpy().tobytes() for v in variables]
+
+
+def reference_run(rows, batch, order=None, steps=None):
+    """Bits of the variables, losses and outputs of eager steps."""
+    x, labels = data(rows)
+    order = np.arange(rows) if order is None else order
+    net, losses, outputs = Net(), [], []
+    for s in range(rows // batch if steps is None else steps):
+        picked = order[s * batch:(s + 1) * batch]
+        loss, z = net.eager(x[picked], labels[picked])
+        losses.append(loss)
+        outputs.append(z)
+    return net.bits(), np.array(losses), np.concatenate(outputs)
+
+
+def replayed(rows, batch, order=None, sources=None, **changes):
+    net = Net()
+    program = net.program(batch)
+    steps = rows // batch
+    losses, outputs = np.zeros(steps, "float32"), np.zeros((steps * batch, 4), "float32")
+    done = program.replay(sources or data(rows), order, 0, steps, [losses, outputs], **changes)
+    assert done == steps
+    return net.bits(), losses, outputs
+
+
+def assert_same(ours, theirs):
+    assert ours[0] == theirs[0]
+    for a, b in zip(ours[1:], theirs[1:]):
+        assert a.tobytes() == b.tobytes()
+
+
+# ---- passes --------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("batch", [1, 8, 33])
+@pytest.mark.parametrize("name", [*PASSES, "none", "all"])
+def test_each_pass_changes_no_bit(name, batch):
+    want = reference_run(66, batch, steps=66 // batch)
+    if name == "none":
+        for each in PASSES:
+            _core.pass_enable(each, False)
+    elif name == "all":
+        _core.pass_enable("verify", True)
+    else:
+        _core.pass_enable(name, name in OFF_AT_FIRST)
+    assert_same(replayed(66, batch), want)
+
+
+@pytest.mark.parametrize("on", list(itertools.product([False, True], repeat=3)))
+def test_passes_together(on):
+    for name, state in zip(("fold", "fuse", "plan"), on):
+        _core.pass_enable(name, state)
+    _core.pass_enable("verify", True)
+    assert_same(replayed(40, 8), reference_run(40, 8))
+
+
+def test_passes_do_something():
+    """Each pass shows in the program's figures; else the tests above would test nothing."""
+    full = Net().program(8).stats()
+    assert full["nodes_kept"] < full["nodes_recorded"] and full["fused"] > 0 and full["folded"] > 0
+    assert full["arena_bytes"] < full["values_bytes"]
+    for name, figure in (("fold", "folded"), ("fuse", "fused")):
+        _core.pass_enable(name, False)
+        assert Net().program(8).stats()[figure] == 0
+        _core.pass_enable(name, True)
+    for name, figure in (("prune", "nodes_kept"), ("plan", "arena_bytes")):
+        _core.pass_enable(name, False)
+        assert Net().program(8).stats()[figure] > full[figure]
+        _core.pass_enable(name, True)
+
+
+def test_text_has_a_line_for_each_step():
+    program = Net().program(8)
+    lines = program.text().strip().splitlines()
+    assert len(lines) >= program.stats()["nodes_kept"]
+    assert any("adam" in line for line in lines) and not any(" exp" in line for line in lines)
+
+
+def test_calls_are_replays():
+    net, program = Net(), None
+    x, labels = data(24)
+    program = net.program(8)
+    results = [program(x[i:i + 8], labels[i:i + 8]) for i in (0, 8, 16)]
+    bits, losses, outputs = reference_run(24, 8)
+    assert net.bits() == bits
+    assert np.array([r[0].numpy() for r in results]).tobytes() == losses.tobytes()
+    assert np.concatenate([r[1].numpy() for r in results]).tobytes() == outputs.tobytes()
+
+
+# ---- sources -------------------------------------------------------------------------------------
+
+def wide(x):
+    """Every second of twice as many columns' rows: rows are apart, each is contiguous."""
+    spread = np.zeros((len(x), 2 * x.shape[1]), x.dtype)
+    spread[:, :x.shape[1]] = x
+    return spread[:, :x.shape[1]]
+
+
+def columns(x):
+    spread = np.zeros((len(x), 2 * x.shape[1]), x.dtype)
+    spread[:, ::2] = x
+    return spread[:, ::2]
+
+
+def frozen(x):
+    x = x.copy()
+    x.flags.writeable = False
+    return x
+
+
+SOURCES = {
+    "as it is": lambda x: x, "rows apart": wide, "columns apart": columns, "Fortran": np.asfortranarray,
+    "byte-swapped": lambda x: x.astype(x.dtype.newbyteorder()), "float64": lambda x: x.astype("float64"),
+    "backwards": lambda x: x[::-1].copy()[::-1], "read-only": frozen, "tensor": Tensor,
+    "unaligned": lambda x: np.frombuffer(b"." + x.tobytes(), x.dtype, offset=1).reshape(x.shape),
+}
+
+
+@pytest.mark.parametrize("kind", SOURCES)
+@pytest.mark.parametrize("shuffled", [False, True])
+def test_layouts_of_sources(kind, shuffled):
+    order = np.random.default_rng(1).permutation(40) if shuffled else None
+    x, labels = data(40)
+    source = SOURCES[kind](x)
+    source = source.numpy() if isinstance(source, Tensor) else source
+    assert_same(replayed(40, 8, order, [source, labels]), reference_run(40, 8, order))
+
+
+@pytest.mark.parametrize("dtype",
+                         ["int8", "uint8", "int16", "uint16", "int32", "uint64", "float64", ">i4",
+                          ">f8",
+                                   "bool", "float16"])
+def test_dtypes_of_sources(dtype):
+    """What is fed is converted as it is read, as `astype` does."""
+    graph = Graph()
+    with graph:
+        y = op.multiply(graph.input((4, 3), "float32"), 2.0)
+    program = Program(graph, [y])
+    source = (np.arange(36).reshape(12, 3) * 3 % 120).astype(dtype)
+    out = np.zeros((12, 3), "float32")
+    assert program.replay([source], None, 0, 3, [out]) == 3
+    np.testing.assert_array_equal(out, source.astype("float32") * 2)
+    order = np.arange(12)[::-1].copy()
+    assert program.replay([source], order, 0, 3, [out]) == 3
+    np.testing.assert_array_equal(out, source[::-1].astype("float32") * 2)
+
+
+def test_sources_are_read_where_they_lie():
+    """No copy of the whole source is made: an array may change between replays, and memory does not grow
+    with it."""
+    graph = Graph()
+    with graph:
+        y = op.sum(graph.input((2, 50), "float32"), (1,), 0)
+    program = Program(graph, [y])
+    source = np.zeros((20000, 50), "float32")
+    before = _core.alloc_stats()["live_bytes"]
+    out = np.zeros(4, "float32")
+    program.replay([source], None, 0, 2, [out])
+    assert not out.any()
+    source[:] = 1
+    program.replay([source], None, 0, 2, [out])
+    assert (out == 50).all()
+    assert _core.alloc_stats()["live_bytes"] - before < source.nbytes / 100
+
+
+def test_scalar_sources_are_fed_whole():
+    graph = Graph()
+    with graph:
+        x, scale = graph.input((2, 3), "float32"), graph.input((), "float32")
+        y = op.multiply(x, scale)
+    source = np.arange(12, dtype="float32").reshape(4, 3)
+    out = np.zeros((4, 3), "float32")
+    Program(graph, [y]).replay([source, np.array(3.0)], None, 0, 2, [out])
+    np.testing.assert_array_equal(out, 3 * source)
+
+
+# ---- order, first, steps, targets, seconds -------------------------------------------------------
+
+def test_parts_of_an_epoch_make_the_whole():
+    order = np.random.default_rng(2).permutation(48)
+    want = reference_run(48, 8, order)
+    for cuts in ((1, 5), (2, 2, 2), (1,) * 6, (0, 6, 0)):
+        net = Net()
+        program = net.program(8)
+        losses, first = [], 0
+        for steps in cuts:
+            part = np.zeros(steps, "float32")
+            assert program.replay(data(48), order, first, steps, [part, None]) == steps
+            losses.append(part)
+            first += 8 * steps
+        assert net.bits() == want[0]
+        assert np.concatenate(losses).tobytes() == want[1].tobytes()
+
+
+def test_order_may_repeat_and_leave_out():
+    order = np.array([3, 3, 3, 0, 1, 3, 2, 2])
+    graph = Graph()
+    with graph:
+        y = op.copy(graph.input((4,), "float32"))
+    out = np.zeros(8, "float32")
+    Program(graph, [y]).replay([np.arange(4.0)], order, 0, 2, [out])
+    np.testing.assert_array_equal(out, order)
+
+
+def test_unwanted_targets_and_none():
+    for targets in (None, [None, None]):
+        net = Net()
+        net.program(8).replay(data(40), None, 0, 5, targets)
+        assert net.bits() == reference_run(40, 8)[0]
+
+
+def test_two_programs_over_the_same_variables():
+    """The short last batch is a program of its own."""
+    net = Net()
+    x, labels = data(20)
+    eager = Net()
+    for i in (0, 8, 16):
+        eager.eager(x[i:i + 8], labels[i:i + 8])
+    net.program(8).replay([x, labels], None, 0, 2)
+    net.program(4).replay([x, labels], None, 16, 1)
+    assert net.bits() == eager.bits()
+
+
+def test_an_early_end_goes_on_where_it_was():
+    """Whatever time cuts off, the rest gives the bits of one piece."""
+    order = np.tile(np.random.default_rng(2).permutation(48), 400)
+    whole, parts = Net(), Net()
+    steps = len(order) // 8
+    whole.program(8).replay(data(48), order, 0, steps)
+    program, done, calls = parts.program(8), 0, 0
+    while done < steps:
+        now = program.replay(data(48), order, 8 * done, steps - done, None,
+                             1e-9 if calls < 5 else 0)
+        assert now > 0                      # at least a step a call: a loop over it ends
+        done += now
+        calls += 1
+    assert calls > 1 and done == steps
+    assert parts.bits() == whole.bits()
+
+
+def test_a_failing_step_leaves_whole_steps():
+    """Labels are checked as they are read: the steps before count, the bad one changes nothing."""
+    x, labels = data(40)
+    labels[29] = 4
+    net = Net()
+    with pytest.raises(IndexError, match="label 4"):
+        net.program(8).replay([x, labels], None, 0, 5)
+    assert int(net.step.numpy()) == 3
+    assert net.bits()[:4] == reference_run(40, 8, steps=3)[0][:4]
+
+
+def test_programs_keep_what_they_need():
+    """Graph, variables and constants may go out of sight."""
+    def build():
+        v, c = Variable(np.full(3, 2.0, "float32")), np.full(3, 5.0, "float32")
+        graph = Graph()
+        with graph:
+            y = op.add(op.multiply(graph.input((3,), "float32"), v), c)
+        return Program(graph, [y])
+    program = build()
+    np.testing.assert_array_equal(program(np.ones(3))[0].numpy(), [7, 7, 7])
+
+
+def test_outputs_that_are_inputs_variables_and_constants():
+    v = Variable(np.arange(3, dtype="float32"))
+    graph = Graph()
+    with graph:
+        x = graph.input((3,), "float32")
+        outputs = [x, v.value, op.add(x, v.value), op.reshape(x, (3, 1)), x]
+        v.assign_add(x)
+        outputs.append(v.value)
+    got = Program(graph, outputs)(np.ones(3, "float32"))
+    want = [[1, 1, 1], [0, 1, 2], [1, 2, 3], [[1], [1], [1]], [1, 1, 1], [1, 2, 3]]
+    for a, b in zip(got, want):
+        np.testing.assert_array_equal(a.numpy(), b)
