@@ -249,6 +249,9 @@ def main():
     names = ["nnc", *installed([n for n in options.peers.split(",") if n and n != "nnc"])]
     facts = machine()
     print(describe(facts), flush=True)
+    if facts["load_before"] > 0.5:
+        print("The machine is busy with other work: libraries whose threads wait by spinning, "
+              "torch most of all, are then far slower than they are.", file=sys.stderr)
     imports = import_seconds(names, 3)
     sizes = {n: nnc_mb() if n == "nnc" else installed_mb(FRAMEWORKS[n][1]) for n in names}
     everything = {"machine": facts, "works": {}}

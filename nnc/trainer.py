@@ -20,7 +20,7 @@ from .saving.object_registration import deserialize_keras_object, serialize_kera
 from .variables import changes
 
 #: Rows that `predict` takes at once where rows do not depend on one another.
-_BLOCK = 128
+_BLOCK = 512
 # How often a progress bar moves within an epoch.
 _SECONDS = 0.1
 

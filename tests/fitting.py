@@ -13,7 +13,8 @@ def samples(count=300, width=12, classes=3, seed=0):
 def classifier(dropout=0.0, optimizer="adam", units=16, seed=7, **compiled):
     """A compiled model whose weights and dropout masks come from the seed."""
     nnc.utils.set_random_seed(seed)
-    layers = [nnc.layers.Dense(units, activation="relu"), nnc.layers.Dense(units, activation="tanh"),
+    layers = [nnc.layers.Dense(units, activation="relu"),
+              nnc.layers.Dense(units, activation="tanh"),
               nnc.layers.Dense(3, activation="softmax")]
     if dropout:
         layers.insert(1, nnc.layers.Dropout(dropout))

@@ -1,5 +1,5 @@
-"""Programs: a replay gives the bits of the same ops run one by one, with every pass on or off, from any
-layout of the sources, in any order, in parts."""
+"""Programs: a replay gives the bits of the same ops run one by one, with every pass on or off, from
+any layout of the sources, in any order, in parts."""
 import itertools
 
 import numpy as np
@@ -26,7 +26,7 @@ def data(rows, width=9):
 
 
 class Net:
-    """Two layers, a loss and Adam; what the ops are given is all that differs from eager to recorded."""
+    """Two layers, a loss and Adam, to be run by ops or recorded."""
 
     def __init__(self, width=9, units=13, classes=4):
         rng = np.random.default_rng(5)
@@ -186,9 +186,10 @@ def frozen(x):
 
 
 SOURCES = {
-    "as it is": lambda x: x, "rows apart": wide, "columns apart": columns, "Fortran": np.asfortranarray,
-    "byte-swapped": lambda x: x.astype(x.dtype.newbyteorder()), "float64": lambda x: x.astype("float64"),
-    "backwards": lambda x: x[::-1].copy()[::-1], "read-only": frozen, "tensor": Tensor,
+    "as it is": lambda x: x, "rows apart": wide, "columns apart": columns,
+    "Fortran": np.asfortranarray, "byte-swapped": lambda x: x.astype(x.dtype.newbyteorder()),
+    "float64": lambda x: x.astype("float64"), "backwards": lambda x: x[::-1].copy()[::-1],
+    "read-only": frozen, "tensor": Tensor,
     "unaligned": lambda x: np.frombuffer(b"." + x.tobytes(), x.dtype, offset=1).reshape(x.shape),
 }
 
@@ -223,8 +224,8 @@ def test_dtypes_of_sources(dtype):
 
 
 def test_sources_are_read_where_they_lie():
-    """No copy of the whole source is made: an array may change between replays, and memory does not grow
-    with it."""
+    """No copy of the whole source is made: an array may change between replays, and memory does not
+    grow with it."""
     graph = Graph()
     with graph:
         y = op.sum(graph.input((2, 50), "float32"), (1,), 0)
@@ -324,6 +325,55 @@ def test_a_failing_step_leaves_whole_steps():
         net.program(8).replay([x, labels], None, 0, 5)
     assert int(net.step.numpy()) == 3
     assert net.bits()[:4] == reference_run(40, 8, steps=3)[0][:4]
+
+
+def view(v, x):
+    a = op.reshape(v, (3, 1))
+    v.assign_add(x)
+    return [a, op.add(a, 1.0)]
+
+
+def stopped(v, x):
+    a = op.stop_gradient(v)
+    v.assign_add(x)
+    return [op.add(a, 1.0), op.add(v, 1.0)]
+
+
+def value(v, x):
+    a, b = v.value, _core.convert(v)
+    v.assign_add(x)
+    return [a, b, v.value]
+
+
+def read_twice(v, x):
+    a = op.add(v, x)
+    v.assign(x)
+    return [a, op.add(v, x)]
+
+
+@pytest.mark.parametrize("function", [view, stopped, value, read_twice])
+def test_what_was_read_before_a_write_stays(function):
+    x, results = np.full(3, 10.0, "float32"), []
+    for recorded in (False, True):
+        v, graph = Variable(np.arange(3, dtype="float32")), Graph()
+        if recorded:
+            with graph:
+                outputs = function(v, graph.input((3,), "float32"))
+            outputs = Program(graph, outputs)(x)
+        else:
+            outputs = function(v, Tensor(x))
+        results.append([y.numpy().tobytes() for y in outputs])
+    assert results[0] == results[1]
+
+
+def test_gradients_after_a_write_are_of_what_was_read():
+    x, v = np.ones(3, "float32"), Variable(np.arange(3, dtype="float32"))
+    graph = Graph()
+    with graph:
+        y = op.multiply(op.square(v), graph.input((3,), "float32"))
+        v.assign_add(y)
+        gradient, = graph.gradients([y], [v])
+    np.testing.assert_array_equal(Program(graph, [gradient])(x)[0].numpy(), [0, 2, 4])
 
 
 def test_programs_keep_what_they_need():

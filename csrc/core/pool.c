@@ -105,6 +105,7 @@ static atomic_bool refused;                     /* the system gave fewer than as
 static struct {
     nnc_pool_task *task;
     void *argument;
+    int processor;                              /* that the caller was on when the run began */
 } run;
 
 static _Alignas(LINE) atomic_bool busy;                     /* a run is on */
@@ -176,6 +177,28 @@ static void wake_children(int thread, int team)
         change(&workers[child - 1].word, (unsigned)team);
 }
 
+#if defined(__linux__)
+/* A thread that was woken often finds itself on the processor of whoever woke it, and there it
+ * stays for milliseconds: both then run at half speed. It leaves by giving that processor up for a
+ * moment. */
+static void step_aside(void)
+{
+    cpu_set_t all, others;
+    int here = sched_getcpu();
+    if (here < 0 || here != run.processor || atomic_load_explicit(&crowded, memory_order_relaxed) ||
+        sched_getaffinity(0, sizeof all, &all) != 0)
+        return;
+    others = all;
+    CPU_CLR(here, &others);
+    if (CPU_COUNT(&others) > 0 && sched_setaffinity(0, sizeof others, &others) == 0)
+        sched_setaffinity(0, sizeof all, &all);
+}
+#else
+static void step_aside(void)
+{
+}
+#endif
+
 static void *work(void *argument)
 {
     int thread = (int)(intptr_t)argument;
@@ -186,6 +209,7 @@ static void *work(void *argument)
             return NULL;
         atomic_store_explicit(word, IDLE, memory_order_relaxed);    /* next told after this run */
         wake_children(thread, (int)team);
+        step_aside();
         team_here = (int)team;
         run.task(run.argument, thread, (int)team);
         team_here = 0;
@@ -243,6 +267,9 @@ static void run_team(nnc_pool_task *task, void *argument, int team)
 {
     run.task = task;
     run.argument = argument;
+#if defined(__linux__)
+    run.processor = sched_getcpu();
+#endif
     atomic_store_explicit(&crowded, team > allowed, memory_order_relaxed);
     atomic_store_explicit(&working, team - 1, memory_order_relaxed);
     unsigned was = atomic_load_explicit(&finished, memory_order_relaxed) & ~SLEEPER;

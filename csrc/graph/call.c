@@ -53,6 +53,7 @@ bool nnc_call_run_serial(nnc_call *call)
 typedef struct {
     nnc_call *call;
     atomic_int stop;
+    atomic_llong taken[NNC_MAX_PHASES];     /* pieces begun */
 } parallel_call;
 
 static void parallel_task(void *argument, int thread, int threads)
@@ -60,15 +61,16 @@ static void parallel_task(void *argument, int thread, int threads)
     parallel_call *task = argument;
     nnc_call *call = task->call;
     nnc_run_fn *run = nnc_ops[call->op].run;
+    (void)threads;
     for (int phase = 0; phase < call->work.phases; phase++) {
-        int64_t begin, end;
-        nnc_call_share(call->work.pieces[phase], thread, threads, &begin, &end);
-        for (; begin < end; begin++) {
+        int64_t piece;
+        while ((piece = atomic_fetch_add_explicit(&task->taken[phase], 1, memory_order_relaxed)) <
+               call->work.pieces[phase]) {
             if (thread == 0 && nnc_poll_due())
                 atomic_store_explicit(&task->stop, 1, memory_order_relaxed);
             if (atomic_load_explicit(&task->stop, memory_order_relaxed))
                 break;
-            run(call, phase, begin, begin + 1);
+            run(call, phase, piece, piece + 1);
         }
         if (phase + 1 < call->work.phases)
             nnc_pool_barrier(thread);

@@ -7,7 +7,7 @@
 
 /* A call that takes longer than this on one thread, in nanoseconds, is worth waking the pool
  * for. */
-#define NNC_PARALLEL_COST 20000.0
+#define NNC_PARALLEL_COST 100000.0
 
 /* Checks the number of inputs, then the op's own shape rule; out: row->outputs arrays without
  * data. */

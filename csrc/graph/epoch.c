@@ -18,12 +18,14 @@
 #include <time.h>
 
 enum {
-    TIMED_STEPS = 6,            /* the first of them is not counted */
-    STEPS_UNTIL_TIMING = 4096,
+    TIMED_STEPS = 6,
     SHARED_BYTES = 1 << 16,     /* a batch larger than this is gathered by all threads */
     UNPOLLED_BYTES = 1 << 20    /* and this much between two looks at the poll */
 };
 #define SHORT_PROGRAM 8000.0    /* ns: never worth a second thread */
+#define TAKEN_COST 1e5          /* ns: a step from which on its pieces are taken one by one */
+#define WARM_UP 2e-3            /* seconds */
+#define TIMING_EVERY 2.0        /* seconds between one timing and the next */
 #define LONG_STEP 2e6           /* ns: one timed step says enough */
 #define UNTIMED_COST 1e5        /* ns: where too few steps come to be timed, one thread below this */
 
@@ -115,6 +117,10 @@ static void prepare_batch(replay *run, int threads)
     nnc_program *program = run->program;
     int64_t first = run->first + run->done * run->batch;
     run->gathering = false;
+    for (int64_t i = 0; i < program->step_count; i++) {
+        for (int phase = 0; phase < NNC_MAX_PHASES && program->steps[i].parallel; phase++)
+            atomic_store_explicit(&program->steps[i].taken[phase], 0, memory_order_relaxed);
+    }
     for (int64_t i = 0; i < program->graph->input_count; i++) {
         const nnc_rows *source = &run->sources[i];
         const nnc_array *input = nnc_program_input(program, i);
@@ -176,21 +182,24 @@ static void write_outputs(replay *run)
 /* ---- the steps, on every thread ---- */
 
 /* One step's pieces for this thread. may_stop: give up when told to; barriers are passed all the
- * same. */
-static void run_parallel_step(replay *run, nnc_call *call, int thread, int threads, bool may_stop)
+ * same. A short step is shared out beforehand; the pieces of a long one are taken as they come, so
+ * that a thread which the system holds up does not hold up the others. */
+static void run_parallel_step(replay *run, nnc_step *step, int thread, int threads, bool may_stop)
 {
+    nnc_call *call = &step->call;
     nnc_run_fn *body = nnc_ops[call->op].run;
     for (int phase = 0; phase < call->work.phases; phase++) {
-        int64_t begin, end;
+        int64_t begin, end, pieces = call->work.pieces[phase];
         if (phase > 0)
             nnc_pool_barrier(thread);
-        nnc_call_share(call->work.pieces[phase], thread, threads, &begin, &end);
-        if (call->work.cost < 1e6) {
+        if (call->work.cost < TAKEN_COST) {
+            nnc_call_share(pieces, thread, threads, &begin, &end);
             if (begin < end && !(may_stop && stopped(run, thread)))
                 body(call, phase, begin, end);
             continue;
         }
-        for (; begin < end && !(may_stop && stopped(run, thread)); begin++)
+        while ((begin = atomic_fetch_add_explicit(&step->taken[phase], 1, memory_order_relaxed)) <
+                   pieces && !(may_stop && stopped(run, thread)))
             body(call, phase, begin, begin + 1);
     }
 }
@@ -234,7 +243,7 @@ static void run_steps(replay *run, int thread, int threads)
         }
         step->call.fault = &run->fault;
         if (step->parallel && threads > 1)
-            run_parallel_step(run, &step->call, thread, threads, before);
+            run_parallel_step(run, step, thread, threads, before);
         else if (thread == 0)
             run_serial_step(run, &step->call, before);
     }
@@ -293,12 +302,15 @@ static bool over(const replay *run)
         (run->deadline > 0 && run->done > 0 && now() >= run->deadline);
 }
 
-/* Times one thread against all, in turns; the smaller of two tries counts. */
+/* Times one thread against all, in turns; the smaller of two tries counts. Before that all run
+ * untimed for a while: threads that have just been woken may not have found their processors yet. */
 static void time_threads(replay *run, int threads)
 {
     nnc_program *program = run->program;
     int64_t steps = program->cost > LONG_STEP ? 1 : TIMED_STEPS;
-    double best[2] = {0, 0};
+    double best[2] = {0, 0}, start = now();
+    while (now() < start + WARM_UP && !over(run))
+        run_some(run, steps, threads);
     for (int turn = 0; turn < 4 && !over(run); turn++) {
         double t = run_some(run, steps, turn % 2 == 0 ? threads : 1);
         double *b = &best[turn % 2];
@@ -309,7 +321,8 @@ static void time_threads(replay *run, int threads)
         program->time_all = best[0];
         program->time_one = best[1];
         program->threads_timed = threads;
-        program->steps_until_timing = STEPS_UNTIL_TIMING;
+        program->steps_until_timing =
+            1 + (int64_t)(TIMING_EVERY * 1e9 / (best[0] < best[1] ? best[0] : best[1]));
     }
 }
 

@@ -300,6 +300,8 @@ nnc_status nnc_graph_append(nnc_graph *graph, nnc_op op, const nnc_attrs *attrs,
     }
     NNC_TRY(nnc_call_infer(op, attrs, in, input_count, arrays));
     NNC_TRY(add_node(graph, op, attrs, inputs, input_count, arrays, NULL, out));
+    for (int i = 0; i < nnc_op_effects(&nnc_ops[op]); i++)
+        graph->values[inputs[i]].stale = true;      /* the next read is another version */
 done:
     nnc_free(in);
     return status;

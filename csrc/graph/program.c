@@ -25,6 +25,7 @@ static struct {
     {"fuse", true, nnc_pass_fuse},
     {"prune", true, nnc_pass_prune},
     {"order", true, nnc_pass_order},
+    {"snapshot", true, nnc_pass_snapshot},      /* cannot be switched off */
     {"verify", false, nnc_pass_verify},
     {"plan", true, NULL},           /* off: no memory is shared */
 };
@@ -33,7 +34,7 @@ enum { PASS_COUNT = sizeof passes / sizeof passes[0] };
 bool nnc_pass_enable(const char *name, bool on)
 {
     for (int i = 0; i < PASS_COUNT; i++) {
-        if (strcmp(passes[i].name, name) == 0) {
+        if (strcmp(passes[i].name, name) == 0 && passes[i].run != nnc_pass_snapshot) {
             passes[i].on = on;
             return true;
         }

@@ -21,6 +21,11 @@ void nnc_rewrite_keep(nnc_graph *graph, const bool *keep);
 void nnc_rewrite_uses(const nnc_pass *pass, const int *map);
 /* How often each value is read by nodes and outputs; the caller frees it. */
 nnc_status nnc_rewrite_count_uses(const nnc_pass *pass, int **out);
+/* Sets values[].node for the nodes from `first` on. */
+void nnc_rewrite_renumber(nnc_graph *graph, int64_t first);
+/* A new node at `index`; its values through out. */
+nnc_status nnc_rewrite_insert(nnc_graph *graph, int64_t index, nnc_op op, const nnc_attrs *attrs,
+                              const int *inputs, int input_count, int *out);
 /* The value whose storage v is: through views. */
 int nnc_rewrite_root(const nnc_graph *graph, int value);
 
@@ -28,6 +33,7 @@ nnc_status nnc_pass_fold(nnc_pass *pass);    /* fold.c */
 nnc_status nnc_pass_fuse(nnc_pass *pass);    /* fuse.c */
 nnc_status nnc_pass_prune(nnc_pass *pass);   /* prune.c */
 nnc_status nnc_pass_order(nnc_pass *pass);   /* order.c */
+nnc_status nnc_pass_snapshot(nnc_pass *pass);    /* snapshot.c; always */
 nnc_status nnc_pass_verify(nnc_pass *pass);  /* verify.c; off unless enabled */
 
 /* plan.c: where every computed value, fed input and workspace lies in the arena. */

@@ -52,12 +52,32 @@ void nnc_rewrite_keep(nnc_graph *graph, const bool *keep)
             nnc_free(graph->nodes[i].inputs);
             continue;
         }
-        graph->nodes[kept] = graph->nodes[i];
-        for (int k = 0; k < graph->nodes[kept].output_count; k++)
-            graph->values[graph->nodes[kept].outputs[k]].node = (int)kept;
-        kept++;
+        graph->nodes[kept++] = graph->nodes[i];
     }
     graph->node_count = kept;
+    nnc_rewrite_renumber(graph, 0);
+}
+
+void nnc_rewrite_renumber(nnc_graph *graph, int64_t first)
+{
+    for (int64_t i = first; i < graph->node_count; i++) {
+        for (int k = 0; k < graph->nodes[i].output_count; k++)
+            graph->values[graph->nodes[i].outputs[k]].node = (int)i;
+    }
+}
+
+nnc_status nnc_rewrite_insert(nnc_graph *graph, int64_t index, nnc_op op, const nnc_attrs *attrs,
+                              const int *inputs, int input_count, int *out)
+{
+    nnc_status status;
+    NNC_TRY(nnc_graph_append(graph, op, attrs, inputs, input_count, out));
+    nnc_node node = graph->nodes[graph->node_count - 1];
+    memmove(&graph->nodes[index + 1], &graph->nodes[index],
+            (size_t)(graph->node_count - 1 - index) * sizeof node);
+    graph->nodes[index] = node;
+    nnc_rewrite_renumber(graph, index);
+done:
+    return status;
 }
 
 void nnc_rewrite_uses(const nnc_pass *pass, const int *map)

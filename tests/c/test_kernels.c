@@ -129,7 +129,7 @@ static const struct {
 } bounds[] = {
     {NNC_UNARY_exp, 1, 0}, {NNC_UNARY_log, 1, 0}, {NNC_UNARY_log1p, 1.5, 0},
     {NNC_UNARY_expm1, 1.75, 0}, {NNC_UNARY_tanh, 1.5, 0}, {NNC_UNARY_sigmoid, 2.5, 0},
-    {NNC_UNARY_erf, 2, 0}, {NNC_UNARY_sin, 1, 0}, {NNC_UNARY_cos, 1, 0}, {NNC_UNARY_sqrt, 0.5, 0},
+    {NNC_UNARY_erf, 1.5, 0}, {NNC_UNARY_sin, 1, 0}, {NNC_UNARY_cos, 1, 0}, {NNC_UNARY_sqrt, 0.5, 0},
     {NNC_UNARY_log2, 2.25, 0}, {NNC_UNARY_log10, 2.25, 0}, {NNC_UNARY_relu, 0, 0},
     {NNC_UNARY_relu6, 0, 0}, {NNC_UNARY_absolute, 0, 0}, {NNC_UNARY_negative, 0, 0},
     {NNC_UNARY_sign, 0, 0}, {NNC_UNARY_floor, 0, 0}, {NNC_UNARY_ceil, 0, 0}, {NNC_UNARY_round, 0,

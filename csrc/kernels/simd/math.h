@@ -178,7 +178,7 @@ V_FN vec v_tanh(vec x)
 }
 
 #ifdef V_HAS_LOOKUP
-/* 1.3 ulp. x h + x (g(x) - h), g = erf(x)/x in eight pieces 9/16 wide, about k 9/16, h a power of
+/* 1.4 ulp. x h + x (g(x) - h), g = erf(x)/x in eight pieces 9/16 wide, about k 9/16, h a power of
  * two near g so that x h is exact: the coefficients of piece k come from tables of one register.
  * Relative error of each piece at most 2.1e-8. */
 V_FN vec v_erf(vec x)
