@@ -174,8 +174,9 @@ void nnc_rng_permutation(const nnc_rng *rng, int64_t n, int64_t *order);
 
 /* ---- pool.c: threads ------------------------------------------------------------------------ */
 
-/* Threads that work is spread over: the least of affinity, the cgroup's quota and NNC_NUM_THREADS
- * (or OMP_NUM_THREADS) unless set. Set: 1 to 256; takes effect with the next run. */
+/* Threads that work is spread over: NNC_NUM_THREADS, else OMP_NUM_THREADS, else the least of
+ * affinity, the cgroup's quota and the processors there are; until set. Set: 1 to 256; takes effect
+ * with the next run. */
 int nnc_pool_threads(void);
 nnc_status nnc_pool_set_threads(int threads);
 const char *nnc_pool_reason(void);   /* why that number: "affinity", "NNC_NUM_THREADS", ... */

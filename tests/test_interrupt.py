@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import nnc
+from nnc import _core
 from fitting import classifier, samples, state
 
 X, Y = samples(2000)
@@ -32,6 +33,14 @@ class Interrupt:
         signal.signal(signal.SIGINT, self.before)
 
 
+@pytest.fixture
+def one_thread():
+    before = _core.get_num_threads()
+    _core.set_num_threads(1)
+    yield
+    _core.set_num_threads(before)
+
+
 def steps(model):
     return int(model.optimizer.iterations.numpy())
 
@@ -51,17 +60,17 @@ def test_fit_ends(case):
 
 def test_what_was_done_is_whole_steps():
     """The interrupted run's state is that of so many steps of an undisturbed one, to the bit."""
+    x, y = X[:640], Y[:640]                     # 20 steps an epoch
     model = classifier(0.2)
+    model.fit(x, y, shuffle=False, verbose=0)
     with pytest.raises(KeyboardInterrupt), Interrupt(0.1):
-        model.fit(X[:640], Y[:640], epochs=FOREVER, shuffle=False, verbose=0)
-    done = steps(model)
+        model.fit(x, y, epochs=FOREVER, shuffle=False, verbose=0)
+    epochs, rest = divmod(steps(model), 20)
     again = classifier(0.2)
-    epochs, rest = divmod(done, 20)
-    again.fit(X[:640], Y[:640], epochs=max(epochs, 1), steps_per_epoch=20 if epochs else rest,
-              shuffle=False, verbose=0) if done else None
-    if epochs and rest:
-        again.fit(X[:640], Y[:640], steps_per_epoch=rest, shuffle=False, verbose=0)
-    assert steps(again) == done
+    again.fit(x, y, epochs=epochs, shuffle=False, verbose=0)
+    if rest:
+        again.fit(x, y, steps_per_epoch=rest, shuffle=False, verbose=0)
+    assert steps(again) == steps(model)
     assert state(again) == state(model)
 
 
@@ -80,9 +89,9 @@ def test_evaluate_and_predict_end(what):
 
 
 @pytest.mark.parametrize("dropout", [0.0, 0.1])
-def test_one_huge_batch_is_given_up(dropout):
-    """The signal comes in the middle of a step that takes seconds: all of it is given up, and nothing
-    has changed, the dropout's state included."""
+def test_one_huge_batch_is_given_up(one_thread, dropout):
+    """The signal comes in the middle of a step that takes seconds on one thread: all
+    of it is given up, and nothing has changed, the dropout's state included."""
     rows, width, units = 30000, 500, 1000
     x, y = np.zeros((rows, width), "float32"), np.ones((rows, 1), "float32")
     nnc.utils.set_random_seed(1)

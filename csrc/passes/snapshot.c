@@ -15,19 +15,20 @@ static bool reads(const nnc_graph *graph, const nnc_node *node, int value)
     return false;
 }
 
-/* Whether anything after node `index` reads the value; views count when they are read. */
-static bool read_after(const nnc_pass *pass, int64_t index, int value)
+/* last[v]: the last node that reads value v, itself or through a view; node_count if it is an output;
+ * -1: none. */
+static void find_last_reads(const nnc_pass *pass, int64_t *last)
 {
     const nnc_graph *graph = pass->graph;
-    for (int64_t i = index + 1; i < graph->node_count; i++) {
-        if (reads(graph, &graph->nodes[i], value))
-            return true;
+    for (int64_t v = 0; v < graph->value_count; v++)
+        last[v] = -1;
+    for (int64_t i = 0; i < graph->node_count; i++) {
+        const nnc_node *node = &graph->nodes[i];
+        for (int k = nnc_op_effects(&nnc_ops[node->op]); k < node->input_count; k++)
+            last[nnc_rewrite_root(graph, node->inputs[k])] = i;
     }
-    for (int i = 0; i < pass->output_count; i++) {
-        if (nnc_rewrite_root(graph, pass->outputs[i]) == value)
-            return true;
-    }
-    return false;
+    for (int i = 0; i < pass->output_count; i++)
+        last[nnc_rewrite_root(graph, pass->outputs[i])] = graph->node_count;
 }
 
 /* Puts a copy before the first reader and gives it to all of them. */
@@ -60,17 +61,24 @@ done:
 
 nnc_status nnc_pass_snapshot(nnc_pass *pass)
 {
-    nnc_status status = NNC_OK;
+    nnc_status status;
     nnc_graph *graph = pass->graph;
+    int64_t *last = NULL, values = graph->value_count;
+    NNC_TRY(nnc_alloc(values * (int64_t)sizeof *last, &last));
+    find_last_reads(pass, last);
     for (int64_t i = 0; i < graph->node_count; i++) {
         for (int k = 0; k < nnc_op_effects(&nnc_ops[graph->nodes[i].op]); k++) {
             int value = graph->nodes[i].inputs[k];
-            if (!graph->values[value].stale || !read_after(pass, i, value))
+            if (last[value] <= i)
                 continue;
             NNC_TRY(take_snapshot(pass, value));
             i++;                                    /* the node moved on by one */
+            for (int64_t v = 0; v < values; v++)
+                last[v] += last[v] >= 0;            /* as did the readers, if not those before it */
+            last[value] = -1;
         }
     }
 done:
+    nnc_free(last);
     return status;
 }

@@ -367,3 +367,91 @@ TEST(plan_shares_memory)
     nnc_program_release(program);
     net_clear(&n);
 }
+
+/* relu(x w) summed up, and SGD on w: large enough that its steps are spread over threads. */
+static nnc_status wide_trace(nnc_tensor *w, nnc_tensor *lr, nnc_program **out)
+{
+    nnc_status status;
+    nnc_graph *g = NULL;
+    nnc_shape xs = {2, {256, 300}};
+    int x, wv, lrv, y[2], loss, gradient;
+    NNC_TRY(nnc_graph_new(false, &g));
+    NNC_TRY(nnc_graph_input(g, &xs, NNC_F32, &x));
+    NNC_TRY(nnc_graph_tensor(g, w, NNC_VARIABLE, &wv));
+    NNC_TRY(nnc_graph_tensor(g, lr, NNC_VARIABLE, &lrv));
+    NNC_TRY(append(g, NNC_OP_matmul, x, wv, -1, y));
+    NNC_TRY(append(g, NNC_OP_gelu, y[0], -1, -1, y));
+    NNC_TRY(append(g, NNC_OP_mean, y[0], -1, -1, &loss));
+    NNC_TRY(nnc_graph_backward(g, &loss, NULL, 1, &wv, 1, 0, &gradient));
+    NNC_TRY(append(g, NNC_OP_sgd, wv, gradient, lrv, y));
+    NNC_TRY(nnc_program_new(g, &loss, 1, out));
+done:
+    nnc_graph_release(g);
+    return status;
+}
+
+/* Threads share steps, pieces and the gathering of shuffled rows; the bits are those of one thread. */
+TEST(threads_replay_the_same_bits)
+{
+    enum { STEPS = 40, COUNT = 1024 };
+    static const int teams[] = {1, 2, 3};
+    nnc_tensor *x = noise(NNC_F32, 2, COUNT, 300, 1), *w[3], *lr = tensor_of(NNC_F64, 0, 0, 0);
+    static int64_t order[STEPS * 256];
+    static float loss[3][STEPS];
+    int before = nnc_pool_threads();
+    *(double *)lr->array.data = 0.5;
+    for (int i = 0; i < STEPS * 256; i++)
+        order[i] = (i * 7919L) % COUNT;
+    for (int t = 0; t < 3; t++) {
+        nnc_program *program = NULL;
+        nnc_rows rows = {x->array.data, NNC_F32, 300 * 4};
+        void *targets[1] = {loss[t]};
+        int64_t done = 0;
+        w[t] = noise(NNC_F32, 2, 300, 400, 2);
+        OK(nnc_pool_set_threads(teams[t]));
+        OK(wide_trace(w[t], lr, &program));
+        CHECK(program->any_parallel);
+        OK(nnc_program_replay(program, &rows, order, 0, STEPS, targets, 0, &done));
+        CHECK(done == STEPS);
+        CHECK(same_bits(w[t], w[0]) && memcmp(loss[t], loss[0], sizeof loss[0]) == 0);
+        nnc_program_release(program);
+    }
+    OK(nnc_pool_set_threads(before));
+    for (int t = 0; t < 3; t++)
+        nnc_tensor_release(w[t]);
+    nnc_tensor_release(x);
+    nnc_tensor_release(lr);
+    nnc_pool_shutdown();
+}
+
+/* v is read, written, and its old contents read again: as a view, an output, by a gradient. */
+TEST(reads_before_a_write_keep_their_meaning)
+{
+    nnc_graph *g = NULL;
+    nnc_program *program = NULL;
+    nnc_shape scalar = {0, {0}};
+    nnc_tensor *v = tensor_of(NNC_F64, 0, 0, 0);
+    nnc_attrs none = {0};
+    int x, first, second, y[2], square, gradient, unused[2];
+    int64_t done;
+    double out[4], fed = 4;
+    *(double *)v->array.data = 3;
+    OK(nnc_graph_new(false, &g));
+    OK(nnc_graph_input(g, &scalar, NNC_F64, &x));
+    OK(nnc_graph_tensor(g, v, NNC_VARIABLE, &first));
+    OK(nnc_graph_append(g, NNC_OP_stop_gradient, &none, &first, 1, y));     /* a view */
+    OK(append(g, NNC_OP_square, first, -1, -1, &square));
+    OK(append(g, NNC_OP_assign_add, first, x, -1, unused));                 /* v = 7 */
+    OK(nnc_graph_tensor(g, v, NNC_VARIABLE, &second));
+    CHECK(second != first);
+    OK(nnc_graph_backward(g, &square, NULL, 1, &second, 1, 0, &gradient));
+    int outputs[4] = {y[0], first, second, gradient};
+    OK(nnc_program_new(g, outputs, 4, &program));
+    void *targets[4] = {&out[0], &out[1], &out[2], &out[3]};
+    nnc_rows rows = {&fed, NNC_F64, 0};
+    OK(nnc_program_replay(program, &rows, NULL, 0, 1, targets, 0, &done));
+    CHECK(out[0] == 3 && out[1] == 3 && out[2] == 7 && out[3] == 6);
+    nnc_program_release(program);
+    nnc_graph_release(g);
+    nnc_tensor_release(v);
+}
