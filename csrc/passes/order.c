@@ -90,12 +90,11 @@ static nnc_status split_seeds(nnc_graph *graph)
     int one = -1;
     for (int64_t i = 0; i < graph->node_count; i++) {
         nnc_attrs none = {0};
-        int in[2] = {graph->nodes[i].inputs == NULL ? -1 : graph->nodes[i].inputs[0], -1};
         if (graph->nodes[i].op != NNC_OP_seed_next)
             continue;
         if (one < 0)
             NNC_TRY(step_constant(graph, &one));
-        in[1] = one;
+        int in[2] = {graph->nodes[i].inputs[0], one};
         NNC_TRY(nnc_rewrite_insert(graph, i + 1, NNC_OP_assign_add, &none, in, 2, NULL));
         graph->nodes[i].op = NNC_OP_copy;
     }
