@@ -118,6 +118,7 @@ static void prepare_batch(replay *run, int threads)
     int64_t first = run->first + run->done * run->batch;
     run->gathering = false;
     for (int64_t i = 0; i < program->step_count; i++) {
+        program->steps[i].call.fault = &run->fault;
         for (int phase = 0; phase < NNC_MAX_PHASES && program->steps[i].parallel; phase++)
             atomic_store_explicit(&program->steps[i].taken[phase], 0, memory_order_relaxed);
     }
@@ -241,7 +242,6 @@ static void run_steps(replay *run, int thread, int threads)
         } else if (step->barrier && threads > 1) {
             nnc_pool_barrier(thread);
         }
-        step->call.fault = &run->fault;
         if (step->parallel && threads > 1)
             run_parallel_step(run, step, thread, threads, before);
         else if (thread == 0)
