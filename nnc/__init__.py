@@ -18,8 +18,10 @@ from .optimizers import Optimizer
 from .regularizers import Regularizer
 from .variables import Variable
 from .warnings import NumericWarning
+from . import threadpools
 
 __version__ = _core.__version__
+threadpools.install()
 
 
 def version():
