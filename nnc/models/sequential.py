@@ -1,4 +1,6 @@
 """Sequential: layers one after another."""
+import numpy as np
+
 from .. import _core
 from .._core import Tensor, op
 from ..layers.input_layer import InputLayer
@@ -6,6 +8,9 @@ from ..layers.keras_tensor import KerasTensor, standardize_shape
 from ..layers.layer import Layer, context
 from ..variables import changes
 from .model import Model
+
+#: NumPy's characters of bool, integers, float32 and float64.
+_PLAIN_NUMBERS = "?bBhHiIlLqQfd"
 
 
 class Sequential(Model):
@@ -194,6 +199,8 @@ class Sequential(Model):
 
     def _tensor(self, inputs):
         """Inputs as a tensor of the model's input dtype."""
+        if type(inputs) is np.ndarray and inputs.dtype.char in _PLAIN_NUMBERS:
+            return _core.convert(inputs, self.input_dtype)
         from ..layers.layer import numeric_array
 
         if isinstance(inputs, (Tensor, _core.Variable)):
