@@ -15,8 +15,8 @@ from nnc import _core
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 # Sums of float32 in another order differ by some units in the last place, and steps of Adam carry
-# that on: a few epochs end within a thousandth of one another.
-CLOSE = {"rtol": 1e-3, "atol": 1e-5}
+# that on: a few epochs end within a ten-thousandth of one another.
+CLOSE = {"rtol": 1e-4, "atol": 1e-5}
 
 
 def keras():
@@ -55,7 +55,8 @@ def compare_histories(build, compiled, x, y, **fit):
     for name in results[1]:
         np.testing.assert_allclose(results[0][name], results[1][name], err_msg=name, **CLOSE)
     for a, b in zip(ours.get_weights(), theirs.get_weights()):
-        np.testing.assert_allclose(a, b, rtol=2e-3, atol=2e-4)
+        # weights after some dozen steps: rounding only, carried on by the optimizer's divisions
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=2e-5)
     return ours, theirs
 
 
