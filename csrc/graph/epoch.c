@@ -18,7 +18,8 @@
 #include <time.h>
 
 enum {
-    TIMED_STEPS = 6,
+    TIMED_STEPS = 6,            /* in a turn of timing, at most */
+    TURNS = 4,
     SHARED_BYTES = 1 << 16,     /* a batch larger than this is gathered by all threads */
     UNPOLLED_BYTES = 1 << 20    /* and this much between two looks at the poll */
 };
@@ -26,7 +27,11 @@ enum {
 #define TAKEN_COST 1e5          /* ns: a step from which on its pieces are taken one by one */
 #define WARM_UP 2e-3            /* seconds */
 #define TIMING_EVERY 2.0        /* seconds between one timing and the next */
+#define TURN_NS 4e5             /* a turn of timing */
 #define LONG_STEP 2e6           /* ns: one timed step says enough */
+#define SLICE_NS 2e7            /* between two looks at whether steps still take what they took */
+#define SLOWER 1.3              /* times the quickest: timed anew, but only every */
+#define RETIME_EVERY 0.25       /* seconds */
 #define UNTIMED_COST 1e5        /* ns: where too few steps come to be timed, one thread below this */
 
 static pthread_mutex_t replay_lock = PTHREAD_MUTEX_INITIALIZER;
@@ -302,28 +307,69 @@ static bool over(const replay *run)
         (run->deadline > 0 && run->done > 0 && now() >= run->deadline);
 }
 
+static void end_timing(nnc_program *program, int threads)
+{
+    const double *best = program->timing_best;
+    program->time_all = best[0];
+    program->time_one = best[1];
+    program->threads_timed = threads;
+    program->timed_at = now();
+    program->timing_turn = 0;
+    program->steps_until_timing =
+        1 + (int64_t)(TIMING_EVERY * 1e9 / (best[0] < best[1] ? best[0] : best[1]));
+}
+
 /* Times one thread against all, in turns; the smaller of two tries counts. Before that all run
- * untimed for a while: threads that have just been woken may not have found their processors yet. */
+ * untimed for a while: threads that have just been woken may not have found their processors yet.
+ * A replay that ends before that is gone on with by the next. */
 static void time_threads(replay *run, int threads)
 {
     nnc_program *program = run->program;
-    int64_t steps = program->cost > LONG_STEP ? 1 : TIMED_STEPS;
-    double best[2] = {0, 0}, start = now();
-    while (now() < start + WARM_UP && !over(run))
-        run_some(run, steps, threads);
-    for (int turn = 0; turn < 4 && !over(run); turn++) {
-        double t = run_some(run, steps, turn % 2 == 0 ? threads : 1);
-        double *b = &best[turn % 2];
-        if (t > 0 && (*b == 0 || t < *b))
-            *b = t;
+    double *best = program->timing_best, start = now();
+    int64_t steps = program->cost > TURN_NS ? 1 : (int64_t)(TURN_NS / program->cost);
+    steps = steps < TIMED_STEPS ? steps : TIMED_STEPS;
+    if (program->timing_turn == 0 || program->threads_timing != threads) {
+        program->threads_timing = threads;
+        program->timing_turn = 0;
+        best[0] = best[1] = 0;
+        while (now() < start + WARM_UP && !over(run))
+            run_some(run, steps, threads);
     }
-    if (best[0] > 0 && best[1] > 0) {
-        program->time_all = best[0];
-        program->time_one = best[1];
-        program->threads_timed = threads;
-        program->steps_until_timing =
-            1 + (int64_t)(TIMING_EVERY * 1e9 / (best[0] < best[1] ? best[0] : best[1]));
+    for (; program->timing_turn < TURNS && !over(run); program->timing_turn++) {
+        int one = program->timing_turn % 2;
+        double t = run_some(run, steps, one ? 1 : threads);
+        if (t > 0 && (best[one] == 0 || t < best[one]))
+            best[one] = t;
     }
+    if (program->timing_turn == TURNS) {
+        if (best[0] > 0 && best[1] > 0)
+            end_timing(program, threads);
+        program->timing_turn = 0;
+    }
+}
+
+/* Goes on with the quicker number of threads for a while. Where the machine has changed (the other
+ * processor is taken, or farther away) the next steps are timed again. */
+static void run_slice(replay *run, int threads)
+{
+    nnc_program *program = run->program;
+    int64_t before = run->done, steps = program->steps_until_timing;
+    bool all = program->time_all < program->time_one;
+    double quickest = all ? program->time_all : program->time_one;
+    if (all && (double)steps * quickest > SLICE_NS)
+        steps = 1 + (int64_t)(SLICE_NS / quickest);
+    double t = run_some(run, steps, all ? threads : 1);
+    program->steps_until_timing -= run->done - before;
+    if (all && t > SLOWER * quickest && now() > program->timed_at + RETIME_EVERY)
+        program->steps_until_timing = 0;
+}
+
+/* For too few steps to time. */
+static int untimed_threads(const nnc_program *program, int threads)
+{
+    if (program->threads_timed == threads)
+        return program->time_all < program->time_one ? threads : 1;
+    return program->cost < UNTIMED_COST ? 1 : threads;
 }
 
 static void run_all(replay *run)
@@ -336,17 +382,13 @@ static void run_all(replay *run)
     }
     while (!over(run)) {
         if (program->threads_timed != threads || program->steps_until_timing <= 0) {
-            if (run->steps - run->done < 4 && program->cost < LONG_STEP) {
-                run_some(run, run->steps, program->cost < UNTIMED_COST ? 1 : threads);
-                continue;
-            }
-            time_threads(run, threads);
+            if (run->steps - run->done >= TURNS || program->cost >= LONG_STEP)
+                time_threads(run, threads);
+            else
+                run_some(run, run->steps, untimed_threads(program, threads));
             continue;
         }
-        int64_t before = run->done;
-        run_some(run, program->steps_until_timing,
-                 program->time_all < program->time_one ? threads : 1);
-        program->steps_until_timing -= run->done - before;
+        run_slice(run, threads);
     }
 }
 

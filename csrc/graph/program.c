@@ -24,6 +24,7 @@ static struct {
     {"fold", true, nnc_pass_fold},
     {"fuse", true, nnc_pass_fuse},
     {"prune", true, nnc_pass_prune},
+    {"update", true, nnc_pass_update},
     {"order", true, nnc_pass_order},
     {"snapshot", true, nnc_pass_snapshot},      /* cannot be switched off */
     {"verify", false, nnc_pass_verify},

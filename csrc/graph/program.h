@@ -39,6 +39,10 @@ struct nnc_program {
     /* Timing: nanoseconds a step on one thread and on all, and when to look again. */
     double time_one, time_all;
     int64_t steps_until_timing;
+    int timing_turn;        /* of a timing that is under way, for so many threads */
+    int threads_timing;
+    double timing_best[2];  /* so far: on all threads, on one */
+    double timed_at;        /* seconds, of a clock that only goes on */
     int threads_timed;      /* nnc_pool_threads() when they were measured */
 };
 

@@ -44,6 +44,11 @@ typedef struct {
     double alpha;            /* the activation's parameter */
 } nnc_gemm;
 
+/* Rows r0..r1-1, columns c0..c1-1; r0 == r1: nothing. */
+typedef struct {
+    int64_t r0, r1, c0, c1;
+} nnc_region;
+
 #define NNC_KERNELS(suffix, real)                                                                     \
     typedef void nnc_unary_##suffix(const real *x, real *y, int64_t n, real alpha);                   \
     typedef void nnc_unary_grad_##suffix(const real *x, const real *y, const real *dy, real *dx,      \
@@ -115,6 +120,8 @@ typedef struct {
         void (*gemm_plan)(const nnc_gemm *gemm, nnc_work *work);                                      \
         void (*gemm_run)(const nnc_gemm *gemm, const real *a, const real *b, const real *bias,        \
                          real *c, void *workspace, int phase, int64_t begin, int64_t end);            \
+        /* The part of C that is finished once a piece of a phase has run. */                         \
+        nnc_region (*gemm_region)(const nnc_gemm *gemm, int phase, int64_t piece);                    \
     } nnc_kernels_##suffix;
 
 NNC_KERNELS(f32, float)

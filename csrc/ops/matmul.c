@@ -2,6 +2,7 @@
  * k) b (k, n). Leading dimensions broadcast; where b is one matrix, those of a are rows like any
  * others. Transposes are strides, never copies. Gradients: da = dy b^T, db = a^T dy. */
 #include "kernels/kernels.h"
+#include "ops/optimizer.h"
 #include "ops/support.h"
 #include "ops/table.h"
 
@@ -73,14 +74,14 @@ nnc_status nnc_op_matmul_infer(nnc_op op, const nnc_attrs *attrs, const nnc_arra
     nnc_shape lead_a = leading(a), lead_b = leading(b);
     out->dtype = in[0].dtype;
     if (inner_a != inner_b)
-        status = nnc_fail(NNC_EVALUE, "matmul: inner sizes differ, %lld and %lld: a has shape %s%s, "
-                          "b has shape %s%s", (long long)inner_a, (long long)inner_b,
+        status = nnc_fail(NNC_EVALUE, "%s: inner sizes differ, %lld and %lld: a has shape %s%s, b has "
+                          "shape %s%s", nnc_op_name(op), (long long)inner_a, (long long)inner_b,
                           nnc_shape_text(a, a_text), turn_a ? " (transposed)" : "",
                           nnc_shape_text(b, b_text), turn_b ? " (transposed)" : "");
     else if (!nnc_shape_broadcast(&lead_a, &lead_b, &out->shape) ||
              out->shape.rank + 2 > NNC_MAX_RANK)
-        status = nnc_fail(NNC_EVALUE, "matmul: leading dimensions of shapes %s and %s do not broadcast",
-                          nnc_shape_text(a, a_text), nnc_shape_text(b, b_text));
+        status = nnc_fail(NNC_EVALUE, "%s: leading dimensions of shapes %s and %s do not broadcast",
+                          nnc_op_name(op), nnc_shape_text(a, a_text), nnc_shape_text(b, b_text));
     else {
         out->shape.dim[out->shape.rank++] = a->dim[a->rank - (turn_a ? 1 : 2)];
         out->shape.dim[out->shape.rank++] = b->dim[b->rank - (turn_b ? 2 : 1)];
@@ -158,6 +159,15 @@ void nnc_op_matmul_run(nnc_call *call, int phase, int64_t begin, int64_t end)
         kernel_run(call, &p.gemm, a, b, i * p.gemm.m * p.gemm.n, space, phase, from, to);
         begin += to - from;
     }
+}
+
+nnc_region nnc_matmul_region(const nnc_call *call, int phase, int64_t piece)
+{
+    product p;
+    matmul_product(call, &p);
+    if (call->in[0].dtype == NNC_F32)
+        return nnc_kernels->f32->gemm_region(&p.gemm, phase, piece);
+    return nnc_kernels->f64->gemm_region(&p.gemm, phase, piece);
 }
 
 static nnc_status emit_matmul(nnc_graph *graph, int a, int b, bool turn_a, bool turn_b, int *out)

@@ -4,6 +4,8 @@
  * before. The step number enters through alpha = lr sqrt(1 - beta_2^(t+1)) / (1 - beta_1^(t+1)), in
  * double. Adam: Kingma & Ba 2014, arXiv:1412.6980; AMSGrad: Reddi 2019; Adagrad: Duchi 2011;
  * RMSprop: Hinton 2012. */
+#include "ops/optimizer.h"
+
 #include "kernels/kernels.h"
 #include "ops/support.h"
 #include "ops/table.h"
@@ -59,16 +61,22 @@ static double adam_alpha(const nnc_call *call, double lr)
     return lr * sqrt(1 - pow(beta[1], t)) / (1 - pow(beta[0], t));
 }
 
+/* What multiplies the step: the learning rate, or Adam's alpha. */
+static double rate_of(const nnc_call *call)
+{
+    double lr = number(&call->in[shaped_inputs(call->op)]);
+    return call->op == NNC_OP_adam || call->op == NNC_OP_adam_amsgrad ? adam_alpha(call, lr) : lr;
+}
+
 /* Elements first.. of input k. */
 #define IN(k) ((real *)call->in[k].data + first)
 
 #define STEP(suffix, type)                                                                         \
-    static void step_##suffix(nnc_call *call, int64_t first, int64_t n)                            \
+    static void step_##suffix(nnc_call *call, double lr, int64_t first, int64_t n)                 \
     {                                                                                              \
         typedef type real;                                                                         \
         const nnc_kernels_##suffix *kernels = nnc_kernels->suffix;                                 \
         const double *f = call->attrs->f;                                                          \
-        double lr = number(&call->in[shaped_inputs(call->op)]);                                    \
         switch ((int)call->op) {                                                                   \
         case NNC_OP_decay_weights: {                                                               \
             type keep = (type)(1 - lr * f[0]);                                                     \
@@ -94,12 +102,10 @@ static double adam_alpha(const nnc_call *call, double lr)
             kernels->rmsprop(IN(0), IN(1), IN(2), IN(3), IN(4), n, lr, f[0], f[2], f[1]);          \
             break;                                                                                 \
         case NNC_OP_adam:                                                                          \
-            kernels->adam(IN(0), IN(1), IN(2), NULL, IN(3), n, adam_alpha(call, lr), f[0], f[1],   \
-                          f[2]);                                                                   \
+            kernels->adam(IN(0), IN(1), IN(2), NULL, IN(3), n, lr, f[0], f[1], f[2]);              \
             break;                                                                                 \
         case NNC_OP_adam_amsgrad:                                                                  \
-            kernels->adam(IN(0), IN(1), IN(2), IN(3), IN(4), n, adam_alpha(call, lr), f[0], f[1],  \
-                          f[2]);                                                                   \
+            kernels->adam(IN(0), IN(1), IN(2), IN(3), IN(4), n, lr, f[0], f[1], f[2]);             \
             break;                                                                                 \
         default:                                                                                   \
             kernels->adagrad(IN(0), IN(1), IN(2), n, lr, f[0]);                                    \
@@ -108,13 +114,25 @@ static double adam_alpha(const nnc_call *call, double lr)
 STEP(f32, float)
 STEP(f64, double)
 
+void nnc_optimizer_rows(nnc_call *call, int64_t first, int64_t rows, int64_t columns, int64_t apart)
+{
+    double rate = rate_of(call);
+    if (columns == apart) {
+        columns *= rows;
+        rows = rows > 0;
+    }
+    for (int64_t i = 0; i < rows; i++) {
+        if (call->in[0].dtype == NNC_F32)
+            step_f32(call, rate, first + i * apart, columns);
+        else
+            step_f64(call, rate, first + i * apart, columns);
+    }
+}
+
 void nnc_op_optimizer_run(nnc_call *call, int phase, int64_t begin, int64_t end)
 {
     int64_t count, n = nnc_shape_size(&call->in[0].shape);
     int64_t first = nnc_piece_range(n, NNC_PIECE, begin, end, &count);
     (void)phase;
-    if (call->in[0].dtype == NNC_F32)
-        step_f32(call, first, count);
-    else
-        step_f64(call, first, count);
+    nnc_optimizer_rows(call, first, 1, count, count);
 }

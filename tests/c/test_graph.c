@@ -161,11 +161,11 @@ static bool same_bits(const nnc_tensor *a, const nnc_tensor *b)
 /* Five recorded steps leave the bits that five eager ones leave, with the passes on and off. */
 TEST(program_replays_what_eager_ops_do)
 {
-    static const char *const passes[] = {"fold", "fuse", "prune", "order", "plan", "none"};
+    static const char *const passes[] = {"fold", "fuse", "prune", "update", "order", "plan", "none"};
     static const nnc_op activations[] = {NNC_OP_relu, NNC_OP_tanh, NNC_OP_sigmoid, NNC_OP_gelu,
                                          NNC_OP_elu};
     nnc_pass_enable("verify", true);
-    for (int off = 0; off < 6; off++) {
+    for (int off = 0; off < 7; off++) {
         for (int a = 0; a < 5; a++) {
             net recorded = {0}, eager = {0};
             nnc_tensor *x = noise(NNC_F32, 2, 5 * ROWS, IN, 9), *y = labels_of(5 * ROWS, CLASSES);

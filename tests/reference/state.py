@@ -176,6 +176,41 @@ add_step("adam_amsgrad", lambda w, m, v, largest, g, lr, t, *a: adam(w, m, v, g,
 add_step("adagrad", lambda w, a, g, lr, epsilon: (w - lr * g / np.sqrt(a + g * g + epsilon),
                                                   a + g * g), ["a"],
          [(1e-7,), (0.1,)])
+
+
+def add_update(step, slots, attributes, counter=False):
+    """matmul_<step>: the step of an optimizer whose gradient is a product."""
+    function = ROWS[step].function
+
+    def update(*args):
+        *rest, turn_a, turn_b = args
+        w, *kept = rest[:1 + len(slots)]
+        a, b, *rest = rest[1 + len(slots):]
+        g = (a.T if turn_a else a) @ (b.T if turn_b else b)
+        return function(w, *kept, g, *rest)
+
+    def case(m, n, k, turn_a, turn_b, numbers_of_step, done=3):
+        w = numbers(m, n)
+        kept = [numbers(m, n, low=0.5, high=2.0, seed=i) for i in range(len(slots))]
+        a, b = numbers(m, k, seed=1) * 0.3, numbers(k, n, seed=2) * 0.3
+        return ([w, *kept, a.T.copy() if turn_a else a, b.T.copy() if turn_b else b, np.array(0.01),
+                 *([np.array(done)] if counter else [])], (*numbers_of_step, turn_a, turn_b))
+
+    cases = [case(*size, turn_a, turn_b, attributes[i % len(attributes)])
+             for i, size in enumerate([(3, 41, 7), (1, 5, 3), (33, 17, 65), (0, 4, 2), (5, 3, 0)])
+             for turn_a in (0, 1) for turn_b in (0, 1)]
+    inputs, numbers_of_step = case(3, 5, 7, 1, 0, attributes[0])
+    at = 1 + len(slots)
+    ROWS[f"matmul_{step}"] = Row(
+        update, cases, effects=at, gives=lambda dtype: (), scale=1.0,
+        refused=((inputs[:at] + [inputs[at][1:]] + inputs[at + 1:], numbers_of_step, ValueError),
+                 ([w[:, :2] for w in inputs[:at]] + inputs[at:], numbers_of_step, ValueError)))
+
+
+add_update("sgd", [], [()])
+add_update("momentum", ["v"], [(0.9, 0), (0.9, 1)])
+add_update("rmsprop", ["v"], RHO)
+add_update("adam", ["m", "v"], ADAM, counter=True)
 for _name, _function in (("assign", lambda v, x: x), ("assign_add", lambda v, x: v + x)):
     ROWS[_name] = Row(_function, [([numbers(*s), numbers(*s, seed=1)], ()) for s in SHAPES],
                       effects=1,

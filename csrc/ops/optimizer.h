@@ -1,0 +1,27 @@
+/* optimizer.h - an optimizer's step on a part of a variable, for whoever has just computed that part
+ * of the gradient. */
+#ifndef NNC_OPS_OPTIMIZER_H
+#define NNC_OPS_OPTIMIZER_H
+
+#include "kernels/kernels.h"
+#include "nnc.h"
+
+/* The step of call->op on `rows` runs of `columns` elements, the first at element `first`, each
+ * `apart` from the one before. */
+void nnc_optimizer_rows(nnc_call *call, int64_t first, int64_t rows, int64_t columns,
+                        int64_t apart);
+
+/* The part of a product of two matrices that is finished once a piece of a phase has run. */
+nnc_region nnc_matmul_region(const nnc_call *call, int phase, int64_t piece);
+
+/* The optimizers whose step may stand behind a product that is its gradient (update.c), and the op
+ * that does both; `integers`: how many of its attributes are whole numbers. */
+typedef struct {
+    nnc_op step, both;
+    int integers;
+} nnc_update;
+/* The row with this step, or with this op that does both; NULL if there is none. */
+const nnc_update *nnc_update_of_step(nnc_op step);
+const nnc_update *nnc_update_of_both(nnc_op both);
+
+#endif
