@@ -109,6 +109,9 @@ class Program:
         output's dtype that receives output k of each step one after another (row-wise concatenated), or
         None. Returns the steps done: fewer than `steps` only if `seconds` > 0 ran out. Raises
         KeyboardInterrupt (or what the signal handler raises) within 0.1 s."""
+    def attempt(self, x: Any) -> Tensor | tuple[Tensor, Tensor] | None:
+        """The one or two outputs for x, an array or a Tensor of just the shape and dtype of the only
+        input; None if x is anything else, or if a tape or a trace is on in this thread."""
     input_signature: list[tuple[tuple[int, ...], str]]
     output_signature: list[tuple[tuple[int, ...], str]]
     def stats(self) -> dict[str, int]: ...

@@ -400,3 +400,51 @@ def test_outputs_that_are_inputs_variables_and_constants():
     want = [[1, 1, 1], [0, 1, 2], [1, 2, 3], [[1], [1], [1]], [1, 1, 1], [1, 2, 3]]
     for a, b in zip(got, want):
         np.testing.assert_array_equal(a.numpy(), b)
+
+
+# ---- attempt: the short way of a call ------------------------------------------------------------
+
+def inference(outputs):
+    w = Variable(np.arange(6.0, dtype="float32").reshape(2, 3))
+    graph = Graph()
+    with graph:
+        x = graph.input((4, 2), "float32")
+        z = op.matmul(x, w)
+        values = [op.relu(z), z, x][:outputs]
+    return w, Program(graph, values)
+
+
+def test_attempt_gives_what_a_call_gives():
+    w, program = inference(1)
+    x = np.arange(-4.0, 4.0, dtype="float32").reshape(4, 2)
+    for given in (x, Tensor(x)):
+        got = program.attempt(given)
+        assert type(got) is Tensor
+        assert np.array_equal(np.asarray(got), np.maximum(x @ w.numpy(), 0))
+    w.assign(np.zeros((2, 3), "float32"))
+    assert not np.asarray(program.attempt(x)).any()
+    two = inference(2)[1].attempt(x)
+    assert type(two) is tuple and np.array_equal(np.maximum(two[1], 0), two[0])
+
+
+@pytest.mark.parametrize("given", [
+    np.zeros((4, 2)), np.zeros((4, 3), "float32"), np.zeros((3, 2), "float32"), [[0.0] * 2] * 4,
+    np.zeros((2, 4), "float32").T, np.zeros((4, 2), ">f4"), Tensor(np.zeros((4, 2))), None])
+def test_attempt_leaves_other_inputs_alone(given):
+    assert inference(1)[1].attempt(given) is None
+
+
+def test_attempt_leaves_tapes_and_traces_alone():
+    program = inference(1)[1]
+    x = np.zeros((4, 2), "float32")
+    tape, graph = Tape(), Graph()
+    tape.push()
+    try:
+        assert program.attempt(x) is None
+    finally:
+        tape.pop()
+    with graph:
+        assert program.attempt(x) is None
+        assert program.attempt(graph.input((4, 2), "float32")) is None
+    assert program.attempt(x) is not None
+    assert inference(3)[1].attempt(x) is None

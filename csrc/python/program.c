@@ -519,7 +519,80 @@ static PyObject *program_text(PyObject *object, PyObject *unused)
     return result;
 }
 
+/* The memory of an input that a program of one input takes as it is: an array or a concrete Tensor
+ * of its very shape and dtype. NULL and no exception: it is something else. */
+static void *fitting(py_state *state, const nnc_array *input, PyObject *object)
+{
+    if (py_is_tensor(state, object)) {
+        const py_tensor *tensor = (const py_tensor *)object;
+        if (tensor->graph != NULL || tensor->tensor->array.dtype != input->dtype ||
+            !nnc_shape_equal(&tensor->tensor->array.shape, &input->shape))
+            return NULL;
+        return tensor->tensor->array.data;
+    }
+    nnc_dtype dtype;
+    PyArrayObject *array = py_array_direct(object, &dtype);
+    if (array == NULL)
+        return NULL;
+    bool fits = dtype == input->dtype && PyArray_NDIM(array) == input->shape.rank;
+    for (int d = 0; fits && d < input->shape.rank; d++)
+        fits = PyArray_DIM(array, d) == input->shape.dim[d];
+    void *data = fits ? PyArray_DATA(array) : NULL;
+    Py_DECREF(array);       /* the caller holds the object */
+    return data;
+}
+
+enum { ATTEMPT_OUTPUTS = 2 };
+
+/* Nothing is recorded and no tape is on, and the input fits: what the program gives. */
+static PyObject *program_attempt(PyObject *object, PyObject *x)
+{
+    py_state *state = PyType_GetModuleState(Py_TYPE(object));
+    nnc_program *program = program_of(object);
+    nnc_tensor *tensors[ATTEMPT_OUTPUTS] = {NULL};
+    void *targets[ATTEMPT_OUTPUTS] = {NULL}, *data;
+    nnc_rows rows = {.row_bytes = 0};
+    PyObject *results[ATTEMPT_OUTPUTS] = {NULL}, *result = NULL;
+    int64_t outputs = nnc_program_output_count(program);
+    if (nnc_tape_active() || py_graph_current() != NULL || replaying ||
+        nnc_program_input_count(program) != 1 || outputs < 1 || outputs > ATTEMPT_OUTPUTS ||
+        (data = fitting(state, nnc_program_input(program, 0), x)) == NULL)
+        Py_RETURN_NONE;
+    rows.data = data;
+    rows.dtype = nnc_program_input(program, 0)->dtype;
+    for (int64_t k = 0; k < outputs; k++) {
+        const nnc_array *output = nnc_program_output(program, k);
+        nnc_status status = nnc_tensor_new(&output->shape, output->dtype, &tensors[k]);
+        if (status != NNC_OK) {
+            py_raise(state, status);
+            goto done;
+        }
+        targets[k] = tensors[k]->array.data;
+    }
+    run r = {.state = state, .program = program, .rows = &rows, .targets = targets, .steps = 1};
+    if (replay(&r) < 0)
+        goto done;
+    for (int64_t k = 0; k < outputs; k++) {
+        results[k] = py_tensor_wrap(state, tensors[k]);
+        tensors[k] = NULL;
+        if (results[k] == NULL)
+            goto done;
+    }
+    result = outputs == 1 ? results[0] : PyTuple_Pack(2, results[0], results[1]);
+    if (outputs == 1)
+        results[0] = NULL;
+done:
+    for (int k = 0; k < ATTEMPT_OUTPUTS; k++) {
+        nnc_tensor_release(tensors[k]);
+        Py_XDECREF(results[k]);
+    }
+    return result;
+}
+
 static PyMethodDef methods[] = {
+    {"attempt", program_attempt, METH_O,
+     "attempt(x): the output for an array or Tensor of just the input's shape and dtype (two "
+     "outputs: a tuple); None where it is another, or a tape or a trace is on."},
     {"replay", (PyCFunction)(void (*)(void))program_replay, METH_VARARGS | METH_KEYWORDS,
      "replay(sources, order, first, steps, targets=None, seconds=0.0): the steps done."},
     {"stats", program_stats, METH_NOARGS, "What the passes did, as a dictionary."},
