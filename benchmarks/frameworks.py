@@ -7,8 +7,8 @@ reads the names of measurements from the standard input and answers each with a 
 driver, run.py, holds one such process per framework and lets them take turns.
 
 Each framework is used as its users would, at its best: Keras's `fit` with the accuracy metric (nnc
-too); torch's eager loop with fused Adam and no metric; `jax_scan`, one compiled scan over the
-epoch.
+too); torch's eager loop with fused Adam and no metric; `torch_compile`, the same with the model and
+its loss compiled; `jax_scan`, one compiled scan over the epoch; `onnxruntime`, which only predicts.
 """
 import json
 import os
@@ -32,6 +32,14 @@ def data(work):
     n, widths, _ = WORKS[work]
     rng = np.random.default_rng(0)
     return rng.random((n, widths[0]), dtype=np.float32), rng.integers(0, widths[-1], n)
+
+
+def flops(work):
+    """Floating-point operations that one sample needs: of a training step (no gradient of the input
+    of the first layer), of a prediction."""
+    _, widths, _ = WORKS[work]
+    products = [2 * a * b for a, b in zip(widths, widths[1:])]
+    return 3 * sum(products) - products[0], sum(products)
 
 
 def seconds(function, repeats=1):
@@ -93,13 +101,15 @@ class Torch:
         self.optimizer = torch.optim.Adam(self.model.parameters(), fused=True)
 
     def epoch(self, x, y):
-        loss_fn = self.torch.nn.functional.cross_entropy
         order = self.torch.randperm(len(x))
         for i in range(0, len(x), self.batch):
             rows = order[i:i + self.batch]
             self.optimizer.zero_grad()
-            loss_fn(self.model(x[rows]), y[rows]).backward()
+            self.loss(x[rows], y[rows]).backward()
             self.optimizer.step()
+
+    def loss(self, x, y):
+        return self.torch.nn.functional.cross_entropy(self.model(x), y)
 
     def first_fit(self):
         self.epoch(self.x[:2 * self.batch], self.y[:2 * self.batch])
@@ -115,6 +125,52 @@ class Torch:
     def call_one(self):
         with self.torch.inference_mode():
             self.model(self.x[:1]).softmax(-1).numpy()
+
+    predict_one = call_one
+
+
+class TorchCompile(Torch):
+    """The same loop through torch.compile."""
+
+    def __init__(self, work, name):
+        super().__init__(work, name)
+        self.loss = self.torch.compile(super().loss)
+        self.model = self.torch.compile(self.model)
+
+
+class OnnxRuntime:
+    """ONNX Runtime's session on a graph of the same layers; it does not train."""
+
+    def __init__(self, work, name):
+        import onnx
+        import onnxruntime
+        from onnx import TensorProto, helper, numpy_helper
+
+        self.x, _ = data(work)
+        _, widths, self.batch = WORKS[work]
+        rng = np.random.default_rng(1)
+        nodes, weights, h = [], [], "x"
+        for i, (a, b) in enumerate(zip(widths, widths[1:])):
+            w = rng.standard_normal((a, b), dtype=np.float32) * np.float32((2 / a) ** 0.5)
+            weights += [numpy_helper.from_array(w, f"w{i}"),
+                        numpy_helper.from_array(np.zeros(b, np.float32), f"b{i}")]
+            nodes.append(helper.make_node("Gemm", [h, f"w{i}", f"b{i}"], [f"z{i}"]))
+            h = f"h{i}"
+            last = i == len(widths) - 2
+            nodes.append(helper.make_node("Softmax" if last else "Relu", [f"z{i}"], [h]))
+        graph = helper.make_graph(
+            nodes, work, [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", widths[0]])],
+            [helper.make_tensor_value_info(h, TensorProto.FLOAT, ["n", widths[-1]])], weights)
+        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+        onnx.checker.check_model(model)
+        self.session = onnxruntime.InferenceSession(model.SerializeToString(),
+                                                    providers=["CPUExecutionProvider"])
+
+    def predict(self):
+        self.session.run(None, {"x": self.x})
+
+    def call_one(self):
+        self.session.run(None, {"x": self.x[:1]})
 
     predict_one = call_one
 
@@ -186,7 +242,8 @@ class JaxScan:
 
 
 def make(work, name):
-    cls = {"torch": Torch, "jax_scan": JaxScan}.get(name, KerasLike)
+    cls = {"torch": Torch, "torch_compile": TorchCompile, "jax_scan": JaxScan,
+           "onnxruntime": OnnxRuntime}.get(name, KerasLike)
     return cls(work, name)
 
 
@@ -203,17 +260,21 @@ def main(work, name, answers):
     start = time.perf_counter()
     subject = make(work, name)
     built = time.perf_counter() - start
-    first = seconds(subject.first_fit)
-    subject.train()                                 # compiles and warms up what is left
+    trains = hasattr(subject, "train")
+    first = seconds(subject.first_fit) * 1e3 if trains else None
+    if trains:
+        subject.train()                             # compiles and warms up what is left
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     memory -= sum(a.nbytes for a in data(work)) / 2**20
     for method in ("predict", "predict_one", "call_one"):
         getattr(subject, method)()
-    ready = {"build_s": built, "first_fit_ms": first * 1e3, "rss_mb": memory}
+    ready = {"build_s": built, "first_fit_ms": first, "rss_mb": memory}
     print(json.dumps(ready), file=answers, flush=True)
     for line in sys.stdin:
         method, repeats, convert = MEASURES[line.strip()]
-        value = convert(seconds(getattr(subject, method), repeats), WORKS[work][0])
+        value = None
+        if hasattr(subject, method):
+            value = convert(seconds(getattr(subject, method), repeats), WORKS[work][0])
         print(json.dumps(value), file=answers, flush=True)
 
 

@@ -3,6 +3,7 @@
     python benchmarks/run.py --peers torch,keras_tf,keras_jax
     python benchmarks/run.py --peers torch --work mlp_512 --repeats 9 --json result.json
     python benchmarks/run.py --peers torch,keras_tf,keras_jax --markdown       # the README's table
+    python benchmarks/run.py --peers jax_scan,torch_compile,onnxruntime        # compiled by hand
 
 Every framework has a process of its own (frameworks.py); they take turns, measurement by
 measurement, so that a slow moment of the machine meets all of them. What is printed is the median
@@ -20,7 +21,7 @@ import subprocess
 import sys
 import tempfile
 
-from frameworks import MEASURES, WORKS
+from frameworks import MEASURES, WORKS, flops
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 #: framework: (module to import, distributions that it consists of)
@@ -31,12 +32,16 @@ FRAMEWORKS = {
     "keras_jax": ("keras", ("keras", "jax")),
     "keras_torch": ("keras", ("keras", "torch")),
     "jax_scan": ("jax", ("jax",)),
+    "torch_compile": ("torch", ("torch",)),
+    "onnxruntime": ("onnxruntime", ("onnxruntime",)),
 }
 BACKENDS = {"keras_tf": "tensorflow", "keras_jax": "jax", "keras_torch": "torch"}
 #: key: (text, digits after the point, whether more is better)
 ROWS = {
     "train": ("training, samples/s", 0, True),
+    "train_peak": ("training, % of the multiply-add peak", 1, True),
     "predict": ("predict, rows/s", 0, True),
+    "predict_peak": ("predict, % of the multiply-add peak", 1, True),
     "predict_one": ("predict of 1 row, µs", 1, False),
     "call_one": ("model(x) of 1 row, µs", 1, False),
     "first_fit_ms": ("first fit of 2 batches, ms", 0, False),
@@ -102,8 +107,19 @@ def run_work(work, names, repeats):
                 turns[name][what].append(subjects[name].measure(what))
     for name in names:
         subjects[name].close()
-        results[name].update({what: statistics.median(v) for what, v in turns[name].items()})
+        results[name].update({what: None if None in v else statistics.median(v)
+                              for what, v in turns[name].items()})
     return results
+
+
+def add_share_of_peak(work, results, peak):
+    """How much of what the processor could do is done, in the products that cannot be avoided."""
+    if not isinstance(peak, float):
+        return
+    for what, count in zip(("train", "predict"), flops(work)):
+        for result in results.values():
+            rate = result[what]
+            result[f"{what}_peak"] = None if rate is None else rate * count / peak / 1e7
 
 
 def import_seconds(names, repeats):
@@ -202,6 +218,9 @@ def table(results, names, markdown):
         ours, cells = results["nnc"][key], [text]
         for name in names:
             value = results[name][key]
+            if value is None:
+                cells.append("")
+                continue
             cell = f"{value:,.{digits}f}"
             if name != "nnc" and ours > 0 and value > 0:
                 cell += f" ({ours / value if more else value / ours:.2f}x)"
@@ -219,7 +238,8 @@ def installed(names):
     """The frameworks that can run here; the others are named."""
     from importlib.util import find_spec
 
-    needed = {"keras_tf": "tensorflow", "keras_jax": "jax", "keras_torch": "torch"}
+    needed = {"keras_tf": "tensorflow", "keras_jax": "jax", "keras_torch": "torch",
+              "onnxruntime": "onnx"}
     there = []
     for name in names:
         if name not in FRAMEWORKS:
@@ -257,6 +277,7 @@ def main():
     everything = {"machine": facts, "works": {}}
     for work in works:
         results = run_work(work, names, options.repeats)
+        add_share_of_peak(work, results, facts["fma_peak_gflops"])
         for name in names:
             results[name].update(import_s=imports[name], size_mb=sizes[name])
         everything["works"][work] = results
