@@ -86,7 +86,7 @@ class Run:
         layers = tuple((id(layer), layer._version) for layer in model._flatten_layers())
         optimizer = model.optimizer if self.kind == "train" else None
         trained = None if optimizer is None else (
-            id(optimizer), id(optimizer._learning_rate),
+            id(optimizer), optimizer._settings(),
             tuple(id(v) for v in model.trainable_weights))
         return self.kind, rows, self.data.signature, layers, trained
 

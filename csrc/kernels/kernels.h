@@ -116,6 +116,24 @@ typedef struct {
                         double rho, double momentum, double epsilon);                                 \
         /* a += g^2; w -= lr g / sqrt(a + eps) */                                                     \
         void (*adagrad)(real *w, real *a, const real *g, int64_t n, double lr, double epsilon);       \
+        /* a = rho a + (1-rho) g^2; s = sqrt((d + eps) / (a + eps)) g; d likewise of s; w -= lr s */  \
+        void (*adadelta)(real *w, real *a, real *d, const real *g, int64_t n, double lr,              \
+                         double rho, double epsilon);                                                 \
+        /* m as adam; u = max(b2 u, |g|); w -= alpha m / (u + eps) */                                 \
+        void (*adamax)(real *w, real *m, real *u, const real *g, int64_t n, double alpha,             \
+                       double beta_1, double beta_2, double epsilon);                                 \
+        /* f: power, l1, l2, shrinkage, beta; see optimizer.inc */                                    \
+        void (*ftrl)(real *w, real *a, real *l, const real *g, int64_t n, double lr,                  \
+                     const double *f);                                                                \
+        /* w -= lr sign(b1 m + (1-b1) g); m = b2 m + (1-b2) g */                                      \
+        void (*lion)(real *w, real *m, const real *g, int64_t n, double lr, double beta_1,            \
+                     double beta_2);                                                                  \
+        /* m, v as adam; w -= (by[0] m + by[1] g) / (sqrt(by[2] v) + eps) */                          \
+        void (*nadam)(real *w, real *m, real *v, const real *g, int64_t n, const double *by,          \
+                      double beta_1, double beta_2, double epsilon);                                  \
+        /* step 1, 2 ...; f: beta_1, beta_2, epsilon; see optimizer.inc */                            \
+        void (*schedule_free)(real *w, real *z, real *v, const real *g, int64_t n, double lr,         \
+                              double step, const double *f);                                          \
         /* Pieces, phases and workspace of a product; then pieces begin..end-1 of a phase. */         \
         void (*gemm_plan)(const nnc_gemm *gemm, nnc_work *work);                                      \
         void (*gemm_run)(const nnc_gemm *gemm, const real *a, const real *b, const real *bias,        \

@@ -3,7 +3,9 @@
  * Inputs: w and its slots (written), the gradient g, lr (), and for Adam t (), the steps done
  * before. The step number enters through alpha = lr sqrt(1 - beta_2^(t+1)) / (1 - beta_1^(t+1)), in
  * double. Adam: Kingma & Ba 2014, arXiv:1412.6980; AMSGrad: Reddi 2019; Adagrad: Duchi 2011;
- * RMSprop: Hinton 2012. */
+ * RMSprop: Hinton 2012; Adadelta: Zeiler 2012, arXiv:1212.5701; Adamax: Kingma & Ba; Ftrl: McMahan
+ * 2013; Lion: Chen 2023, arXiv:2302.06675; Nadam: Dozat 2015; schedule-free: Defazio 2024,
+ * arXiv:2405.15682. Nadam has one input more, the product of its momenta so far. */
 #include "ops/optimizer.h"
 
 #include "kernels/kernels.h"
@@ -68,8 +70,60 @@ static double rate_of(const nnc_call *call)
     return call->op == NNC_OP_adam || call->op == NNC_OP_adam_amsgrad ? adam_alpha(call, lr) : lr;
 }
 
+/* What m, g and v are multiplied with; momentum u(t) = beta_1 (1 - 0.96^t / 2). */
+static void nadam_factors(const nnc_call *call, double lr, double *by)
+{
+    double step = number(&call->in[5]) + 1, product = number(&call->in[6]);
+    const double *beta = call->attrs->f;
+    double now = beta[0] * (1 - 0.5 * pow(0.96, step));
+    double next = beta[0] * (1 - 0.5 * pow(0.96, step + 1));
+    by[0] = lr * next / (1 - product * next);
+    by[1] = lr * (1 - now) / (1 - product);
+    by[2] = 1 / (1 - pow(beta[1], step));
+}
+
+static double warm(double lr, double step, double warmup)
+{
+    return step < warmup ? lr * step / warmup : lr;
+}
+
 /* Elements first.. of input k. */
 #define IN(k) ((real *)call->in[k].data + first)
+
+#define MORE_STEPS(suffix, type)                                                                   \
+    static void more_##suffix(nnc_call *call, int64_t first, int64_t n, double lr)                 \
+    {                                                                                              \
+        typedef type real;                                                                         \
+        const nnc_kernels_##suffix *kernels = nnc_kernels->suffix;                                 \
+        const double *f = call->attrs->f;                                                          \
+        double step = call->input_count > 5 ? number(&call->in[5]) + 1 : 1, by[3];                 \
+        switch ((int)call->op) {                                                                   \
+        case NNC_OP_adadelta:                                                                      \
+            kernels->adadelta(IN(0), IN(1), IN(2), IN(3), n, lr, f[0], f[1]);                      \
+            break;                                                                                 \
+        case NNC_OP_adamax:                                                                        \
+            kernels->adamax(IN(0), IN(1), IN(2), IN(3), n, lr / (1 - pow(f[0], step)), f[0], f[1], \
+                            f[2]);                                                                 \
+            break;                                                                                 \
+        case NNC_OP_ftrl:                                                                          \
+            kernels->ftrl(IN(0), IN(1), IN(2), IN(3), n, lr, f);                                   \
+            break;                                                                                 \
+        case NNC_OP_lion:                                                                          \
+            kernels->lion(IN(0), IN(1), IN(2), n, lr, f[0], f[1]);                                 \
+            break;                                                                                 \
+        case NNC_OP_nadam:                                                                         \
+            nadam_factors(call, lr, by);                                                           \
+            kernels->nadam(IN(0), IN(1), IN(2), IN(3), n, by, f[0], f[1], f[2]);                   \
+            break;                                                                                 \
+        case NNC_OP_schedule_free_adamw:                                                           \
+            kernels->schedule_free(IN(0), IN(1), IN(2), IN(3), n, warm(lr, step, f[3]), step, f);  \
+            break;                                                                                 \
+        default:                                                                                   \
+            kernels->adagrad(IN(0), IN(1), IN(2), n, lr, f[0]);                                    \
+        }                                                                                          \
+    }
+MORE_STEPS(f32, float)
+MORE_STEPS(f64, double)
 
 #define STEP(suffix, type)                                                                         \
     static void step_##suffix(nnc_call *call, double lr, int64_t first, int64_t n)                 \
@@ -108,7 +162,7 @@ static double rate_of(const nnc_call *call)
             kernels->adam(IN(0), IN(1), IN(2), IN(3), IN(4), n, lr, f[0], f[1], f[2]);             \
             break;                                                                                 \
         default:                                                                                   \
-            kernels->adagrad(IN(0), IN(1), IN(2), n, lr, f[0]);                                    \
+            more_##suffix(call, first, n, lr);                                                     \
         }                                                                                          \
     }
 STEP(f32, float)

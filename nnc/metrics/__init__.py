@@ -10,6 +10,13 @@ from .accuracy import (Accuracy, BinaryAccuracy, CategoricalAccuracy, SparseCate
                        SparseTopKCategoricalAccuracy, TopKCategoricalAccuracy, accuracy,
                        binary_accuracy, categorical_accuracy, sparse_categorical_accuracy,
                        sparse_top_k_categorical_accuracy, top_k_categorical_accuracy)
+from .confusion import (AUC, FalseNegatives, FalsePositives, Precision, PrecisionAtRecall, Recall,
+                        RecallAtPrecision, SensitivityAtSpecificity, SpecificityAtSensitivity,
+                        TrueNegatives, TruePositives)
+from .correlation import (ConcordanceCorrelation, PearsonCorrelation, concordance_correlation,
+                          pearson_correlation)
+from .f_score import F1Score, FBetaScore
+from .iou import BinaryIoU, IoU, MeanIoU, OneHotIoU, OneHotMeanIoU
 from .metric import Metric
 from .probabilistic import (BinaryCrossentropy, CategoricalCrossentropy, KLDivergence, Poisson,
                             SparseCategoricalCrossentropy)
@@ -23,7 +30,11 @@ _CLASSES = (Metric, Mean, Sum, MeanMetricWrapper, MeanSquaredError, RootMeanSqua
             CosineSimilarity, LogCoshError, R2Score, Hinge, SquaredHinge, CategoricalHinge,
             KLDivergence, Poisson, BinaryCrossentropy, CategoricalCrossentropy,
             SparseCategoricalCrossentropy, Accuracy, BinaryAccuracy, CategoricalAccuracy,
-            SparseCategoricalAccuracy, TopKCategoricalAccuracy, SparseTopKCategoricalAccuracy)
+            SparseCategoricalAccuracy, TopKCategoricalAccuracy, SparseTopKCategoricalAccuracy, AUC,
+            FalseNegatives, FalsePositives, Precision, PrecisionAtRecall, Recall, RecallAtPrecision,
+            SensitivityAtSpecificity, SpecificityAtSensitivity, TrueNegatives, TruePositives,
+            ConcordanceCorrelation, PearsonCorrelation, F1Score, FBetaScore, BinaryIoU, IoU,
+            MeanIoU, OneHotIoU, OneHotMeanIoU)
 _SNAKE = {"kl_divergence": KLDivergence, "log_cosh_error": LogCoshError, "r2_score": R2Score,
           "sum": Sum, "mean": Mean, "metric": Metric, "mean_metric_wrapper": MeanMetricWrapper,
           "mean_squared_error": MeanSquaredError, "root_mean_squared_error": RootMeanSquaredError,
@@ -37,14 +48,23 @@ _SNAKE = {"kl_divergence": KLDivergence, "log_cosh_error": LogCoshError, "r2_sco
           "binary_accuracy": BinaryAccuracy, "categorical_accuracy": CategoricalAccuracy,
           "sparse_categorical_accuracy": SparseCategoricalAccuracy,
           "top_k_categorical_accuracy": TopKCategoricalAccuracy,
-          "sparse_top_k_categorical_accuracy": SparseTopKCategoricalAccuracy}
+          "sparse_top_k_categorical_accuracy": SparseTopKCategoricalAccuracy,
+          "auc": AUC, "false_negatives": FalseNegatives, "false_positives": FalsePositives,
+          "precision": Precision, "precision_at_recall": PrecisionAtRecall, "recall": Recall,
+          "recall_at_precision": RecallAtPrecision, "true_negatives": TrueNegatives,
+          "sensitivity_at_specificity": SensitivityAtSpecificity,
+          "specificity_at_sensitivity": SpecificityAtSensitivity, "true_positives": TruePositives,
+          "concordance_correlation": ConcordanceCorrelation, "f1_score": F1Score,
+          "pearson_correlation": PearsonCorrelation, "f_beta_score": FBetaScore,
+          "binary_io_u": BinaryIoU, "io_u": IoU, "mean_io_u": MeanIoU, "one_hot_io_u": OneHotIoU,
+          "one_hot_mean_io_u": OneHotMeanIoU}
 #: What a `MeanMetricWrapper` may be made of by name.
 FUNCTIONS = {function.__name__: function for function in (
     binary_crossentropy, binary_focal_crossentropy, categorical_crossentropy,
     categorical_focal_crossentropy, categorical_hinge, hinge, huber, kl_divergence, log_cosh,
     mean_absolute_error, mean_absolute_percentage_error, mean_squared_error,
     mean_squared_logarithmic_error, poisson, sparse_categorical_crossentropy, squared_hinge,
-    accuracy, binary_accuracy, categorical_accuracy, sparse_categorical_accuracy,
+    concordance_correlation, pearson_correlation, accuracy, binary_accuracy, categorical_accuracy, sparse_categorical_accuracy,
     sparse_top_k_categorical_accuracy, top_k_categorical_accuracy)}
 _SHORT = {"bce": BinaryCrossentropy, "mse": MeanSquaredError, "mae": MeanAbsoluteError,
           "mape": MeanAbsolutePercentageError, "msle": MeanSquaredLogarithmicError}

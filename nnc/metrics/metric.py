@@ -3,9 +3,11 @@ itself.
 """
 import numpy as np
 
-from .. import initializers
+from .. import initializers, tree
+from .._core import convert
 from ..losses.loss import compute_dtype
 from ..naming import auto_name
+from ..stateless import apart
 from ..variables import Variable
 
 
@@ -95,6 +97,27 @@ class Metric:
     def result(self):
         """The value so far."""
         raise NotImplementedError(f"{self.__class__.__name__} must override `result()`.")
+
+    def _apart(self, metric_variables, call):
+        values, variables = list(metric_variables), self.variables
+        if len(values) != len(variables):
+            raise ValueError(f"{self.name}: `metric_variables` must hold a value for each of "
+                             f"{len(variables)} variables. Received: {len(values)}")
+        return apart(variables, values, call)
+
+    def stateless_update_state(self, metric_variables, *args, **kwargs):
+        """The values that `update_state` would leave in `variables`, of values they would have; no
+        variable changes.
+        """
+        return self._apart(metric_variables, lambda: self.update_state(*args, **kwargs))[1]
+
+    def stateless_result(self, metric_variables):
+        """What `result` would be, of values that `variables` would have."""
+        return self._apart(metric_variables, lambda: tree.map_leaves(convert, self.result()))[0]
+
+    def stateless_reset_state(self):
+        """The values of `variables` after `reset_state`; no variable changes."""
+        return self._apart(self.variables, self.reset_state)[1]
 
     def __call__(self, *args, **kwargs):
         """Takes a batch in and gives the value so far."""

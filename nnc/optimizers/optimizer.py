@@ -11,7 +11,8 @@ from .. import _core, config, identifiers, initializers, ops
 from .._core import Tensor, op
 from ..naming import auto_name
 from ..ops.core import cast_array
-from ..variables import Variable
+from ..stateless import apart
+from ..variables import Variable, changes
 from .schedules import LearningRateSchedule
 
 BASE_ARGUMENTS = """name: Name. Defaults to one made from the class.
@@ -34,6 +35,12 @@ def documented(cls):
     if cls.__doc__:
         cls.__doc__ = cls.__doc__.replace("{base}", BASE_ARGUMENTS)
     return cls
+
+
+def keep_where(due, variables, before):
+    """Takes changes of variables back (to the values `before`) unless `due`."""
+    for variable, old in zip(variables, before):
+        variable.assign(op.where(due, variable, old))
 
 
 class Optimizer:
@@ -73,6 +80,19 @@ class Optimizer:
         with _core.no_trace():
             self._iterations = self.add_variable((), dtype="int64", name="iteration")
         self._learning_rate = self._standardize_learning_rate(learning_rate)
+
+    def __setattr__(self, name, value):
+        """A recorded step keeps numbers as they were: who sets one lets it be recorded again."""
+        old = self.__dict__.get(name)
+        object.__setattr__(self, name, value)
+        if self.__dict__.get("built") and old is not value and (
+                name[0] != "_" and name in self.__dict__):
+            self._version = self.__dict__.get("_version", 0) + 1
+            changes[0] += 1
+
+    def _settings(self):
+        """What a recorded step depends on besides variables: it changes when a setting does."""
+        return self.__dict__.get("_version", 0), id(self._learning_rate)
 
     def _check_arguments(self):
         """Refuses values that no step could follow."""
@@ -243,6 +263,33 @@ class Optimizer:
                 variable.assign(constraint(variable))
         self._iterations.assign_add(1)
 
+    def stateless_apply(self, optimizer_variables, grads, trainable_variables):
+        """One step that changes no variable.
+
+        Args:
+            optimizer_variables: A value for each of `variables`.
+            grads: A gradient for each weight.
+            trainable_variables: A value for each weight that the optimizer was built with.
+
+        Returns:
+            The new values of the weights and of `variables`, two lists.
+        """
+        if not self.built:
+            raise ValueError(f"{self.name}: to call `stateless_apply` the optimizer must be built. "
+                             "Call `optimizer.build(trainable_variables)` first.")
+        weights, own = self._all_trainable(), self.variables
+        values, state = list(trainable_variables), list(optimizer_variables)
+        for name, given, wanted in (("optimizer_variables", state, own),
+                                    ("trainable_variables", values, weights)):
+            if len(given) != len(wanted):
+                raise ValueError(f"{self.name}: `stateless_apply` expected {len(wanted)} values in "
+                                 f"`{name}`, one a variable. Received: {len(given)}")
+        new = apart(weights + own, values + state, lambda: self.apply(grads, weights))[1]
+        return new[:len(weights)], new[len(weights):]
+
+    def _all_trainable(self):
+        return list(self._trainable_variables)
+
     def _weights(self, grads, trainable_variables):
         if trainable_variables is None:
             if not self.built:
@@ -282,12 +329,20 @@ class Optimizer:
         """Clips, decays and updates."""
         grads = self._clip_gradients(grads)
         learning_rate = self.learning_rate
-        if self.weight_decay is not None:
-            for variable in variables:
-                if self._use_weight_decay(variable):
-                    op.decay_weights(variable, learning_rate, float(self.weight_decay))
+        for variable in variables:
+            decay = self._decay_of(variable)
+            if decay is not None and self._use_weight_decay(variable):
+                op.decay_weights(variable, learning_rate, float(decay))
+        self._before_update(variables, learning_rate)
         for gradient, variable in zip(grads, variables):
             self.update_step(gradient, variable, learning_rate)
+
+    def _decay_of(self, variable):
+        """The share that `variable` loses, times the learning rate; `None`: nothing."""
+        return self.weight_decay
+
+    def _before_update(self, variables, learning_rate):
+        """What happens once a step, before any weight is updated."""
 
     def update_step(self, gradient, variable, learning_rate):
         """Updates one weight and its slots."""
@@ -309,8 +364,7 @@ class Optimizer:
         moving = variables + [v for v in self._variables if id(v) not in fixed]
         before = [op.copy(v) for v in moving]
         self._update([op.divide(total, float(steps)) for total in totals], variables)
-        for variable, old in zip(moving, before):
-            variable.assign(op.where(due, variable, old))
+        keep_where(due, moving, before)
         for variable, total in zip(sums, totals):
             variable.assign(op.where(due, 0.0, total))
 
@@ -432,35 +486,35 @@ class Optimizer:
                              "been built. Please call `optimizer.build(trainable_variables)` "
                              "first.")
         weights = list(weights)
-        if len(weights) != len(self._variables):
-            raise ValueError(f"{self.name}: expected {len(self._variables)} arrays, one a "
+        if len(weights) != len(self.variables):
+            raise ValueError(f"{self.name}: expected {len(self.variables)} arrays, one a "
                              f"variable. Received: {len(weights)}")
-        for variable, weight in zip(self._variables, weights):
+        for variable, weight in zip(self.variables, weights):
             if tuple(variable.shape) != tuple(getattr(weight, "shape", ())):
                 raise ValueError(f"Optimizer variable {variable.path} has shape "
                                  f"{tuple(variable.shape)} not "
                                  f"compatible with provided weight shape {tuple(weight.shape)}.")
-        for variable, weight in zip(self._variables, weights):
+        for variable, weight in zip(self.variables, weights):
             variable.assign(weight)
 
     def get_weights(self):
         """The values of all variables of the optimizer, as NumPy arrays."""
-        return [variable.numpy() for variable in self._variables]
+        return [variable.numpy() for variable in self.variables]
 
     def save_own_variables(self, store):
         """Writes the variables into a mapping, under their numbers."""
-        for i, variable in enumerate(self._variables):
+        for i, variable in enumerate(self.variables):
             store[str(i)] = variable.numpy()
 
     def load_own_variables(self, store):
         """Reads the variables from such a mapping; warns and reads none if their number differs."""
-        if len(store) != len(self._variables):
+        if len(store) != len(self.variables):
             warnings.warn(f"Skipping variable loading for optimizer '{self.name}', because it has "
-                          f"{len(self._variables)} variables whereas the saved optimizer has "
+                          f"{len(self.variables)} variables whereas the saved optimizer has "
                           f"{len(store)} "
                           "variables.", stacklevel=2)
             return
-        for i, variable in enumerate(self._variables):
+        for i, variable in enumerate(self.variables):
             variable.assign(store[str(i)])
 
     def get_config(self):

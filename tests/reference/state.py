@@ -110,26 +110,26 @@ ROWS["seed_next"] = Row(lambda s: (s + np.array([0, 1], "uint32"), s), [([s], ()
 
 # ---- variables and optimizers --------------------------------------------------------------------
 
-def add_step(name, function, slots, attributes, counter=False, effects=None):
-    """w, slots, g, lr and, where there is a counter, the steps done before."""
+def add_step(name, function, slots, attributes, counter=False, after=(), scale=1.0):
+    """w, slots, g, lr, where there is a counter the steps done before, and what comes after."""
     def call(shape, done):
         w, g = numbers(*shape), numbers(*shape, seed=1)
         # a mean and a mean of squares of something, so that centered variances are positive
         kept = [numbers(*shape, low=0.3, high=0.6, seed=7) if slot == "mean" else
                 numbers(*shape, low=0.5, high=2.0, seed=i) for i, slot in enumerate(slots)]
         return [w, *kept, *([] if name == "decay_weights" else [g]), np.array(0.01),
-                *([np.array(done)] if counter else [])]
+                *([np.array(done)] if counter else []), *map(np.array, after)]
     shapes = [(), (0,), (7,), (3, 41)]
     cases = [(call(s, done), a) for s in shapes for a in attributes
              for done in ((0, 1, 1000) if counter else (0,))]
     wrong = call((3,), 0)
     half = [a.astype("float32") if i == 0 else a for i, a in enumerate(wrong)]
-    refused = [([*wrong[:-2 if counter else -1], np.ones(2), *wrong[len(wrong) - 1:][:counter]],
-                attributes[0], ValueError)]
+    rate = len(wrong) - 1 - counter - len(after)
+    refused = [([*wrong[:rate], np.ones(2), *wrong[rate + 1:]], attributes[0], ValueError)]
     if name != "decay_weights":
         refused += [([np.ones(4), *wrong[1:]], attributes[0], ValueError),
                     (half, attributes[0], TypeError)]
-    ROWS[name] = Row(function, cases, effects=1 + len(slots), gives=lambda dtype: (), scale=1.0,
+    ROWS[name] = Row(function, cases, effects=1 + len(slots), gives=lambda dtype: (), scale=scale,
                      refused=tuple(refused))
 
 
@@ -153,6 +153,45 @@ def adam(w, m, v, g, lr, t, beta_1, beta_2, epsilon, largest=None):
     largest = None if largest is None else np.maximum(largest, v)
     w = w - alpha * m / (np.sqrt(v if largest is None else largest) + epsilon)
     return (w, m, v) if largest is None else (w, m, v, largest)
+
+
+def adadelta(w, a, d, g, lr, rho, epsilon):
+    a = rho * a + (1 - rho) * g * g
+    step = np.sqrt(d + epsilon) / np.sqrt(a + epsilon) * g
+    return w - lr * step, a, rho * d + (1 - rho) * step**2
+
+
+def adamax(w, m, u, g, lr, t, beta_1, beta_2, epsilon):
+    m, u = beta_1 * m + (1 - beta_1) * g, np.maximum(beta_2 * u, np.abs(g))
+    return w - lr / (1 - beta_1 ** (t + 1.0)) * m / (u + epsilon), m, u
+
+
+def ftrl(w, a, z, g, lr, power, l1, l2, shrinkage, beta):
+    after = a + g * g
+    z = z + g + 2 * shrinkage * w - (after**-power - a**-power) / lr * w
+    quadratic = after**-power / lr + 2 * l2 + beta / lr
+    return (np.clip(z, -l1, l1) - z) / quadratic, after, z
+
+
+def lion(w, m, g, lr, beta_1, beta_2):
+    return (w - lr * np.sign(beta_1 * m + (1 - beta_1) * g), beta_2 * m + (1 - beta_2) * g)
+
+
+def nadam(w, m, v, g, lr, t, product, beta_1, beta_2, epsilon):
+    now, after = (beta_1 * (1 - 0.5 * 0.96 ** (t + k)) for k in (1.0, 2.0))
+    m, v = beta_1 * m + (1 - beta_1) * g, beta_2 * v + (1 - beta_2) * g * g
+    mean = after * m / (1 - product * after) + (1 - now) * g / (1 - product)
+    return w - lr * mean / (np.sqrt(v / (1 - beta_2 ** (t + 1.0))) + epsilon), m, v
+
+
+def schedule_free_adamw(w, z, v, g, lr, t, beta_1, beta_2, epsilon, warmup):
+    t = t + 1.0
+    x = (w - (1 - beta_1) * z) / beta_1
+    v = beta_2 * v + (1 - beta_2) * g * g
+    rate = lr * min(t / warmup, 1) if warmup else lr
+    z = z - rate * g / (np.sqrt(v / (1 - beta_2**t)) + epsilon)
+    x = (1 - 1 / t) * x + z / t
+    return (1 - beta_1) * z + beta_1 * x, z, v
 
 
 RHO = [(0.9, 1e-7), (0.5, 1e-3)]
@@ -211,6 +250,15 @@ add_update("sgd", [], [()])
 add_update("momentum", ["v"], [(0.9, 0), (0.9, 1)])
 add_update("rmsprop", ["v"], RHO)
 add_update("adam", ["m", "v"], ADAM, counter=True)
+add_step("adadelta", adadelta, ["a", "d"], RHO)
+add_step("adamax", adamax, ["m", "u"], ADAM, counter=True)
+add_step("ftrl", ftrl, ["a", "z"], [(-0.5, 0.0, 0.0, 0.0, 0.0), (-0.5, 0.1, 0.2, 0.3, 0.4),
+                                    (-0.7, 0.1, 0.0, 0.0, 0.0), (0.0, 0.0, 0.1, 0.0, 1.0)],
+         scale=100.0)       # differences of powers, divided by a learning rate of 0.01
+add_step("lion", lion, ["m"], [(0.9, 0.99), (0.5, 0.5)])
+add_step("nadam", nadam, ["m", "v"], ADAM, counter=True, after=(0.4,))
+add_step("schedule_free_adamw", schedule_free_adamw, ["z", "v"],
+         [(0.9, 0.999, 1e-8, 0.0), (0.5, 0.9, 1e-3, 5.0)], counter=True)
 for _name, _function in (("assign", lambda v, x: x), ("assign_add", lambda v, x: v + x)):
     ROWS[_name] = Row(_function, [([numbers(*s), numbers(*s, seed=1)], ()) for s in SHAPES],
                       effects=1,
