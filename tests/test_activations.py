@@ -23,7 +23,7 @@ ACTIVATIONS += [
     ("relu", {"negative_slope": 0.2, "max_value": 3.0, "threshold": 0.5}),
     ("relu", {"negative_slope": 0.2, "max_value": 3.0}), ("leaky_relu", {"negative_slope": 0.3}),
     ("elu", {"alpha": 0.5}), ("celu", {"alpha": 2.0}), ("gelu", {"approximate": True}),
-    ("softmax", {"axis": 0}), ("log_softmax", {"axis": 0}), ("sparsemax", {"axis": 0}), ("soft_shrink", {"threshold": 1.5}),
+    ("softmax", {"axis": 0}), ("log_softmax", {"axis": 0}), ("soft_shrink", {"threshold": 1.5}),
     ("hard_shrink", {"threshold": 1.5}), ("squareplus", {"b": 2}),
     ("threshold", {"threshold": 0.5, "default_value": -2.0})]
 IDS = [f"{name}-{'-'.join(arguments)}-{i}" for i, (name, arguments) in enumerate(ACTIVATIONS)]

@@ -381,6 +381,7 @@ def nanargmin(x, axis=None, keepdims=False):
 
 def sparsemax(x, axis=-1):
     """The point of the simplex nearest to `x` along an axis: a softmax with exact zeros.
+    It sums to 1, as the reference has it; Keras 3.15's does not.
 
     Reference: [Martins & Astudillo, 2016](https://arxiv.org/abs/1602.02068)
     """
