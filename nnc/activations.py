@@ -51,6 +51,11 @@ def softmax(x, axis=-1):
     return ops.softmax(x, axis)
 
 
+def sparsemax(x, axis=-1):
+    """The point of the simplex nearest to `x` along an axis: a softmax with exact zeros."""
+    return ops.sparsemax(x, axis)
+
+
 def log_softmax(x, axis=-1):
     """The logarithm of `softmax`, without overflow."""
     return ops.log_softmax(x, axis)
@@ -195,7 +200,7 @@ def mish(x):
 _FUNCTIONS = (relu, leaky_relu, relu6, softmax, celu, elu, selu, softplus, softsign, squareplus,
               soft_shrink, sparse_plus, silu, gelu, glu, tanh, tanh_shrink, threshold, sigmoid,
               sparse_sigmoid, exponential, hard_sigmoid, hard_silu, hard_tanh, hard_shrink, linear,
-              mish, log_softmax, log_sigmoid)
+              mish, log_softmax, log_sigmoid, sparsemax)
 ALL_OBJECTS = {function.__name__: function for function in _FUNCTIONS}
 ALL_OBJECTS.update(swish=silu, hard_swish=hard_silu)
 

@@ -100,6 +100,10 @@ static int number(text *t, double value)
 #define v_sigmoid(a) put(t, NNC_OP_sigmoid, 1, a, -1, -1)
 #define v_sin(a) put(t, NNC_OP_sin, 1, a, -1, -1)
 #define v_cos(a) put(t, NNC_OP_cos, 1, a, -1, -1)
+#define v_sinh(a) put(t, NNC_OP_sinh, 1, a, -1, -1)
+#define v_cosh(a) put(t, NNC_OP_cosh, 1, a, -1, -1)
+#define v_i0(a) put(t, NNC_OP_i0, 1, a, -1, -1)
+#define v_i1(a) put(t, NNC_OP_i1, 1, a, -1, -1)
 #define NNC_NO_GRADIENT (-1)
 
 #define UNARY(name, value, gradient, source)                                                       \

@@ -145,7 +145,7 @@ nnc_status nnc_op_take_grad_infer(nnc_op op, const nnc_attrs *attrs, const nnc_a
     nnc_array whole[2] = {{.dtype = in[0].dtype}, in[1]}, taken;
     char got[NNC_SHAPE_TEXT], want[NNC_SHAPE_TEXT];
     (void)input_count;
-    NNC_TRY(nnc_check_real(op, in[0].dtype));
+    NNC_TRY(nnc_check_number(op, in[0].dtype));
     NNC_TRY(nnc_check_shape(op, attrs, in[0].dtype, &whole[0].shape));
     NNC_TRY(nnc_op_take_infer(op, attrs, whole, 2, &taken));
     if (!nnc_shape_equal(&taken.shape, &in[0].shape)) {
@@ -200,6 +200,19 @@ void nnc_op_take_grad_plan(const nnc_call *call, nnc_work *work)
         }                                                                                          \
     } while (0)
 
+/* Integers wrap, bool is or: both as unsigned sums of the type's size. */
+#define ADD_PLAIN(type)                                                                            \
+    do {                                                                                           \
+        const type *from = (const type *)call->in[0].data + i * l.count * l.b;                     \
+        type *to = (type *)call->out[0].data + i * l.v * l.b;                                      \
+        memset(to + low * l.b, 0, (size_t)((high - low) * l.b) * sizeof(type));                    \
+        for (int64_t k = 0; k < l.count; k++)                                                      \
+            for (int64_t j = 0; j < l.b && indices[k] >= low && indices[k] < high; j++) {          \
+                type *at = &to[indices[k] * l.b + j], add = from[k * l.b + j];                     \
+                *at = logic ? *at | add : (type)(*at + add);                                       \
+            }                                                                                      \
+    } while (0)
+
 void nnc_op_take_grad_run(nnc_call *call, int phase, int64_t begin, int64_t end)
 {
     int64_t *indices = call->workspace;
@@ -210,14 +223,26 @@ void nnc_op_take_grad_run(nnc_call *call, int phase, int64_t begin, int64_t end)
             indices[k] = checked_index(call, k, l.v);
         return;
     }
+    if (l.v == 0)
+        return;
     int64_t own = owned(&l), owners = (l.v + own - 1) / own;
+    int64_t size = nnc_dtype_size(call->out[0].dtype);
+    bool logic = call->out[0].dtype == NNC_BOOL;
     for (int64_t piece = begin; piece < end; piece++) {
         int64_t i = piece / owners, low = piece % owners * own;
         int64_t high = low + own < l.v ? low + own : l.v;
         if (call->out[0].dtype == NNC_F32)
             ADD_ROWS(f32, float);
-        else
+        else if (call->out[0].dtype == NNC_F64)
             ADD_ROWS(f64, double);
+        else if (size == 1)
+            ADD_PLAIN(uint8_t);
+        else if (size == 2)
+            ADD_PLAIN(uint16_t);
+        else if (size == 4)
+            ADD_PLAIN(uint32_t);
+        else
+            ADD_PLAIN(uint64_t);
     }
 }
 

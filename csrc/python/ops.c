@@ -31,6 +31,11 @@ static const unsigned char rules[NNC_OP_COUNT] = {
     [NNC_OP_concatenate] = PROMOTE,     [NNC_OP_where] = PROMOTE_REST,
     [NNC_OP_logical_and] = TO_BOOL,     [NNC_OP_logical_or] = TO_BOOL,
     [NNC_OP_logical_xor] = TO_BOOL,     [NNC_OP_logical_not] = TO_BOOL,
+    [NNC_OP_bitwise_and] = PROMOTE,     [NNC_OP_bitwise_or] = PROMOTE,
+    [NNC_OP_bitwise_xor] = PROMOTE,     [NNC_OP_left_shift] = PROMOTE,
+    [NNC_OP_right_shift] = PROMOTE,     [NNC_OP_gcd] = PROMOTE,
+    [NNC_OP_lcm] = PROMOTE,             [NNC_OP_searchsorted] = PROMOTE,
+    [NNC_OP_recurrence] = PROMOTE,
     [NNC_OP_assign] = AS_FIRST,         [NNC_OP_assign_add] = AS_FIRST,
 };
 

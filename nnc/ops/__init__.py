@@ -9,6 +9,17 @@ from .arrays import (append, arange, array, broadcast_to, concatenate, copy, dia
                      zeros_like)
 from .core import (cast, convert_to_numpy, convert_to_tensor, dtype, is_tensor, saturate_cast,
                    shape, slice, slice_update, stop_gradient, unstack)
+from .elementwise import (angle, arccos, arccosh, arcsin, arcsinh, arctan, arctan2, arctanh,
+                          bitwise_and, bitwise_invert, bitwise_left_shift, bitwise_not, bitwise_or,
+                          bitwise_right_shift, bitwise_xor, cbrt, conj, conjugate, cosh, deg2rad,
+                          erfc, erfinv, exp2, fmax, fmin, fmod, gcd, heaviside, hypot, i0, imag,
+                          isneginf, isposinf, isreal, lcm, ldexp, left_shift, logaddexp2, nextafter,
+                          rad2deg, real, right_shift, select, signbit, sinc, sinh, vectorize, view)
+from .indexing import (array_split, bartlett, blackman, cdist, corrcoef, correlate, cross, diagflat,
+                       diff, dsplit, dstack, fliplr, flipud, geomspace, hamming, hanning, hsplit,
+                       kaiser, kron, logspace, rearrange, rot90, scatter, scatter_update,
+                       segment_max, segment_min, segment_prod, segment_sum, trapezoid,
+                       unravel_index, vander, vsplit)
 from .linalg import norm
 from .nn import (batch_normalization, binary_crossentropy, categorical_crossentropy, celu, elu,
                  gelu, glu, hard_shrink, hard_sigmoid, hard_silu, hard_swish, hard_tanh, in_top_k,
@@ -24,3 +35,8 @@ from .numpy import (abs, absolute, add, all, allclose, amax, amin, any, argmax, 
                     maximum, mean, min, minimum, mod, multiply, nan_to_num, negative, not_equal,
                     outer, power, prod, ptp, reciprocal, round, rsqrt, sign, sin, sqrt, square, std,
                     subtract, sum, tan, tanh, tensordot, true_divide, trunc, var, vdot, where)
+from .sorting import (argpartition, argsort, bincount, cumprod, cumsum, digitize, histogram, isin,
+                      median, nanargmax, nanargmin, nancumprod, nancumsum, nanmax, nanmean,
+                      nanmedian, nanmin, nanpercentile, nanprod, nanquantile, nanstd, nansum,
+                      nanvar, nonzero, percentile, quantile, searchsorted, sort, sparsemax, top_k,
+                      unique)

@@ -255,7 +255,7 @@ ROWS["take"] = Row(
                             ([numbers(5, 3), np.array([1])], (2,), ValueError)))
 ROWS["take_grad"] = Row(
     take_grad, [([np.take(x, i, axis), i], (x.shape, axis)) for x, i, axis in picks()], (0,),
-    scale=3.0,
+    exact=INTEGERS, exact_cases=cast_cases, scale=3.0,
     refused=(([numbers(1, 3), np.array([5])], ((5, 3), 0), IndexError),
              ([numbers(1, 2), np.array([4])], ((5, 3), 0), ValueError)))
 

@@ -41,6 +41,30 @@ def relu6_of(x):
     return np.clip(x + 3, 0, 6) / 6
 
 
+erfc = np.vectorize(math.erfc, otypes=["float64"])
+
+
+@np.vectorize
+def erfinv(x):
+    """By Newton's steps from 0: erf is concave above 0, so they never step over."""
+    y = 0.0
+    for _ in range(60):
+        y += (abs(x) - math.erf(y)) * math.sqrt(math.pi) / 2 * math.exp(y * y)
+    return math.copysign(y, x)
+
+
+erfinv.otypes = "d"
+
+
+@np.vectorize
+def bessel(x, order):
+    """The power series: its terms have one sign."""
+    x = float(x)
+    return math.fsum((x / 2) ** (2 * k + order) / (math.factorial(k) * math.factorial(k + order))
+                     for k in range(80))
+
+
+bessel.otypes = "d"
 L, A = 1.0507009873554805, 1.6732632423543772       # selu's
 REAL, POSITIVE = (-6.0, 6.0), (0.05, 9.0)
 one, none = np.ones_like, np.zeros_like
@@ -115,6 +139,32 @@ UNARY = {
     "erf": (lambda x, a: erf(x), lambda x, a: 2 / math.sqrt(math.pi) * np.exp(-x * x), REAL, 0, (),
             False),
 }
+UNARY.update({
+    "erfc": (lambda x, a: erfc(x), lambda x, a: -2 / math.sqrt(math.pi) * np.exp(-x * x), REAL, 0,
+             (), False),
+    "erfinv": (lambda x, a: erfinv(x),
+               lambda x, a: math.sqrt(math.pi) / 2 * np.exp(erfinv(x) ** 2), (-0.95, 0.95), 0, (),
+               False),
+    "exp2": (lambda x, a: np.exp2(x), lambda x, a: np.exp2(x) * math.log(2), REAL, 0, (), False),
+    "cbrt": (lambda x, a: np.cbrt(x), lambda x, a: np.cbrt(x) ** -2 / 3, POSITIVE, 0, (), False),
+    "sinh": (lambda x, a: np.sinh(x), lambda x, a: np.cosh(x), REAL, 0, (), False),
+    "cosh": (lambda x, a: np.cosh(x), lambda x, a: np.sinh(x), REAL, 0, (), False),
+    "arcsin": (lambda x, a: np.arcsin(x), lambda x, a: (1 - x * x) ** -0.5, (-0.95, 0.95), 0, (),
+               False),
+    "arccos": (lambda x, a: np.arccos(x), lambda x, a: -(1 - x * x) ** -0.5, (-0.95, 0.95), 0, (),
+               False),
+    "arctan": (lambda x, a: np.arctan(x), lambda x, a: 1 / (1 + x * x), REAL, 0, (), False),
+    "arcsinh": (lambda x, a: np.arcsinh(x), lambda x, a: (1 + x * x) ** -0.5, REAL, 0, (), False),
+    "arccosh": (lambda x, a: np.arccosh(x), lambda x, a: (x * x - 1) ** -0.5, (1.1, 9.0), 0, (),
+                False),
+    "arctanh": (lambda x, a: np.arctanh(x), lambda x, a: 1 / (1 - x * x), (-0.95, 0.95), 0, (),
+                False),
+    "sinc": (lambda x, a: np.sinc(x), lambda x, a: (np.cos(np.pi * x) - np.sinc(x)) / x,
+             (0.4, 3.0), 0, (), True),
+    "i0": (lambda x, a: bessel(x, 0), lambda x, a: bessel(x, 1), REAL, 0, (), False),
+    "i1": (lambda x, a: bessel(x, 1), lambda x, a: bessel(x, 0) - bessel(x, 1) / x, (0.3, 6.0), 0,
+           (), False),
+})
 ON_INTEGERS = ("relu", "square", "absolute", "negative", "sign", "floor", "ceil", "round")
 WORDS = (np.array([1, 2], "int32"),)
 
@@ -198,6 +248,10 @@ add_binary("floor_divide", quiet(np.floor_divide), pairs(low_b=0.5), wrt=())
 add_binary("mod", quiet(np.mod), pairs(low_b=0.5), scale=lambda a, b: abs(a) + abs(b),
            near=[([np.array([1.3, -1.3, 2.7]), np.array([0.8, 0.9, -1.1])], ())])
 add_binary("arctan2", np.arctan2, pairs(), ints=())
+add_binary("fmod", quiet(np.fmod), pairs(low_b=0.5), ints=(),
+           near=[([np.array([1.3, -1.3, 2.7]), np.array([0.8, 0.9, -1.1])], ())])
+add_binary("hypot", np.hypot, pairs(), ints=())
+add_binary("nextafter", np.nextafter, pairs(), wrt=(), ints=())
 
 for _name in ("equal", "not_equal", "less", "less_equal", "greater", "greater_equal"):
     _cases = pairs() + [([np.array([0.0, 1.0, np.nan, np.inf]),

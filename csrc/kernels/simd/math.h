@@ -95,12 +95,17 @@ V_FN vec v_expm1(vec x)
     return v_or_sign(v_fma(p, a, a - inverse_b) * b, x);
 }
 
-/* 2.3 ulp, where the result is just below a power of two. 1/(1 + exp(-x)), by exp(-|x|) so that
- * nothing overflows and small results keep their bits. */
+/* 1.8 ulp. 1/(1 + exp(-x)) = 2^-b / (2^-b + 2^a + 2^a p), exp(-x) = 2^(a+b) (1 + p): one
+ * rounding where 2^a + 2^-b is exact; beyond, 2^-b goes first to what is small. Neither overflows,
+ * and small results pass through the denormals to 0. */
 V_FN vec v_sigmoid(vec x)
 {
-    vec e = v_exp(v_neg(v_abs(x)));
-    return v_select(v_lt(x, v_set(0)), e, v_set(1)) / (e + 1);
+    vec turned = v_min(v_const(REAL(104.0, 746.0)), v_neg(x));
+    exp_parts e = exp_reduce(v_max(v_const(REAL(-18.0, -38.0)), turned));
+    vec p = exp_less_one(e), a = exp_scale_a(e);
+    vec b = (vec)(v_set_bits((ubits)(2 * EXPONENT_BIAS) << MANTISSA) - (uvec)exp_scale_b(e));
+    vec exact = v_fma(a, p, a + b), far = v_fma(a, p, b) + a;
+    return b / v_select(v_gt(e.n, v_set(MANTISSA - 1)), far, exact);
 }
 
 /* log(x + c) = k ln 2 + log(1 + f), 1 + f in [sqrt(1/2), sqrt 2); with s = f/(2 + f),
@@ -329,14 +334,125 @@ static inline real floor_divide_one(real a, real b)
     return q - whole > (real)0.5 ? whole + 1 : whole;
 }
 
-V_LIBM_1(v_sin, LIBM(sin))
-V_LIBM_1(v_cos, LIBM(cos))
+/* erfinv by Halley's rule from Winitzki's guess (2008), in double: each step triples the digits.
+ * Beyond 1/2 the distance to 1 counts, so erfc is inverted there. */
+static inline double erfinv_one(double x)
+{
+    double a = fabs(x);
+    if (!(a < 1))
+        return a == 1 ? copysign(INFINITY, x) : NAN;
+    if (a < 1e-8)
+        return x * 0.88622692545275801;
+    double l = log1p(-a * a), t = 4.3307467508 + l / 2;
+    double y = sqrt(sqrt(t * t - l / 0.147) - t);
+    for (int i = 0; i < 3; i++) {
+        double off = a > 0.5 ? (1 - a) - erfc(y) : erf(y) - a;
+        double u = off * 0.88622692545275801 * exp(y * y);
+        y -= u / (1 + y * u);
+    }
+    return copysign(y, x);
+}
+/* sin(pi x)/(pi x): the half turns are taken off exactly. */
+static inline double sinc_one(double x)
+{
+    if (x == 0)
+        return 1;
+    double whole = rint(x), s = sin(3.1415926535897932 * (x - whole));
+    return (fmod(whole, 2) != 0 ? -s : s) / (3.1415926535897932 * x);
+}
+/* Modified Bessel function of order 0 or 1: the power series up to 20, the asymptotic one beyond
+ * (Abramowitz & Stegun 9.6.10, 9.7.1), in long double since 50 terms are summed. */
+static inline double bessel_i(double x, int order)
+{
+    long double a = fabsl((long double)x), term = 1, sum = 0;
+    if (!(a < INFINITY))
+        return order == 1 ? copysign((double)a, x) : (double)a;
+    if (a < 20) {
+        term = order == 1 ? a / 2 : 1;
+        for (int k = 1; sum + term != sum; k++) {
+            sum += term;
+            term *= a * a / 4 / k / (k + order);
+        }
+    } else {
+        for (int k = 1; sum + term != sum && k < 60; k++) {
+            sum += term;
+            term *= ((2 * k - 1) * (2 * k - 1) - 4 * order) / (8 * a * k);
+        }
+        sum *= expl(a) / sqrtl(6.283185307179586476925L * a);
+    }
+    return order == 1 ? copysign((double)sum, x) : (double)sum;
+}
+static inline real i0_one(real x) { return (real)bessel_i(x, 0); }
+static inline real i1_one(real x) { return (real)bessel_i(x, 1); }
+static inline real erfinv_real(real x) { return (real)erfinv_one(x); }
+static inline real sinc_real(real x) { return (real)sinc_one(x); }
+
+V_LIBM_1(v_erfc, LIBM(erfc))
+V_LIBM_1(v_erfinv, erfinv_real)
+V_LIBM_1(v_exp2, LIBM(exp2))
+V_LIBM_1(v_cbrt, LIBM(cbrt))
+V_LIBM_1(v_sinh, LIBM(sinh))
+V_LIBM_1(v_cosh, LIBM(cosh))
+V_LIBM_1(v_arcsin, LIBM(asin))
+V_LIBM_1(v_arccos, LIBM(acos))
+V_LIBM_1(v_arctan, LIBM(atan))
+V_LIBM_1(v_arcsinh, LIBM(asinh))
+V_LIBM_1(v_arccosh, LIBM(acosh))
+V_LIBM_1(v_arctanh, LIBM(atanh))
+V_LIBM_1(v_sinc, sinc_real)
+V_LIBM_1(v_i0, i0_one)
+V_LIBM_1(v_i1, i1_one)
+V_LIBM_2(v_fmod, LIBM(fmod))
+V_LIBM_2(v_hypot, LIBM(hypot))
+V_LIBM_2(v_nextafter, LIBM(nextafter))
+V_LIBM_1(sin_lanes, LIBM(sin))
+V_LIBM_1(cos_lanes, LIBM(cos))
 V_LIBM_2(pow_lanes, LIBM(pow))
 V_LIBM_2(v_arctan2, LIBM(atan2))
 V_LIBM_2(mod_lanes, mod_one)
 V_LIBM_2(floor_divide_lanes, floor_divide_one)
 
 V_FN bool all_lanes(mask m) { return v_mask_bits(m) == v_mask_bits(v_first(LANES)); }
+
+#if defined(V_HAS_FMA) && !REAL_IS_F64
+/* 1.6 ulp. sin(x + shift quarter turns): r = x - k pi/2 in three parts, the first product exact
+ * with a fused one (Cody & Waite 1980); sin or cos of |r| <= pi/4 as k is even or odd. Beyond
+ * 2^16 (and inf, NaN) by the C library. Polynomials: Cephes, sinf.c. */
+V_FN vec sin_shifted(vec x, ubits shift)
+{
+    static const real sin_c[] = {-1.6666654611e-1f, 8.3321608736e-3f, -1.9515295891e-4f};
+    static const real cos_c[] = {4.166664568298827e-2f, -1.388731625493765e-3f,
+                                 2.443315711809948e-5f};
+    const vec magic = v_set(0x1.8p23f);
+    vec t = v_fma(x, v_const(0.63661977236758134), magic), k = t - magic;
+    vec r = v_fma(k, v_const(-1.57079637050628662), x);
+    r = v_fma(k, v_const(4.37113900018624283e-8), r);
+    r = v_fma(k, v_const(1.71512449518814e-15), r);
+    vec z = r * r;
+    vec odd = v_fma(r * z, V_POLYNOMIAL(z, sin_c), r);
+    vec even = v_fma(z * z, V_POLYNOMIAL(z, cos_c), v_fma(v_set(-0.5f), z, v_set(1)));
+    uvec quarter = (uvec)t + shift;
+    vec swap = (vec)(((quarter & 1) << 23) + (127u << 23));     /* 1 or 2 */
+    vec y = v_select(v_eq(swap, v_set(1)), odd, even);
+    y = (vec)((uvec)y ^ ((quarter & 2) << 30));
+    return shift == 0 ? v_select(v_eq(x, v_set(0)), x, y) : y;
+}
+V_FN vec v_sin(vec x)
+{
+    mask near = v_le(v_abs(x), v_set(65536));
+    vec y = sin_shifted(x, 0);
+    return all_lanes(near) ? y : v_select(near, y, sin_lanes(x));
+}
+V_FN vec v_cos(vec x)
+{
+    mask near = v_le(v_abs(x), v_set(65536));
+    vec y = sin_shifted(x, 1);
+    return all_lanes(near) ? y : v_select(near, y, cos_lanes(x));
+}
+#else
+V_FN vec v_sin(vec x) { return sin_lanes(x); }
+V_FN vec v_cos(vec x) { return cos_lanes(x); }
+#endif
 
 /* Squares are a product, the commonest power by far. */
 V_FN vec v_pow(vec a, vec b)
