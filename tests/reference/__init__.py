@@ -1,6 +1,6 @@
 """Every op of the core again, from its definition, in plain NumPy: one `Row` an op in `ROWS`."""
-from . import arrays, elementwise, losses, state
+from . import arrays, elementwise, losses, patches, state
 from .elementwise import UNARY
 from .row import ROWS, Row
 
-__all__ = ["ROWS", "Row", "UNARY", "arrays", "elementwise", "losses", "state"]
+__all__ = ["ROWS", "Row", "UNARY", "arrays", "elementwise", "losses", "patches", "state"]
