@@ -7,13 +7,13 @@ from .arrays import (append, arange, array, broadcast_to, concatenate, copy, dia
                      repeat, reshape, roll, size, split, squeeze, stack, swapaxes, take,
                      take_along_axis, tile, trace, transpose, tri, tril, triu, vstack, zeros,
                      zeros_like)
-from .conv import (adaptive_average_pool, adaptive_max_pool, average_pool, conv, conv_transpose,
-                   depth_to_space, depthwise_conv, fold, max_pool, separable_conv, space_to_depth,
-                   unfold)
+from .conv_family import (adaptive_average_pool, adaptive_max_pool, average_pool, conv,
+                          conv_transpose, depth_to_space, depthwise_conv, fold, max_pool,
+                          separable_conv, space_to_depth, unfold)
 from .core import (cast, convert_to_numpy, convert_to_tensor, dtype, is_tensor, saturate_cast,
                    shape, slice, slice_update, stop_gradient, unstack)
-from .einsum import einsum
-from .fft import extract_sequences, fft, fft2, ifft2, irfft, istft, rfft, stft
+from .einstein import einsum
+from .fourier import extract_sequences, fft, fft2, ifft2, irfft, istft, rfft, stft
 from .linalg import (cholesky, cholesky_inverse, det, eig, eigh, inv, logdet, lstsq, lu_factor,
                      matrix_rank, norm, pinv, qr, slogdet, solve, solve_triangular, svd)
 from .nn import (batch_normalization, binary_crossentropy, categorical_crossentropy, celu, elu,

@@ -32,7 +32,7 @@ def whole_numbers(name, argument, value, rank, least=1):
     return numbers
 
 
-def _padding(name, padding, allowed=("valid", "same")):
+def padding_of(name, padding, allowed=("valid", "same")):
     text = padding.lower() if isinstance(padding, str) else padding
     if text not in allowed:
         raise ValueError(f"{name}: `padding` must be one of {allowed}. Received: "
@@ -142,7 +142,7 @@ def conv(inputs, kernel, strides=1, padding="valid", data_format=None, dilation_
     Raises:
         ValueError: If ranks or channels do not fit, or the kernel is larger than the input.
     """
-    padding = _padding("conv", padding)
+    padding = padding_of("conv", padding)
     inputs, kernel = _pair("conv", inputs, kernel)
     x, rank, first = _spatial("conv", inputs, data_format)
     *places, c, filters = kernel.shape
@@ -177,7 +177,7 @@ def depthwise_conv(inputs, kernel, strides=1, padding="valid", data_format=None,
         data_format: `"channels_last"` or `"channels_first"`. Defaults to `image_data_format()`.
         dilation_rate: Integer or one for each spatial axis.
     """
-    padding = _padding("depthwise_conv", padding)
+    padding = padding_of("depthwise_conv", padding)
     inputs, kernel = _pair("depthwise_conv", inputs, kernel)
     x, rank, first = _spatial("depthwise_conv", inputs, data_format)
     *places, c, multiplier = kernel.shape
@@ -226,7 +226,7 @@ def conv_transpose(inputs, kernel, strides=1, padding="valid", output_padding=No
         dilation_rate: Integer or one for each spatial axis.
     """
     name = "conv_transpose"
-    padding = _padding(name, padding)
+    padding = padding_of(name, padding)
     inputs, kernel = _pair(name, inputs, kernel)
     x, rank, first = _spatial(name, inputs, data_format)
     *places, filters, c = kernel.shape
@@ -255,7 +255,7 @@ def conv_transpose(inputs, kernel, strides=1, padding="valid", output_padding=No
 # ---- pooling -------------------------------------------------------------------------------------
 
 def _pool(name, inputs, pool_size, strides, padding, data_format):
-    padding = _padding(name, padding)
+    padding = padding_of(name, padding)
     x, rank, first = _spatial(name, inputs, data_format)
     pool_size = whole_numbers(name, "pool_size", pool_size, rank)
     strides = pool_size if strides is None else strides
