@@ -8,7 +8,7 @@ nowhere else are summed.
 import math
 
 from .._core import op
-from . import arrays
+from . import arrays, numpy as _numpy
 from .core import cast_array, result_type, tensor
 
 _LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
@@ -96,7 +96,7 @@ def _join(a, la, b, lb, kept, sizes):
             a = op.reshape(a, tuple(a.shape) + (1,) * len(columns))
         return op.multiply(a, b), "".join(batch + rows + columns)
     a, b = form(a, la, (batch, rows, inner)), form(b, lb, (batch, inner, columns))
-    y = op.matmul(a, b, 0, 0)
+    y = _numpy.matmul(a, b)
     letters = "".join(batch + rows + columns)
     return op.reshape(y, tuple(sizes[c] for c in letters)), letters
 
@@ -155,7 +155,7 @@ def einsum(subscripts, *operands, **kwargs):
     operands = [cast_array(x, dtype) for x in operands]
     inputs, output = _parse(subscripts, [len(x.shape) for x in operands])
     if len(operands) == 2 and _is_matmul(inputs, output, operands):
-        return op.matmul(*operands, 0, 0)
+        return _numpy.matmul(*operands)
     terms = [_diagonals(x, letters) for x, letters in zip(operands, inputs)]
     sizes = _letter_sizes(subscripts, [t for _, t in terms], [x for x, _ in terms])
     while len(terms) > 1:

@@ -107,7 +107,7 @@ def _cholesky(a, *_):
 
 def _cholesky_gradient(inputs, y, dy, need, *_):
     # a = l lT: da = sym(l^-T phi(lT dl) l^-1), phi the lower triangle with half its diagonal.
-    phi = op.multiply(_mm(transposed(y), dy), _half_diagonal(y.shape[-1], y.dtype))
+    phi = op.multiply(_mm(transposed(y), arrays.tril(dy)), _half_diagonal(y.shape[-1], y.dtype))
     left = call("solve_triangular", phi.shape, y.dtype, transposed(y), phi, 0)
     s = transposed(call("solve_triangular", phi.shape, y.dtype, transposed(y), transposed(left),
                         0))
