@@ -266,6 +266,17 @@ void nnc_call_fault(nnc_call *call, nnc_status status, int64_t position, const c
 struct nnc_graph;
 struct nnc_node;
 
+/* ---- host.c: ops that the embedder runs ---- */
+
+/* Runs function call->attrs->k[0] on the caller's thread or a worker and fills call->out[0];
+ * tells what is wrong through nnc_call_fault. */
+typedef void nnc_host_fn(nnc_call *call);
+/* Appends the gradient of a host node, as an nnc_gradient_fn does. */
+typedef nnc_status nnc_host_gradient_fn(struct nnc_graph *graph, int node, const int *dy,
+                                        const bool *need, int *dx);
+/* Once, before any op host: the functions are numbered 0 to count - 1 and stay for good. */
+void nnc_host_set(nnc_host_fn *run, nnc_host_gradient_fn *gradient, int64_t count);
+
 /* Checks inputs and attributes and gives dtype and shape of every output. `in` and `out` carry no
  * data. */
 typedef nnc_status nnc_infer_fn(nnc_op op, const nnc_attrs *attrs, const nnc_array *in,

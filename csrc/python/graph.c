@@ -181,8 +181,10 @@ PyObject *py_gradients(py_state *state, const py_differentiable *of, PyObject *a
     if (value[2] != NULL && check_seeds(of->graph, value[0], value[2], count) < 0)
         goto done;
     nnc_status status = nnc_alloc((m + 1) * (int64_t)sizeof *found, &found);
+    const py_differentiable *outer = py_host_within(of);
     if (status == NNC_OK)
         status = run_backward(of->graph, value[0], value[2], count, value[1], m, found);
+    py_host_within(outer);
     result = status == NNC_OK ? wrap_all(state, of, found, m) : py_raise(state, status);
 done:
     for (int i = 0; i < 3; i++) {
@@ -281,10 +283,23 @@ static PyObject *wrap_in_trace(py_state *state, void *context, int value)
     return py_tensor_symbolic(state, context, value);
 }
 
+static int enter_trace(void *context)
+{
+    PyObject *entered = enter(context, context);
+    Py_XDECREF(entered);
+    return entered == NULL ? -1 : 1;
+}
+
+static void leave_trace(void *context)
+{
+    Py_XDECREF(leave(context, NULL));
+}
+
 static PyObject *graph_gradients(PyObject *object, PyObject *args, PyObject *kwargs)
 {
     py_differentiable of = {.graph = ((py_graph *)object)->graph, .context = object,
-                            .find = find_in_trace, .wrap = wrap_in_trace};
+                            .find = find_in_trace, .wrap = wrap_in_trace,
+                            .enter = enter_trace, .leave = leave_trace};
     return py_gradients(PyType_GetModuleState(Py_TYPE(object)), &of, args, kwargs);
 }
 

@@ -170,6 +170,7 @@ static PyMethodDef functions[] = {
      "For tests: the n-th allocation from now fails; 0: none."},
     {"alloc_stats", alloc_stats, METH_NOARGS, "For tests: count, live_blocks, live_bytes."},
     {"pass_enable", KEYWORDS(pass_enable), "For tests: switches a pass on or off."},
+    {"_host_register", py_host_register, METH_VARARGS, NULL},
     {"_rebuild_variable", py_variable_rebuild, METH_VARARGS, NULL},
     {NULL, NULL, 0, NULL}};
 

@@ -5,7 +5,7 @@
  * error.c (status to exception, signals), convert.c (NumPy and numbers to tensors and back), ops.c
  * (an op called from Python), rows.c (the functions of `op`), number.c (operators), index.c
  * (t[...]), tensor.c, share.c (buffer, DLPack), variable.c, graph.c (traces), tape.c, program.c,
- * scan.c (checks on data). All functions hold the GIL unless they say otherwise, and return -1 or
+ * scan.c (checks on data), host.c (ops that NumPy computes). All functions hold the GIL unless they say otherwise, and return -1 or
  * NULL with an exception set. */
 #ifndef NNC_PYTHON_H
 #define NNC_PYTHON_H
@@ -229,10 +229,19 @@ typedef struct {
     void *context;
     int (*find)(py_state *state, void *context, PyObject *object, bool seed);
     PyObject *(*wrap)(py_state *state, void *context, int value);
+    /* Around a gradient rule in Python: ops are recorded here. enter: 1; 0, they are already; -1. */
+    int (*enter)(void *context);
+    void (*leave)(void *context);
 } py_differentiable;
 PyObject *py_gradients(py_state *state, const py_differentiable *of, PyObject *args,
                        PyObject *kwargs);
 extern PyType_Spec py_graph_spec, py_no_trace_spec;
+
+/* ---- host.c ---- */
+
+/* What gradients are being made of in this thread, for host nodes; returns what it was. */
+const py_differentiable *py_host_within(const py_differentiable *of);
+PyObject *py_host_register(PyObject *module, PyObject *args);
 
 /* ---- tape.c ---- */
 

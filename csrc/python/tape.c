@@ -156,10 +156,24 @@ static PyObject *wrap_on_tape(py_state *state, void *context, int value)
     return py_tensor_wrap(state, nnc_tensor_retain(self_of(context)->graph->values[value].tensor));
 }
 
+static int enter_tape(void *context)
+{
+    if (self_of(context)->pushed)
+        return 0;
+    nnc_tape_push(self_of(context)->graph);
+    return 1;
+}
+
+static void leave_tape(void *context)
+{
+    nnc_tape_pop(self_of(context)->graph);
+}
+
 static PyObject *tape_gradients(PyObject *object, PyObject *args, PyObject *kwargs)
 {
     py_differentiable of = {.graph = self_of(object)->graph, .context = object,
-                            .find = find_on_tape, .wrap = wrap_on_tape};
+                            .find = find_on_tape, .wrap = wrap_on_tape,
+                            .enter = enter_tape, .leave = leave_tape};
     return py_gradients(PyType_GetModuleState(Py_TYPE(object)), &of, args, kwargs);
 }
 

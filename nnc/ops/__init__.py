@@ -7,6 +7,9 @@ from .arrays import (append, arange, array, broadcast_to, concatenate, copy, dia
                      repeat, reshape, roll, size, split, squeeze, stack, swapaxes, take,
                      take_along_axis, tile, trace, transpose, tri, tril, triu, vstack, zeros,
                      zeros_like)
+from .conv_family import (adaptive_average_pool, adaptive_max_pool, average_pool, conv,
+                          conv_transpose, depth_to_space, depthwise_conv, fold, max_pool,
+                          separable_conv, space_to_depth, unfold)
 from .core import (cast, convert_to_numpy, convert_to_tensor, dtype, is_tensor, saturate_cast,
                    shape, slice, slice_update, stop_gradient, unstack)
 from .elementwise import (angle, arccos, arccosh, arcsin, arcsinh, arctan, arctan2, arctanh,
@@ -20,7 +23,10 @@ from .indexing import (array_split, bartlett, blackman, cdist, corrcoef, correla
                        kaiser, kron, logspace, rearrange, rot90, scatter, scatter_update,
                        segment_max, segment_min, segment_prod, segment_sum, trapezoid,
                        unravel_index, vander, vsplit)
-from .linalg import norm
+from .einstein import einsum
+from .fourier import extract_sequences, fft, fft2, ifft2, irfft, istft, rfft, stft
+from .linalg import (cholesky, cholesky_inverse, det, eig, eigh, inv, logdet, lstsq, lu_factor,
+                     matrix_rank, norm, pinv, qr, slogdet, solve, solve_triangular, svd)
 from .nn import (batch_normalization, binary_crossentropy, categorical_crossentropy, celu, elu,
                  gelu, glu, hard_shrink, hard_sigmoid, hard_silu, hard_swish, hard_tanh, in_top_k,
                  layer_normalization, leaky_relu, log_sigmoid, log_softmax, moments, multi_hot,
