@@ -24,3 +24,6 @@ from .numpy import (abs, absolute, add, all, allclose, amax, amin, any, argmax, 
                     maximum, mean, min, minimum, mod, multiply, nan_to_num, negative, not_equal,
                     outer, power, prod, ptp, reciprocal, round, rsqrt, sign, sin, sqrt, square, std,
                     subtract, sum, tan, tanh, tensordot, true_divide, trunc, var, vdot, where)
+from .symbolic import dispatch_all as _dispatch_all
+
+_dispatch_all(globals(), "nnc.ops.")
