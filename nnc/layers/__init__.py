@@ -1,14 +1,26 @@
 """`nnc.layers`: what models are made of."""
 from ..saving.object_registration import deserialize_keras_object, serialize_keras_object
-from .core import Activation, Dense, Identity
+from .activation import ELU, LeakyReLU, PReLU, ReLU, Softmax
+from .core import Activation, Dense, Identity, Lambda, Masking
+from .einsum_dense import EinsumDense
+from .embedding import Embedding
 from .input_layer import Input, InputLayer
 from .input_spec import InputSpec
 from .layer import Layer
-from .regularization import Dropout
-from .reshaping import Flatten
+from .merging import (Add, Average, Concatenate, Dot, Maximum, Minimum, Multiply, Subtract, add,
+                      average, concatenate, dot, maximum, minimum, multiply, subtract)
+from .normalization import (BatchNormalization, GroupNormalization, LayerNormalization,
+                            RMSNormalization, SpectralNormalization, UnitNormalization)
+from .preprocessing import CategoryEncoding, Normalization, Rescaling
+from .regularization import (ActivityRegularization, AlphaDropout, Dropout, GaussianDropout,
+                             GaussianNoise, SpatialDropout1D, SpatialDropout2D, SpatialDropout3D)
+from .reshaping import (Cropping1D, Cropping2D, Cropping3D, Flatten, Permute, RepeatVector, Reshape,
+                        UpSampling1D, UpSampling2D, UpSampling3D, ZeroPadding1D, ZeroPadding2D,
+                        ZeroPadding3D)
+from .wrapper import TimeDistributed, Wrapper
 
-ALL_OBJECTS = {cls.__name__: cls
-               for cls in (Activation, Dense, Dropout, Flatten, Identity, InputLayer, Layer)}
+ALL_OBJECTS = {name: cls for name, cls in globals().items()
+               if isinstance(cls, type) and issubclass(cls, Layer)}
 
 
 def serialize(layer):
