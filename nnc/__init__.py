@@ -1,7 +1,7 @@
 """nnc: Keras's API on a C core. `import nnc as keras`."""
 from . import _core
 from ._core import Tensor
-from . import config, dtype_policies, ops, random
+from . import config, dtype_policies, ops, random, tree
 from . import activations, constraints, initializers, regularizers
 from . import losses, metrics, optimizers, layers, saving, models, callbacks, datasets, utils
 from .autograd import GradientTape
@@ -10,6 +10,7 @@ from .dtype_policies import DTypePolicy
 from .initializers import Initializer
 from .layers import Input, InputSpec, Layer
 from .layers.keras_tensor import KerasTensor
+from .ops.operation import Operation
 from .losses import Loss
 from .metrics import Metric
 from .models import Model, Sequential

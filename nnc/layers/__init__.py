@@ -1,14 +1,21 @@
 """`nnc.layers`: what models are made of."""
 from ..saving.object_registration import deserialize_keras_object, serialize_keras_object
+from .activation import ELU, LeakyReLU, PReLU, ReLU, Softmax
 from .convolutional import (Conv1D, Conv1DTranspose, Conv2D, Conv2DTranspose, Conv3D,
                             Conv3DTranspose, Convolution1D, Convolution1DTranspose, Convolution2D,
                             Convolution2DTranspose, Convolution3D, Convolution3DTranspose,
                             DepthwiseConv1D, DepthwiseConv2D, SeparableConv1D, SeparableConv2D,
                             SeparableConvolution1D, SeparableConvolution2D)
-from .core import Activation, Dense, Identity
+from .core import Activation, Dense, Identity, Lambda, Masking
+from .einsum_dense import EinsumDense
+from .embedding import Embedding
 from .input_layer import Input, InputLayer
 from .input_spec import InputSpec
 from .layer import Layer
+from .merging import (Add, Average, Concatenate, Dot, Maximum, Minimum, Multiply, Subtract, add,
+                      average, concatenate, dot, maximum, minimum, multiply, subtract)
+from .normalization import (BatchNormalization, GroupNormalization, LayerNormalization,
+                            RMSNormalization, SpectralNormalization, UnitNormalization)
 from .pooling import (AdaptiveAveragePooling1D, AdaptiveAveragePooling2D, AdaptiveAveragePooling3D,
                       AdaptiveMaxPooling1D, AdaptiveMaxPooling2D, AdaptiveMaxPooling3D,
                       AveragePooling1D, AveragePooling2D, AveragePooling3D, AvgPool1D, AvgPool2D,
@@ -17,19 +24,16 @@ from .pooling import (AdaptiveAveragePooling1D, AdaptiveAveragePooling2D, Adapti
                       GlobalMaxPool1D, GlobalMaxPool2D, GlobalMaxPool3D, GlobalMaxPooling1D,
                       GlobalMaxPooling2D, GlobalMaxPooling3D, MaxPool1D, MaxPool2D, MaxPool3D,
                       MaxPooling1D, MaxPooling2D, MaxPooling3D)
-from .regularization import Dropout
-from .reshaping import Flatten
+from .preprocessing import CategoryEncoding, Normalization, Rescaling
+from .regularization import (ActivityRegularization, AlphaDropout, Dropout, GaussianDropout,
+                             GaussianNoise, SpatialDropout1D, SpatialDropout2D, SpatialDropout3D)
+from .reshaping import (Cropping1D, Cropping2D, Cropping3D, Flatten, Permute, RepeatVector, Reshape,
+                        UpSampling1D, UpSampling2D, UpSampling3D, ZeroPadding1D, ZeroPadding2D,
+                        ZeroPadding3D)
+from .wrapper import TimeDistributed, Wrapper
 
-ALL_OBJECTS = {cls.__name__: cls
-               for cls in (Activation, Dense, Dropout, Flatten, Identity, InputLayer, Layer)}
-_FAMILIES = (Conv1D, Conv1DTranspose, Conv2D, Conv2DTranspose, Conv3D, Conv3DTranspose,
-             DepthwiseConv1D, DepthwiseConv2D, SeparableConv1D, SeparableConv2D,
-             AdaptiveAveragePooling1D, AdaptiveAveragePooling2D, AdaptiveAveragePooling3D,
-             AdaptiveMaxPooling1D, AdaptiveMaxPooling2D, AdaptiveMaxPooling3D, AveragePooling1D,
-             AveragePooling2D, AveragePooling3D, GlobalAveragePooling1D, GlobalAveragePooling2D,
-             GlobalAveragePooling3D, GlobalMaxPooling1D, GlobalMaxPooling2D, GlobalMaxPooling3D,
-             MaxPooling1D, MaxPooling2D, MaxPooling3D)
-ALL_OBJECTS.update((cls.__name__, cls) for cls in _FAMILIES)
+ALL_OBJECTS = {name: cls for name, cls in globals().items()
+               if isinstance(cls, type) and issubclass(cls, Layer)}
 
 
 def serialize(layer):

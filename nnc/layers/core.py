@@ -1,11 +1,11 @@
-"""The layers of the first networks: Dense and Activation."""
+"""The layers of the first networks, and those that hold a function or a mask."""
 import numpy as np
 
-from .. import _core, activations, constraints, initializers, regularizers
+from .. import _core, activations, constraints, initializers, ops, regularizers
 from .._core import op
 from ..ops.core import cast_array
 from .input_spec import InputSpec
-from .layer import Layer
+from .layer import Layer, _traced_spec
 
 # Activations that the op `dense` applies itself: their numbers in the op table. Softmax and sigmoid
 # are not among them: losses want to know their input.
@@ -158,3 +158,107 @@ class Identity(Layer):
 
     def compute_output_shape(self, input_shape):
         return input_shape
+
+
+class Masking(Layer):
+    """Masks the steps of a sequence in which all numbers are `mask_value`, and sets them to 0.
+
+    Args:
+        mask_value: Number. Defaults to `0.0`.
+        **kwargs: See `Layer`.
+    """
+
+    def __init__(self, mask_value=0.0, **kwargs):
+        super().__init__(**kwargs)
+        self.mask_value = mask_value
+        self.supports_masking = True
+        self._build_at_init()
+
+    def compute_mask(self, inputs, mask=None):
+        return ops.any(ops.not_equal(inputs, self.mask_value), axis=-1)
+
+    def call(self, inputs):
+        seen = ops.any(ops.not_equal(inputs, self.mask_value), axis=-1, keepdims=True)
+        return ops.multiply(inputs, cast_array(seen, inputs.dtype))
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+    def get_config(self):
+        return {**super().get_config(), "mask_value": self.mask_value}
+
+
+class Lambda(Layer):
+    """A function as a layer.
+
+    Args:
+        function: The function; it may take `mask` and `training` beside the inputs.
+        output_shape: The output's shape without the batch axis, or a function of the input's
+            shape; by default it is found by recording the function.
+        mask: The output's mask, or a function of inputs and mask.
+        arguments: Dictionary of further arguments.
+        **kwargs: See `Layer`.
+
+    Only functions that are registered (`saving.register_keras_serializable`) can be saved.
+    """
+
+    def __init__(self, function, output_shape=None, mask=None, arguments=None, **kwargs):
+        super().__init__(**kwargs)
+        if not callable(function):
+            raise ValueError(f"Lambda: `function` must be callable. Received: {function!r}")
+        import inspect
+
+        self.function, self.arguments = function, dict(arguments or {})
+        self.mask = mask
+        self.supports_masking = mask is not None
+        self._shape_argument = output_shape
+        try:
+            known = inspect.signature(function).parameters
+        except (TypeError, ValueError):
+            known = ()
+        self._takes = tuple(name for name in ("mask", "training") if name in known)
+
+    def call(self, inputs, mask=None, training=None):
+        given = {"mask": mask, "training": training}
+        return self.function(inputs, **self.arguments,
+                             **{name: given[name] for name in self._takes})
+
+    def compute_mask(self, inputs, mask=None):
+        return self.mask(inputs, mask) if callable(self.mask) else self.mask
+
+    def compute_output_shape(self, input_shape):
+        shape = self._shape_argument
+        if shape is None:
+            return Layer.compute_output_shape(self, input_shape)
+        if callable(shape):
+            return tuple(shape(input_shape))
+        batch = input_shape[0] if input_shape and not isinstance(input_shape[0], (list, tuple)) \
+            else input_shape[0][0]
+        return (batch, *shape)
+
+    def compute_output_spec(self, *args, **kwargs):
+        return _traced_spec(self, args, kwargs) if self._shape_argument is None \
+            else super().compute_output_spec(*args, **kwargs)
+
+    def get_config(self):
+        from ..saving.object_registration import serialize_keras_object
+
+        config = {**super().get_config(), "function": serialize_keras_object(self.function)}
+        if self._shape_argument is not None:
+            config["output_shape"] = serialize_keras_object(self._shape_argument)
+        if self.mask is not None:
+            config["mask"] = serialize_keras_object(self.mask)
+        return {**config, "arguments": serialize_keras_object(self.arguments)}
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        """The layer that `get_config` described."""
+        from ..saving.object_registration import deserialize_keras_object
+
+        config = dict(config)
+        for key in ("function", "output_shape", "mask", "arguments"):
+            if key in config:
+                config[key] = deserialize_keras_object(config[key], custom_objects)
+        shape = config.get("output_shape")
+        config["output_shape"] = tuple(shape) if isinstance(shape, list) else shape
+        return cls(**config)

@@ -1,5 +1,6 @@
 """Where a model's inputs enter: their shape and dtype."""
 from ..ops.core import standardize_dtype
+from ..ops.operation import Node
 from .keras_tensor import KerasTensor, standardize_shape
 from .layer import Layer
 
@@ -50,9 +51,8 @@ class InputLayer(Layer):
             raise ValueError("Input: the shape needs a batch axis. Received: batch_shape=()")
         self._input_dtype = standardize_dtype(dtype)
         if input_tensor is None:
-            input_tensor = KerasTensor(self._batch_shape, self._input_dtype, name=name)
-        input_tensor._keras_history = (self, 0, 0)
-        self.output = input_tensor
+            input_tensor = KerasTensor(self._batch_shape, self._input_dtype, name=self.name)
+        Node(self, outputs=input_tensor)
         self._output_shape = self._batch_shape
         self._build_at_init()
 
@@ -73,6 +73,10 @@ class InputLayer(Layer):
 
     def call(self, inputs):
         return inputs
+
+    def __setstate__(self, state):
+        super().__setstate__(state)
+        Node(self, outputs=KerasTensor(self._batch_shape, self._input_dtype, name=self.name))
 
     def get_config(self):
         return {"batch_shape": self._batch_shape, "dtype": self._input_dtype, "sparse": False,

@@ -20,6 +20,8 @@ from .._core import Tensor, op
 from ..metrics.metric import Metric
 from ..naming import auto_name, current_path, name_scope
 from ..ops.core import _FLOATS, standardize_dtype
+from ..ops.keras_tensor import _holds_symbol
+from ..ops.operation import Node, Operation, fresh, traced_spec
 from ..random.seed_generator import SeedGenerator
 from ..utils.text import suggest
 from ..variables import Variable, changes
@@ -39,7 +41,8 @@ context = _Context()
 added_losses = [False]
 # Attributes that neither hold state nor say how `call` computes.
 _SILENT = frozenset(("built", "history", "stop_training", "stop_evaluating", "stop_predicting",
-                     "_losses", "_build_shapes", "_path", "_output_shape", "_building"))
+                     "_losses", "_build_shapes", "_path", "_output_shape", "_building",
+                     "_inbound_nodes"))
 
 
 class _Signature:
@@ -87,7 +90,7 @@ def _build_wrapper(build):
     return wrapped
 
 
-class Layer:
+class Layer(Operation):
     """Base class: override `call`, and `build` if there are weights that depend on the input's
     shape.
 
@@ -128,6 +131,7 @@ class Layer:
         values["_version"] = 0
         values["name"] = name or auto_name(type(self).__name__)
         values["_own_variables"] = []
+        values["_inbound_nodes"] = []
         values["_losses"] = []
         values["_trainable"] = trainable
         values["built"] = False
@@ -189,7 +193,7 @@ class Layer:
         "_own_variables", "_losses", "_dtype_policy", "_signature", "input_spec", "_build_shapes",
         "_found", "_flat", "_loss_tracker", "_compile_metrics", "_compile_loss",
         "_compile_arguments", "_programs", "_fast", "_last_results", "_eager_kinds", "_ready",
-        "optimizer", "loss", "history"))
+        "optimizer", "loss", "history", "_inbound_nodes"))
 
     def _parts(self, kind):
         """The objects of a kind in the attributes, in their order, each once.
@@ -560,11 +564,15 @@ class Layer:
             assert_input_compatibility(self.input_spec, first, self.name)
         if not self.built:
             self._build_for(args, kwargs)
-        outputs = self.compute_output_spec(*args, **kwargs)
-        for index, leaf in enumerate(tree.flatten(outputs)):
-            leaf._keras_history = (self, 0, index)
+            self.built = True
+        outputs = fresh(self.compute_output_spec(*args, **kwargs))
+        Node(self, args, kwargs, outputs)
         self._output_shape = tree.map_leaves(lambda leaf: leaf.shape, outputs)
         return outputs
+
+    def symbolic_call(self, *args, **kwargs):
+        """The call on KerasTensors; it leaves a node."""
+        return self._symbolic_call(args, kwargs)
 
     # ---- shapes ----
 
@@ -581,9 +589,7 @@ class Layer:
                 and not kwargs:
             shapes = tree.map_leaves(lambda leaf: tuple(leaf.shape), args[0])
             result = self.compute_output_shape(shapes)
-            if isinstance(result, list):
-                return [KerasTensor(shape, self.compute_dtype) for shape in result]
-            return KerasTensor(result, self.compute_dtype)
+            return _placeholders(result, self.compute_dtype)
         return _traced_spec(self, args, kwargs)
 
     # ---- losses and masks ----
@@ -661,6 +667,17 @@ class Layer:
             raise TypeError(f"{cls.__name__}.from_config: the configuration does not fit "
                             f"`__init__`: {error}. Received: config={config}") from error
 
+    # ---- copies ----
+
+    def __getstate__(self):
+        """For `copy` and `pickle`: without the calls on KerasTensors, and what is found anew."""
+        dropped = ("_inbound_nodes", "_found", "_flat")
+        return {key: value for key, value in self.__dict__.items() if key not in dropped}
+
+    def __setstate__(self, state):
+        self.__dict__.update(state, _inbound_nodes=[])
+        changes[0] += 1
+
     def __repr__(self):
         return f"<{type(self).__name__} name={self.name}, built={self.built}>"
 
@@ -704,14 +721,6 @@ def _is_data(value):
                                 for leaf in leaves)
 
 
-def _holds_symbol(values):
-    for value in values:
-        if type(value) is KerasTensor or (isinstance(value, (list, tuple, dict)) and _holds_symbol(
-                value.values() if isinstance(value, dict) else value)):
-            return True
-    return False
-
-
 def _holds_arrays(values):
     return any(hasattr(leaf, "shape") for leaf in tree.flatten(values))
 
@@ -734,29 +743,14 @@ def _placeholders(shape, dtype):
 
 
 def _traced_spec(layer, args, kwargs):
-    """The output's shapes by recording the call twice, with two sizes in the place of each `None`.
-
-    What differs between the two depends on a size not known.
-    """
-    results = []
-    for size in (3, 5):
-        graph = _core.Graph()
-
-        def concrete(value, size=size, graph=graph):
-            if not isinstance(value, KerasTensor):
-                return value
-            return graph.input(tuple(size if n is None else n for n in value.shape), value.dtype)
-        depth, context.depth = context.depth, 1                     # leaves the losses alone
-        try:
-            with graph:
-                results.append(layer.call(*tree.map_leaves(concrete, list(args)),
-                                          **tree.map_leaves(concrete, kwargs)))
-        finally:
-            context.depth = depth
-        layer._losses.clear()
-    flat = [KerasTensor([m if m == n else None for m, n in zip(a.shape, b.shape)], a.dtype)
-            for a, b in zip(*(tree.flatten(result) for result in results))]
-    return tree.pack(results[0], flat)
+    """The output's KerasTensors by recording the call; see `traced_spec`."""
+    depth, context.depth = context.depth, 1                         # leaves the losses alone
+    try:
+        return traced_spec(layer.call, args, kwargs)
+    finally:
+        context.depth = depth
+        for inner in layer._flatten_layers():
+            inner._losses.clear()
 
 
 def numeric_array(value, what):

@@ -9,10 +9,19 @@ from ..trainer import Trainer
 from ..utils.text import suggest
 
 
+def is_functional(args, kwargs):
+    """Whether these are the arguments of a functional model."""
+    return len(args) == 2 or len(args) == 1 and "outputs" in kwargs \
+        or "inputs" in kwargs and "outputs" in kwargs
+
+
 class Model(Trainer, Layer):
-    """Base class of models: subclass it, make layers in `__init__`, use them in `call`.
+    """`Model(inputs, outputs)`: the layers between KerasTensors. Without these, the base class of
+    models: subclass it, make layers in `__init__`, use them in `call`.
 
     Args:
+        inputs: Nest of KerasTensors that `Input` gave.
+        outputs: Nest of KerasTensors that were computed of them.
         **kwargs: `name`, `trainable`, `dtype`: see `Layer`.
 
     Example:
@@ -27,22 +36,33 @@ class Model(Trainer, Layer):
                 return self.out(self.hidden(x))
     """
 
+    def __new__(cls, *args, **kwargs):
+        if cls is Model and is_functional(args, kwargs):
+            from .functional import Functional
+
+            cls = Functional
+        return object.__new__(cls)
+
     def __init__(self, *args, **kwargs):
-        if args or "inputs" in kwargs or "outputs" in kwargs:
-            raise ValueError(f"{type(self).__name__}: models made of `inputs` and `outputs` (the "
-                             "functional API) are not supported yet: use Sequential, or subclass "
-                             "Model.")
+        if is_functional(args, kwargs):
+            from .functional import Functional, make_functional
+
+            make_functional(type(self))
+            Functional.__init__(self, *args, **kwargs)
+            return
+        if args:
+            raise ValueError(f"{type(self).__name__}: expected `Model(inputs, outputs)`, or no "
+                             f"positional arguments. Received: {args}")
         Layer.__init__(self, **kwargs)
         Trainer.__init__(self)
 
     def __getstate__(self):
         """For `copy` and `pickle`: without programs, which are recorded anew, and without history."""
-        dropped = ("_programs", "_fast", "_eager_kinds", "_ready", "_found", "_flat", "history")
-        return {key: value for key, value in self.__dict__.items() if key not in dropped}
+        dropped = ("_programs", "_fast", "_eager_kinds", "_ready", "history")
+        return {key: value for key, value in super().__getstate__().items() if key not in dropped}
 
     def __setstate__(self, state):
-        self.__dict__.update(state, history=None)
-        self.__dict__["_ready"] = None
+        super().__setstate__(dict(state, history=None, _ready=None))
         self._forget()
 
     @property
@@ -124,6 +144,13 @@ class Model(Trainer, Layer):
     @classmethod
     def from_config(cls, config, custom_objects=None):
         """The model that `get_config` described."""
+        from .functional import Functional, functional_from_config
+
+        if {"layers", "input_layers", "output_layers"} <= set(config):
+            if cls is Model or issubclass(cls, Functional) or any(
+                    p.kind == p.VAR_KEYWORD or p.name == "inputs"
+                    for p in inspect.signature(cls.__init__).parameters.values()):
+                return functional_from_config(cls, config, custom_objects)
         known = inspect.signature(cls.__init__).parameters
         if not any(p.kind == p.VAR_KEYWORD for p in known.values()):
             config = {key: value for key, value in config.items() if key in known}

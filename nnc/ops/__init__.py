@@ -46,3 +46,6 @@ from .sorting import (argpartition, argsort, bincount, cumprod, cumsum, digitize
                       nanmedian, nanmin, nanpercentile, nanprod, nanquantile, nanstd, nansum,
                       nanvar, nonzero, percentile, quantile, searchsorted, sort, sparsemax, top_k,
                       unique)
+from .symbolic import dispatch_all as _dispatch_all
+
+_dispatch_all(globals(), "nnc.ops.")

@@ -6,6 +6,7 @@ import numpy as np
 from .. import _core, config
 from .._core import Tensor, op
 from . import numpy as _numpy
+from .keras_tensor import KerasTensor
 from .core import (_ARRAYS, _FLOATS, _SCALARS, _SIGNED, cast_array, convert_to_tensor, many_axes,
                    one_axis, result_type, standardize_dtype, static_shape, tensor)
 
@@ -128,7 +129,7 @@ def tri(N, M=None, k=0, dtype=None):
 
 def ndim(x):
     """The number of axes."""
-    return len(tensor(x).shape)
+    return len(x.shape if isinstance(x, KerasTensor) else tensor(x).shape)
 
 
 def size(x):
@@ -386,7 +387,9 @@ def pad(x, pad_width, mode="constant", constant_values=None):
 # ---- by index ------------------------------------------------------------------------------------
 
 def get_item(x, key):
-    """`x[key]`."""
+    """`x[key]`; a key with slices may be a list, as files have it."""
+    if isinstance(key, list) and any(isinstance(k, slice) or k is Ellipsis for k in key):
+        key = tuple(key)
     return tensor(x)[key]
 
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from .. import _core, config
 from .._core import Tensor, op
+from .keras_tensor import KerasTensor
 
 _FLOATS = frozenset(("float32", "float64", "bfloat16", "float16"))
 _SIGNED = frozenset(("int8", "int16", "int32", "int64"))
@@ -126,17 +127,17 @@ def static_shape(name, shape):
 
 def is_tensor(x):
     """Whether `x` is a tensor (eager or symbolic)."""
-    return isinstance(x, Tensor)
+    return isinstance(x, (Tensor, KerasTensor))
 
 
 def shape(x):
-    """The shape as a tuple of integers."""
-    return tuple(tensor(x).shape)
+    """The shape as a tuple of integers (and `None` for sizes that a KerasTensor does not know)."""
+    return tuple(x.shape if isinstance(x, KerasTensor) else tensor(x).shape)
 
 
 def dtype(x):
     """The name of the dtype."""
-    return tensor(x).dtype
+    return x.dtype if isinstance(x, KerasTensor) else tensor(x).dtype
 
 
 def convert_to_tensor(x, dtype=None, sparse=None, ragged=None):

@@ -98,7 +98,8 @@ def _public():
         _table["keras"] = {"Sequential": models.Sequential, "Model": models.Model,
                            "DTypePolicy": dtype_policies.DTypePolicy,
                            "FloatDTypePolicy": dtype_policies.DTypePolicy}
-        _table["keras.models"] = _table["keras"]
+        _table["keras.src.models.functional"] = {"Functional": models.Functional}
+        _table["keras.models"] = {**_table["keras"], "Functional": models.Functional}
         _table["keras.dtype_policies"] = _table["keras"]
     return _table
 
@@ -157,6 +158,8 @@ def serialize_keras_object(obj):
         return tuple(parts) if isinstance(obj, tuple) else parts
     if isinstance(obj, dict):
         return {key: serialize_keras_object(part) for key, part in obj.items()}
+    if hasattr(obj, "_keras_form"):
+        return obj._keras_form()
     special = _serialize_special(obj)
     if special is not None:
         return special
@@ -171,7 +174,8 @@ def serialize_keras_object(obj):
     module = _public_module(cls)
     config = {"module": module or cls.__module__, "class_name": cls.__name__,
               "config": serialize_keras_object(obj.get_config()),
-              "registered_name": None if module else get_registered_name(cls)}
+              "registered_name": get_registered_name(cls) if not module or "src" in module
+              else None}
     for key in ("build_config", "compile_config"):
         method = getattr(obj, f"get_{key}", None)
         part = method() if method is not None else None
@@ -250,6 +254,10 @@ def _deserialize_object(config, custom_objects):
     name, inner = config["class_name"], config["config"]
     if isinstance(name, str) and name.startswith("__") and name.endswith("__"):
         return _deserialize_special(name, inner)
+    if str(config.get("module")).startswith(("keras.src.ops.", "keras.ops")):
+        from ..ops.symbolic import from_keras_form
+
+        return from_keras_form({**config, "config": deserialize_keras_object(inner)})
     found = _find(config, custom_objects)
     if name == "function" or not inspect.isclass(found):
         return found

@@ -1,0 +1,178 @@
+"""Dense with an einsum: which axes are summed over, and which the kernel adds."""
+import math
+
+from .. import activations, constraints, initializers, ops, regularizers
+from .layer import Layer
+
+
+class EinsumDense(Layer):
+    """`activation(einsum(equation, x, kernel) + bias)`.
+
+    Args:
+        equation: String such as `"abc,cd->abd"`; `"..."` at the beginning or end of the input's
+            and the output's letters stands for any number of axes.
+        output_shape: Integer or tuple: the output's shape without the batch axis and without the
+            axes of `"..."`; `None` for the input's size.
+        activation: A function, the name of one, or `None`.
+        bias_axes: String of the output's letters that the bias has; `None` for no bias.
+        kernel_initializer, bias_initializer: First values.
+        kernel_regularizer, bias_regularizer: Penalties.
+        kernel_constraint, bias_constraint: What the weights are mapped by after each step.
+        lora_rank, lora_alpha, gptq_unpacked_column_size, quantization_config: Must be `None`.
+        **kwargs: See `Layer`.
+    """
+
+    _plain = False
+
+    def __init__(self, equation, output_shape, activation=None, bias_axes=None,
+                 kernel_initializer="glorot_uniform", bias_initializer="zeros",
+                 kernel_regularizer=None, bias_regularizer=None, kernel_constraint=None,
+                 bias_constraint=None, lora_rank=None, lora_alpha=None,
+                 gptq_unpacked_column_size=None, quantization_config=None, **kwargs):
+        for name, value in (("lora_rank", lora_rank), ("lora_alpha", lora_alpha),
+                            ("gptq_unpacked_column_size", gptq_unpacked_column_size),
+                            ("quantization_config", quantization_config)):
+            if value is not None:
+                raise ValueError(f"EinsumDense: `{name}` is not supported here, expected None. "
+                                 f"Received: {name}={value!r}")
+        super().__init__(**kwargs)
+        self.equation = equation
+        self._letters = _parse(equation)
+        self.partial_output_shape = (output_shape,) if isinstance(output_shape, int) \
+            else tuple(output_shape)
+        self.bias_axes = bias_axes
+        self.activation = activations.get(activation)
+        self.kernel_initializer = initializers.get(kernel_initializer)
+        self.bias_initializer = initializers.get(bias_initializer)
+        self.kernel_regularizer = regularizers.get(kernel_regularizer)
+        self.bias_regularizer = regularizers.get(bias_regularizer)
+        self.kernel_constraint = constraints.get(kernel_constraint)
+        self.bias_constraint = constraints.get(bias_constraint)
+
+    def _full(self, input_shape):
+        """Letters of the input and the output with some in the place of `...`; the output's shape.
+        """
+        x, _, y, side = self._letters
+        free = len(input_shape) - len(x)
+        if free < 0 or free and side is None:
+            raise ValueError(f"EinsumDense layer '{self.name}': the input has {len(input_shape)} "
+                             f"axes, which does not fit. Received: equation={self.equation!r}, "
+                             f"input_shape={tuple(input_shape)}")
+        extra = "".join(chr(0x100 + i) for i in range(free))
+        x, y = (extra + x, extra + y) if side == "left" else (x + extra, y + extra)
+        sizes = dict(zip(x, input_shape))
+        given = self.partial_output_shape
+        # The batch axis, and what `...` stands for, are the input's.
+        names = y[max(free, 1):] if side == "left" else y[1:len(y) - free]
+        if side == "left" and free == 0:
+            names = y[1:]
+        if len(names) != len(given):
+            raise ValueError(f"EinsumDense layer '{self.name}': `output_shape` must hold "
+                             f"{len(names)} sizes. Received: output_shape={given}, "
+                             f"equation={self.equation!r}")
+        for letter, size in zip(names, given):
+            known = sizes.get(letter)
+            if None not in (size, known) and size != known:
+                raise ValueError(f"EinsumDense layer '{self.name}': axis '{letter}' has size "
+                                 f"{known} in the input and {size} in `output_shape`. Received: "
+                                 f"input_shape={tuple(input_shape)}, output_shape={given}")
+            sizes[letter] = known if size is None else size
+        return x, y, sizes
+
+    def build(self, input_shape):
+        _, y, sizes = self._full(input_shape)
+        w = self._letters[1]
+        shape = tuple(sizes.get(letter) for letter in w)
+        if None in shape:
+            raise ValueError(f"EinsumDense layer '{self.name}': the kernel's sizes must be known. "
+                             f"Received: input_shape={tuple(input_shape)}, "
+                             f"equation={self.equation!r}")
+        self.full_output_shape = tuple(sizes[letter] for letter in y)
+        self.kernel = self.add_weight(name="kernel", shape=shape,
+                                      initializer=self.kernel_initializer,
+                                      regularizer=self.kernel_regularizer,
+                                      constraint=self.kernel_constraint)
+        self.bias = None
+        if self.bias_axes is not None:
+            wrong = set(self.bias_axes) - set(y)
+            if wrong:
+                raise ValueError(f"EinsumDense layer '{self.name}': the bias axis "
+                                 f"'{sorted(wrong)[0]}' is not an axis of the output. Received: "
+                                 f"bias_axes={self.bias_axes!r}, equation={self.equation!r}")
+            first = min(y.index(letter) for letter in self.bias_axes)
+            self.bias = self.add_weight(
+                name="bias", shape=tuple(sizes[n] if n in self.bias_axes else 1 for n in y[first:]),
+                initializer=self.bias_initializer, regularizer=self.bias_regularizer,
+                constraint=self.bias_constraint)
+
+    def call(self, inputs):
+        letters, result, _ = self._full(tuple(inputs.shape))
+        x = _contract(letters, self._letters[1], result, inputs, self.kernel)
+        x = x if self.bias is None else ops.add(x, self.bias)
+        return self.activation(x)
+
+    def compute_output_shape(self, input_shape):
+        _, y, sizes = self._full(tuple(input_shape))
+        return tuple(sizes[letter] for letter in y)
+
+    def get_config(self):
+        return {**super().get_config(), "output_shape": self.partial_output_shape,
+                "equation": self.equation, "activation": activations.serialize(self.activation),
+                "bias_axes": self.bias_axes,
+                "kernel_initializer": initializers.serialize(self.kernel_initializer),
+                "bias_initializer": initializers.serialize(self.bias_initializer),
+                "kernel_regularizer": regularizers.serialize(self.kernel_regularizer),
+                "bias_regularizer": regularizers.serialize(self.bias_regularizer),
+                "activity_regularizer": regularizers.serialize(self.activity_regularizer),
+                "kernel_constraint": constraints.serialize(self.kernel_constraint),
+                "bias_constraint": constraints.serialize(self.bias_constraint),
+                "quantization_config": None}
+
+
+def _parse(equation):
+    """Letters of input, kernel and output, and where `...` stands: `"left"`, `"right"` or `None`."""
+    wrong = ValueError("EinsumDense: `equation` must be like 'ab,bc->ac', '...ab,bc->...ac' or "
+                       f"'ab...,bc->ac...', no letter twice in a part. Received: "
+                       f"equation={equation!r}")
+    if not isinstance(equation, str) or equation.count(",") != 1 or equation.count("->") != 1:
+        raise wrong
+    x, rest = equation.replace(" ", "").split(",")
+    w, y = rest.split("->")
+    side = None
+    if "..." in x + y:
+        side = "left" if x.startswith("...") else "right"
+        ends = [part.startswith("...") if side == "left" else part.endswith("...")
+                for part in (x, y)]
+        if not all(ends):
+            raise wrong
+        x, y = x.replace("...", "", 1), y.replace("...", "", 1)
+    for part in (x, w, y):
+        if not all(c.isalpha() for c in part) or len(set(part)) != len(part):
+            raise wrong
+    if set(y) - set(x + w) or set(w) - set(x + y):
+        raise wrong
+    return x, w, y, side
+
+
+def _contract(x, w, y, inputs, kernel):
+    """The einsum `x,w->y`: letters in both and in `y` are a batch, those in both only are summed."""
+    summed = [c for c in x if c not in y and c not in w]
+    if summed:                                          # in the input only: summed first
+        inputs = ops.sum(inputs, axis=tuple(x.index(c) for c in summed))
+        x = "".join(c for c in x if c not in summed)
+    batch = [c for c in x if c in w and c in y]
+    inner = [c for c in x if c in w and c not in y]
+    left = [c for c in x if c not in w]
+    right = [c for c in w if c not in x]
+    size = {**dict(zip(w, kernel.shape)), **dict(zip(x, inputs.shape))}
+
+    def count(names):
+        return math.prod(size[c] for c in names)
+    a = ops.transpose(inputs, [x.index(c) for c in batch + left + inner])
+    b = ops.transpose(kernel, [w.index(c) for c in batch + inner + right])
+    groups = [size[c] for c in batch]
+    a = ops.reshape(a, (*groups, count(left), count(inner)))
+    b = ops.reshape(b, (*groups, count(inner), count(right)))
+    made = batch + left + right
+    result = ops.reshape(ops.matmul(a, b), tuple(size[c] for c in made))
+    return ops.transpose(result, [made.index(c) for c in y])

@@ -1,0 +1,161 @@
+"""Ops on KerasTensors: a call becomes a node instead of numbers.
+
+`dispatching(op)` is the op as the package exports it. A KerasTensor cannot be converted to an
+array, so an op that meets one raises; only then it is looked for, and an eager call pays for no
+more than one `try`. In configurations an op is the class that it is in Keras: its tensors are
+arguments of the call, everything else of `__init__`.
+"""
+import functools
+import inspect
+
+from ..naming import auto_name
+from .keras_tensor import any_symbolic_tensors
+from .operation import Node, Operation, fresh, traced_spec
+
+# Parameters that are arguments of the call in Keras's classes.
+_TENSORS = frozenset((
+    "x", "x1", "x2", "x3", "xs", "inputs", "arrays", "condition", "indices", "key", "values",
+    "start_indices", "updates", "constant_values", "weights", "target", "output", "y_true",
+    "y_pred", "a", "b", "data", "segment_ids", "variable", "kernel", "mean", "variance", "targets",
+    "predictions", "start", "stop", "y", "query", "value", "bias", "mask", "operands", "images",
+    "N", "sorted_sequence", "v", "bins", "coordinates"))
+# Names that are not the op's in camel case; and what is no tensor in one op though in others.
+_CLASSES = {"abs": "Absolute", "psnr": "PSNR", "batch_normalization": "BatchNorm",
+            "layer_normalization": "LayerNorm", "rms_normalization": "RMSNorm", "swish": "Silu",
+            "hard_swish": "HardSilu", "expand_dims": "ExpandDims", "conj": "Conjugate",
+            "absolute": "Absolute"}
+_OPTIONS = {"threshold": ("value",), "full_like": ("value",)}
+_MATH = frozenset(("segment_sum", "segment_max", "top_k", "in_top_k", "logsumexp", "rsqrt", "erf",
+                   "erfinv", "logdet", "fft", "fft2", "ifft2", "rfft", "irfft", "stft", "istft",
+                   "extract_sequences", "view_as_complex", "view_as_real"))
+_PLACES = {"arrays": "numpy"}
+
+
+@functools.lru_cache(maxsize=None)
+def _parameters(function):
+    return list(inspect.signature(function).parameters.values())
+
+
+@functools.lru_cache(maxsize=None)
+def _tensor_names(function):
+    """The parameters of an op that are tensors, in their order."""
+    options = _OPTIONS.get(function.__name__, ())
+    return [p.name for p in _parameters(function)
+            if p.name in _TENSORS and p.name not in options or p.kind == p.VAR_POSITIONAL]
+
+
+def class_name(name):
+    """The name of an op's class in Keras: `"get_item"` is `"GetItem"`."""
+    return _CLASSES.get(name) or "".join(part[:1].upper() + part[1:] for part in name.split("_"))
+
+
+class OpOperation(Operation):
+    """An op and its options.
+
+    Args:
+        function: The op.
+        name: Name. Defaults to one made from Keras's class.
+        **options: Its arguments that are no tensors.
+    """
+
+    def __init__(self, function, name=None, **options):
+        super().__init__(name or auto_name(class_name(function.__name__)))
+        self._function, self._options = function, options
+
+    @property
+    def class_name(self):
+        """The name of the class in Keras."""
+        return class_name(self._function.__name__)
+
+    def call(self, *args, **kwargs):
+        """The op on these tensors."""
+        names = _tensor_names(self._function)
+        rest = [p for p in _parameters(self._function) if p.kind == p.VAR_POSITIONAL]
+        if rest:
+            return self._function(*self._options.values(), *args, **kwargs)
+        return self._function(**self._options, **dict(zip(names, args)), **kwargs)
+
+    def get_config(self):
+        """Name and options."""
+        return {"name": self.name, **self._options}
+
+    def _keras_form(self):
+        """The configuration in Keras's form."""
+        from ..saving.object_registration import serialize_keras_object
+
+        place = self._function.__module__.rpartition(".")[2]
+        place = "math" if self._function.__name__ in _MATH else _PLACES.get(place, place)
+        return {"module": f"keras.src.ops.{place}", "class_name": self.class_name,
+                "config": serialize_keras_object(self.get_config()),
+                "registered_name": self.class_name}
+
+
+def from_keras_form(config):
+    """The operation that a configuration (nnc's or Keras's) describes.
+
+    Raises:
+        TypeError: If there is no such op here.
+    """
+    from .. import ops
+
+    for name in dir(ops):
+        function = getattr(ops, name)
+        if hasattr(function, "_nnc_op") and class_name(name) == config["class_name"]:
+            known = {p.name for p in _parameters(function)} | {"name"}
+            options = {k: v for k, v in config["config"].items() if k in known or v is not None}
+            return OpOperation(function._nnc_op, **options)
+    raise TypeError(f"Could not locate the op '{config['class_name']}' of "
+                    f"'{config.get('module')}': there is none of that name here.")
+
+
+def _symbolic(function, args, kwargs):
+    """The call of an op on KerasTensors."""
+    parameters = _parameters(function)
+    bound = inspect.signature(function).bind(*args, **kwargs)
+    bound.apply_defaults()
+    names = _tensor_names(function)
+    tensors, options = [], {}
+    for p in parameters:
+        value = bound.arguments[p.name]
+        if p.kind == p.VAR_POSITIONAL:
+            tensors.extend(value)
+        elif p.kind == p.VAR_KEYWORD:
+            options.update(value)
+        elif p.name in names or any_symbolic_tensors((value,)):
+            tensors.append(value)
+        else:
+            options[p.name] = value
+    while tensors and tensors[-1] is None:
+        tensors.pop()                           # an optional tensor that was not given
+    operation = OpOperation(function, **_without_name(options))
+    outputs = fresh(traced_spec(operation.call, tensors, {}))
+    Node(operation, tensors, {}, outputs)
+    return outputs
+
+
+def _without_name(options):
+    return {key: value for key, value in options.items() if key not in ("name", "function")}
+
+
+def dispatching(function):
+    """`function`, that takes KerasTensors too."""
+    @functools.wraps(function)
+    def op(*args, **kwargs):
+        try:
+            return function(*args, **kwargs)
+        except Exception:
+            if not any_symbolic_tensors(args, kwargs):
+                raise
+        return _symbolic(function, args, kwargs)
+    op._nnc_op = function
+    return op
+
+
+def dispatch_all(names, package):
+    """Puts `dispatching` about the ops among `names` (a module's dictionary)."""
+    plain = ("shape", "dtype", "is_tensor", "convert_to_numpy", "ndim", "size")
+    for name, value in list(names.items()):
+        if inspect.isfunction(value) and not name.startswith("_") and name not in plain \
+                and value.__module__.startswith(package) and not hasattr(value, "_nnc_op") \
+                and value.__module__ != __name__:
+            names[name] = dispatching(value)
