@@ -12,7 +12,7 @@ from nnc.utils.numerical import normalize, to_categorical
 from nnc.utils.rng import set_random_seed
 
 __all__ = [
-    "CustomObjectScope", "Progbar", "atomic_write", "custom_object_scope",
+    "CustomObjectScope", "Progbar", "PyDataset", "Sequence", "atomic_write", "custom_object_scope",
     "deserialize_keras_object", "disable_interactive_logging", "enable_interactive_logging",
     "get_custom_objects", "get_file", "get_registered_name", "get_registered_object",
     "is_interactive_logging_enabled", "normalize", "register_keras_serializable",
@@ -32,6 +32,10 @@ def __getattr__(name):
         from nnc.progress import Progbar
 
         return Progbar
+    if name in ("PyDataset", "Sequence"):
+        from nnc.data import PyDataset
+
+        return PyDataset
     if name in _REGISTRY:
         from nnc.saving import object_registration
 
