@@ -57,9 +57,11 @@ class Trainer:
 
         Args:
             optimizer: An optimizer or the name of one.
-            loss: A loss, the name of one, or a function of `(y_true, y_pred)`.
-            loss_weights: A number that the loss is multiplied by.
+            loss: A loss, the name of one, or a function of `(y_true, y_pred)`; for a model with
+                several outputs one for all, or a list or dict with one for each.
+            loss_weights: A number that the loss is multiplied by, or a list or dict of these.
             metrics: List of metrics, names or functions; `"accuracy"` becomes what fits the shapes.
+                For several outputs a list or dict with the metrics of each.
             weighted_metrics: The same, weighted by `sample_weight`.
             run_eagerly: Whether steps are never recorded: slower, for debugging.
             steps_per_execution: Batches between two calls of the batch hooks of callbacks.
@@ -117,6 +119,8 @@ class Trainer:
     def metrics(self):
         """The loss's mean, the compiled metrics, and those of the layers."""
         found = [m for m in (self._loss_tracker, self._compile_metrics) if m is not None]
+        if self._compile_loss is not None:
+            found.extend(self._compile_loss.metrics)
         for layer in self._flatten_layers():
             found.extend(layer._parts(Metric))
         return found
@@ -164,7 +168,10 @@ class Trainer:
         """The loss of a batch, with what layers add. May be overridden."""
         losses = []
         if self._compile_loss is not None:
-            losses.append(self._compile_loss(y, y_pred, sample_weight))
+            self._compile_loss.output_names = getattr(self, "output_names", None)
+            total = self._compile_loss(y, y_pred, sample_weight)
+            if total is not None:
+                losses.append(total)
         losses.extend(as_loss_scalar(loss, config.floatx()) for loss in self.losses)
         if not losses:
             raise ValueError("No loss to compute. Provide a `loss` argument in `compile()`.")
@@ -176,6 +183,8 @@ class Trainer:
     def compute_metrics(self, x, y, y_pred, sample_weight=None):
         """Takes a batch into the metrics; their values so far. May be overridden."""
         if self._compile_metrics is not None:
+            self._compile_metrics.output_names = getattr(self, "output_names", None)
+            self._compile_metrics.losses = getattr(self._compile_loss, "given", None)
             self._compile_metrics.update_state(y, y_pred, sample_weight)
         return self.get_metrics_result()
 
@@ -228,22 +237,23 @@ class Trainer:
 
     def _check_labels(self, data, kind):
         """Labels must name classes that the output has."""
-        loss = self._compile_loss
-        if loss is None or data.y is None or loss.classes is None:
+        if self._compile_loss is None or data.y is None:
             return
-        y = tree.flatten(data.y)[0]
-        bad = _core.check_labels(y, loss.classes)
-        if bad is not None and loss.ignored is not None:
-            y = np.where(y == loss.ignored, np.zeros((), y.dtype), y)
-            bad = _core.check_labels(y, loss.classes)
-        if bad is not None:
-            row = bad[0]
-            value = y.reshape(len(y), -1)[row]
-            wrong = next(v for v in value.tolist() if not 0 <= v < loss.classes or v != int(v))
-            raise ValueError(f"{'fit' if kind == 'train' else 'evaluate'}: label {wrong} in row "
-                             f"{row} of `y` is out of range: the model's output has {loss.classes} "
-                             "classes, so labels must be whole numbers from 0 to "
-                             f"{loss.classes - 1}.")
+        leaves = tree.flatten(data.y)
+        for place, classes, ignored in self._compile_loss.labels:
+            y = leaves[place]
+            bad = _core.check_labels(y, classes)
+            if bad is not None and ignored is not None:
+                y = np.where(y == ignored, np.zeros((), y.dtype), y)
+                bad = _core.check_labels(y, classes)
+            if bad is not None:
+                row = bad[0]
+                value = y.reshape(len(y), -1)[row]
+                wrong = next(v for v in value.tolist() if not 0 <= v < classes or v != int(v))
+                raise ValueError(
+                    f"{'fit' if kind == 'train' else 'evaluate'}: label {wrong} in row {row} of "
+                    f"`y` is out of range: the model's output has {classes} classes, so labels "
+                    f"must be whole numbers from 0 to {classes - 1}.")
 
     def _validation(self, validation_data, batch_size, steps, who="fit"):
         """The run (or `None`) and batches that validate."""
