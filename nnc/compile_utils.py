@@ -52,32 +52,30 @@ def check_loss(loss, loss_weights):
     """Refuses at `compile` what no output could make right.
 
     Returns:
-        The loss of the one output and its weight (or `None`).
+        The losses (a nest) and their weights (a nest of floats, or `None`).
     """
-    leaves = tree.flatten(loss, keep_none=True)
-    if len(leaves) != 1:
-        raise ValueError("compile: models with several outputs are not supported yet, expected one "
-                         f"loss. Received: loss={loss!r}")
-    loss = leaves[0]
-    if isinstance(loss, str):
-        if loss.lower() not in ("crossentropy", "ce"):
-            losses_module.get(loss)
-    elif loss is not None and not callable(loss):
-        raise ValueError("compile: `loss` must be the name of a loss, a Loss or a function. "
-                         f"Received: loss={loss!r} (of type {type(loss).__name__})")
+    for leaf in tree.flatten(loss):
+        if isinstance(leaf, str):
+            if leaf.lower() not in ("crossentropy", "ce"):
+                losses_module.get(leaf)
+        elif not callable(leaf):
+            raise ValueError("compile: `loss` must be the name of a loss, a Loss or a function. "
+                             f"Received: loss={loss!r} (of type {type(leaf).__name__})")
     weights = tree.flatten(loss_weights)
     for weight in weights:
         if isinstance(weight, bool) or not isinstance(weight, (int, float)):
             raise ValueError("compile: `loss_weights` must hold numbers (names of metrics belong "
                              f"into `metrics`). Received: loss_weights={loss_weights!r}")
-    if len(weights) > 1:
-        raise ValueError("compile: `loss_weights` must hold one number for each loss, here 1. "
-                         f"Received: loss_weights={loss_weights!r}")
-    return loss, float(weights[0]) if weights else None
+    count = len(tree.flatten(loss))
+    if count > 1 and len(weights) > count or not tree.is_nest(loss) and loss is None and weights:
+        raise ValueError("compile: `loss_weights` must hold one number for each loss, here "
+                         f"{count}. Received: loss_weights={loss_weights!r}")
+    return loss, tree.map_leaves(float, loss_weights)
 
 
 def check_metrics(metrics, argument):
-    """A flat list of what is in `metrics`; unknown names and what is no metric are refused."""
+    """`metrics` as it is, `None` as an empty list; unknown names and what is no metric are refused.
+    """
     if metrics is None:
         return []
     if not isinstance(metrics, (list, tuple, dict)):
@@ -91,52 +89,178 @@ def check_metrics(metrics, argument):
         elif not callable(leaf):
             raise ValueError(f"compile: `{argument}` must hold names, metrics or functions. "
                              f"Received: {leaf!r} (of type {type(leaf).__name__})")
-    return leaves
+    return metrics
+
+
+def spread(value, outputs, names, what):
+    """What `value` says for each output, in the order of `tree.flatten(outputs)`.
+
+    Args:
+        value: One thing for all outputs, or a nest that has the structure of the outputs; dicts may
+            leave keys out, and may use `names`.
+        outputs: The nest of outputs, or one output.
+        names: Names of outputs that are a list, or `None`.
+        what: What `value` is, for messages.
+    """
+    if not tree.is_nest(outputs):
+        if isinstance(value, dict) and len(value) == 1:
+            value = next(iter(value.values()))
+        return [value]
+    if len(tree.flatten(outputs)) == 1 and not tree.is_nest(value):
+        return [value]
+    if isinstance(value, dict):
+        keys = sorted(outputs) if isinstance(outputs, dict) else list(names or ())
+        parts = [outputs[k] for k in keys] if isinstance(outputs, dict) else list(outputs)
+        unknown = [k for k in value if k not in keys]
+        if unknown or len(keys) != len(parts):
+            raise ValueError(f"`{what}` names the output {(unknown or list(value))[0]!r}; the "
+                             f"model's outputs are {keys or f'a list of {len(parts)}'}.")
+        pairs = [(value.get(k), part) for k, part in zip(keys, parts)]
+    elif isinstance(value, (list, tuple)):
+        parts = [outputs[k] for k in sorted(outputs)] if isinstance(outputs, dict) else outputs
+        if len(value) != len(parts):
+            raise ValueError(f"`{what}` must have an entry for each of the {len(parts)} outputs. "
+                             f"Received: {len(value)}")
+        pairs = list(zip(value, parts))
+    else:
+        return [value] * len(tree.flatten(outputs))
+    return [leaf for part, output in pairs for leaf in spread(part, output, None, what)]
+
+
+def output_labels(outputs, names, path=()):
+    """A name for each output, `None` where it has none: keys, joined by `/`, else `names`."""
+    if isinstance(outputs, dict):
+        return [label for key in sorted(outputs)
+                for label in output_labels(outputs[key], None, (*path, str(key)))]
+    if isinstance(outputs, (list, tuple)):
+        if not path and names and len(names) == len(outputs) == len(tree.flatten(outputs)):
+            return list(names)
+        return [label for i, part in enumerate(outputs)
+                for label in output_labels(part, None, (*path, str(i) if path else None))]
+    path = [part for part in path if part is not None]
+    return ["/".join(path) or None]
+
+
+def targets_of(y_true, y_pred, names, losses=None):
+    """The target of each output, in the order of the outputs; `None` where `losses` has none."""
+    count = len(tree.flatten(y_pred))
+    if y_true is None:
+        return [None] * count
+    flat = tree.flatten(y_true)
+    if count == 1 and len(flat) == 1:
+        return flat
+    wanted = [i for i, loss in enumerate(losses or [True] * count) if loss is not None]
+    if isinstance(y_true, dict):
+        wanted = []                     # names say which are there
+    if not isinstance(y_true, dict) and len(flat) == len(wanted) < count:
+        found = [None] * count
+        for i, leaf in zip(wanted, flat):
+            found[i] = leaf
+        return found
+    if not tree.is_nest(y_true) or len(flat) > count or len(flat) < len(wanted):
+        raise ValueError(f"y_true and y_pred have different structures: {len(flat)} targets for "
+                         f"{count} outputs: pass `y` as a list or dict with one for each output.")
+    if len(flat) == count and not isinstance(y_true, dict):
+        return flat
+    return spread(y_true, y_pred, names, "y")
 
 
 class CompileLoss:
-    """The loss of a model, made on first use, when it is known what the shapes are.
+    """The losses of a model, made on first use, when it is known what the shapes are.
 
-    Attributes:
-        classes: How many classes labels may name, if the loss is one of integer labels; else
-            `None`.
-        ignored: The label that is allowed beside them, or `None`.
+    With more than one loss, `metrics` holds the mean of each.
     """
 
-    def __init__(self, loss, weight):
-        self._identifier = loss
-        self._weight = weight
-        self._loss = None
-        self.classes = self.ignored = None
+    def __init__(self, loss, weights):
+        self._identifiers = loss
+        self._weights = weights
+        self._entries = None            # (index of the output, Loss, weight, mean or None)
+        self.output_names = None
+        self.given = None               # the loss of each output, where there are several
+        self.labels = []                # (index of the target, classes, allowed label or None)
 
     @property
     def loss(self):
-        """The `Loss`, or `None` before it was used."""
-        return self._loss
+        """The first `Loss`, or `None` before it was used."""
+        return self._entries[0][1] if self._entries else None
+
+    @property
+    def metrics(self):
+        """The mean of each loss, if there is more than one."""
+        return [mean for *_, mean in self._entries or () if mean is not None]
+
+    def _build(self, true, pred, structure):
+        losses = self._identifiers
+        weights = self._weights
+        names = self.output_names
+        if isinstance(losses, (list, tuple)) and len(pred) == 1:
+            losses = [list(tree.flatten(losses))]           # several losses of one output
+            weights = None if weights is None else [tree.flatten(weights)]
+        else:
+            losses = spread(losses, structure, names, "loss")
+            weights = None if weights is None else \
+                spread(weights, structure, names, "loss_weights")
+        entries = []
+        for i, (loss, weight) in enumerate(zip(losses, weights or [None] * len(losses))):
+            several = list(tree.flatten(loss))
+            parts = weight if isinstance(weight, (list, tuple)) else [weight] * len(several)
+            if len(parts) != len(several):
+                raise ValueError("compile: `loss_weights` must hold one number for each loss, here "
+                                 f"{len(several)}. Received: {len(parts)}")
+            for one, part in zip(several, parts):
+                if true[i] is None:
+                    raise ValueError(f"The loss {one!r} needs targets: pass `y`. Received: y=None")
+                entries.append((i, _get_loss(one, true[i], pred[i]), part))
+        labels = output_labels(structure, names)
+        self._entries, seen = [], {}
+        for i, loss, weight in entries:
+            mean = None
+            if len(entries) > 1:
+                name = f"{labels[i] or loss.name}_loss"
+                seen[name] = seen.get(name, 0) + 1
+                mean = metrics_module.Mean(
+                    name=name if seen[name] == 1 else f"{name}_{seen[name] - 1}")
+            self._entries.append((i, loss, weight, mean))
 
     def __call__(self, y_true, y_pred, sample_weight=None):
-        """The (weighted) loss of one batch."""
-        true, pred = tree.flatten(y_true), tree.flatten(y_pred)
-        if not true:
-            raise ValueError(f"The loss {self._identifier!r} needs targets: pass `y`. Received: "
-                             "y=None")
-        if len(pred) != 1 or len(true) != 1:
-            raise ValueError("Models with several outputs are not supported yet. Received: "
-                             f"{len(pred)} outputs and {len(true)} targets")
-        if self._loss is None:
-            self._loss = _get_loss(self._identifier, true[0], pred[0])
-        self._note_classes(true[0], pred[0])
-        value = self._loss(true[0], pred[0], sample_weight)
-        if value.shape:
-            value = op.mean(value, tuple(range(len(value.shape))), 0)
-        return value if self._weight is None else op.multiply(value, self._weight)
+        """The (weighted) sum of the losses of one batch."""
+        pred = tree.flatten(y_pred)
+        losses = None
+        if len(pred) > 1:
+            losses = spread(self._identifiers, y_pred, self.output_names, "loss")
+        true = targets_of(y_true, y_pred, self.output_names, losses)
+        if self._entries is None:
+            self._build(true, pred, y_pred)
+        for i, loss, *_ in self._entries:
+            if true[i] is None:
+                raise ValueError(f"The loss {loss.name!r} needs targets: pass `y`. Received: "
+                                 "y=None")
+        self.given = losses
+        self._note_labels(true, pred, tree.flatten(y_true))
+        weights = spread(sample_weight, y_pred, self.output_names, "sample_weight") \
+            if len(pred) > 1 else [*tree.flatten(sample_weight), None]
+        total = None
+        for i, loss, weight, mean in self._entries:
+            value = loss(true[i], pred[i], weights[i])
+            if value.shape:
+                value = op.mean(value, tuple(range(len(value.shape))), 0)
+            if mean is not None:
+                mean.update_state(value, sample_weight=float(pred[i].shape[0]))
+            if weight is not None:
+                value = op.multiply(value, weight)
+            total = value if total is None else op.add(total, as_loss_scalar(value, total.dtype))
+        return total
 
-    def _note_classes(self, y_true, y_pred):
-        function = getattr(self._loss, "fn", None) or getattr(self._loss, "_fn", None)
-        if function is losses_module.sparse_categorical_crossentropy and len(y_pred.shape) > 1:
-            self.classes = y_pred.shape[-1]
-            options = getattr(self._loss, "_fn_kwargs", None) or {}
-            self.ignored = options.get("ignore_class", getattr(self._loss, "ignore_class", None))
+    def _note_labels(self, true, pred, flat):
+        self.labels = []
+        for i, loss, *_ in self._entries:
+            function = getattr(loss, "fn", None) or getattr(loss, "_fn", None)
+            if function is losses_module.sparse_categorical_crossentropy \
+                    and len(pred[i].shape) > 1:
+                options = getattr(loss, "_fn_kwargs", None) or {}
+                ignored = options.get("ignore_class", getattr(loss, "ignore_class", None))
+                place = next(k for k, leaf in enumerate(flat) if leaf is true[i])
+                self.labels.append((place, pred[i].shape[-1], ignored))
 
 
 class CompileMetrics(Metric):
@@ -145,15 +269,15 @@ class CompileMetrics(Metric):
 
     def __init__(self, metrics, weighted_metrics):
         super().__init__(name="compile_metrics")
-        self._identifiers = list(metrics)
-        self._weighted_identifiers = list(weighted_metrics)
-        self._plain, self._weighted = [], []
+        self._identifiers = (metrics or (), weighted_metrics or ())
+        self._kinds = ([], [])          # plain, weighted: (index of the output, its name, metric)
+        self.output_names = self.losses = None      # see CompileLoss: these say which have targets
         self.built = False
 
     @property
     def metrics(self):
         """The metrics, those without weights first."""
-        return self._plain + self._weighted
+        return [metric for kind in self._kinds for *_, metric in kind]
 
     @property
     def variables(self):
@@ -161,55 +285,64 @@ class CompileMetrics(Metric):
 
     def build(self, y_true, y_pred):
         """Makes the metrics for labels and outputs of these shapes."""
-        self._plain = [_get_metric(m, y_true, y_pred) for m in self._identifiers]
-        self._weighted = [_get_metric(m, y_true, y_pred) for m in self._weighted_identifiers]
+        pred = tree.flatten(y_pred)
+        true = targets_of(y_true, y_pred, self.output_names, self.losses)
+        labels = output_labels(y_pred, self.output_names) if len(pred) > 1 else [None]
+        kinds = []
+        for given, what in zip(self._identifiers, ("metrics", "weighted_metrics")):
+            kinds.append([])
+            if not given:
+                continue
+            several = [given] if len(pred) == 1 else \
+                spread(given, y_pred, self.output_names, what)
+            for i, part in enumerate(several):
+                for one in tree.flatten(part):
+                    if true[i] is None:
+                        raise ValueError(f"`{what}`: output {labels[i] or i} has no targets for "
+                                         f"{one!r}: pass them in `y`.")
+                    kinds[-1].append((i, labels[i], _get_metric(one, true[i], pred[i])))
+        self._kinds = tuple(kinds)
         self.built = True
 
     def update_state(self, y_true, y_pred, sample_weight=None):
-        true, pred = tree.flatten(y_true), tree.flatten(y_pred)
-        if not true or not self._identifiers and not self._weighted_identifiers:
+        if y_true is None or not any(self._identifiers):
             return
-        if len(pred) != 1 or len(true) != 1:
-            raise ValueError("Models with several outputs are not supported yet. Received: "
-                             f"{len(pred)} outputs and {len(true)} targets")
         if not self.built:
-            self.build(true[0], pred[0])
-        for metric in self._plain:
-            metric.update_state(true[0], pred[0])
-        for metric in self._weighted:
-            metric.update_state(true[0], pred[0], sample_weight)
+            self.build(y_true, y_pred)
+        pred = tree.flatten(y_pred)
+        true = targets_of(y_true, y_pred, self.output_names, self.losses)
+        weights = spread(sample_weight, y_pred, self.output_names, "sample_weight") \
+            if len(pred) > 1 else [*tree.flatten(sample_weight), None]
+        for i, _, metric in self._kinds[0]:
+            metric.update_state(true[i], pred[i])
+        for i, _, metric in self._kinds[1]:
+            metric.update_state(true[i], pred[i], weights[i])
 
     def reset_state(self):
         for metric in self.metrics:
             metric.reset_state()
 
+    def _named(self):
+        """Name, metric, and whether the name begins with an output's, for each metric."""
+        counts = {}
+        for weighted, kind in enumerate(self._kinds):
+            for _, label, metric in kind:
+                name = f"{label}_{metric.name}" if label else metric.name
+                if weighted and name in counts:
+                    name = f"{label}_weighted_{metric.name}" if label else f"weighted_{name}"
+                count = counts.get(name, 0)
+                counts[name] = count + 1
+                yield f"{name}_{count}" if count else name, metric, label is not None
+
     def result(self):
         """Name and value of each metric; a name that repeats gets a number (or `weighted_`)."""
-        results, counts = {}, {}
-        for metric in self._plain:
-            self._add(results, counts, metric.name, metric)
-        for metric in self._weighted:
-            name = metric.name if metric.name not in counts else f"weighted_{metric.name}"
-            self._add(results, counts, name, metric)
-        return results
+        return {name: metric.result() for name, metric, _ in self._named()}
 
     def names(self):
-        """The names of `result()`."""
-        results, counts = {}, {}
-        for metric in self._plain:
-            self._add(results, counts, metric.name, None)
-        for metric in self._weighted:
-            name = metric.name if metric.name not in counts else f"weighted_{metric.name}"
-            self._add(results, counts, name, None)
-        return list(results)
-
-    @staticmethod
-    def _add(results, counts, name, metric):
-        count = counts.get(name, 0)
-        counts[name] = count + 1
-        if count:
-            name = f"{name}_{count}"
-        results[name] = None if metric is None else metric.result()
+        """The names of `result()` in the order of results as lists; those of the metrics of several
+        outputs come, sorted, behind all others, as in Keras.
+        """
+        return [name for name, _, labelled in self._named() if not labelled]
 
 
 def as_loss_scalar(loss, floatx):

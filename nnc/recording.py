@@ -55,6 +55,13 @@ class Run:
         self._by_rows, self._stamp = {}, None
         self.last_logs = None
 
+    def feed(self, data):
+        """Takes the next batch of a stream."""
+        if data.signature != self.data.signature:
+            self._by_rows = {}
+        self.data = data
+        self.model._check_labels(data, self.kind)
+
     def recorded(self, rows):
         """The recorded step for batches of so many rows; `None` if the step runs eagerly."""
         if self._stamp != changes[0]:

@@ -3,6 +3,7 @@
 Every loop runs on recorded steps (recording.py): Python is there between epochs, about ten times a
 second for a progress bar, and between batches only where a callback asks for it.
 """
+import time
 import warnings
 
 import numpy as np
@@ -11,16 +12,16 @@ from . import _core, config, optimizers, tree
 from .autograd import GradientTape
 from .callbacks import CallbackList
 from .compile_utils import CompileLoss, CompileMetrics, as_loss_scalar, check_loss, check_metrics
-from .data import (Batches, Data, check_count, class_weights, split, standardize,
-                   unpack_x_y_sample_weight)
+from .data import (Batches, Data, Stream, check_count, class_weights, open_source, split,
+                   standardize, unpack_x_y_sample_weight)
+from .data.sources import Rows, open_rows
 from .metrics import Mean, Metric
+from .predicting import Outputs, row_blocks
 from .random.seed_generator import make_default_seed
 from .recording import Run, check_finite, feed_dtype
 from .saving.object_registration import deserialize_keras_object, serialize_keras_object
 from .variables import changes
 
-#: Rows that `predict` takes at once where rows do not depend on one another.
-_BLOCK = 512
 # How often a progress bar moves within an epoch.
 _SECONDS = 0.1
 
@@ -56,9 +57,11 @@ class Trainer:
 
         Args:
             optimizer: An optimizer or the name of one.
-            loss: A loss, the name of one, or a function of `(y_true, y_pred)`.
-            loss_weights: A number that the loss is multiplied by.
+            loss: A loss, the name of one, or a function of `(y_true, y_pred)`; for a model with
+                several outputs one for all, or a list or dict with one for each.
+            loss_weights: A number that the loss is multiplied by, or a list or dict of these.
             metrics: List of metrics, names or functions; `"accuracy"` becomes what fits the shapes.
+                For several outputs a list or dict with the metrics of each.
             weighted_metrics: The same, weighted by `sample_weight`.
             run_eagerly: Whether steps are never recorded: slower, for debugging.
             steps_per_execution: Batches between two calls of the batch hooks of callbacks.
@@ -116,6 +119,8 @@ class Trainer:
     def metrics(self):
         """The loss's mean, the compiled metrics, and those of the layers."""
         found = [m for m in (self._loss_tracker, self._compile_metrics) if m is not None]
+        if self._compile_loss is not None:
+            found.extend(self._compile_loss.metrics)
         for layer in self._flatten_layers():
             found.extend(layer._parts(Metric))
         return found
@@ -163,7 +168,10 @@ class Trainer:
         """The loss of a batch, with what layers add. May be overridden."""
         losses = []
         if self._compile_loss is not None:
-            losses.append(self._compile_loss(y, y_pred, sample_weight))
+            self._compile_loss.output_names = getattr(self, "output_names", None)
+            total = self._compile_loss(y, y_pred, sample_weight)
+            if total is not None:
+                losses.append(total)
         losses.extend(as_loss_scalar(loss, config.floatx()) for loss in self.losses)
         if not losses:
             raise ValueError("No loss to compute. Provide a `loss` argument in `compile()`.")
@@ -175,6 +183,8 @@ class Trainer:
     def compute_metrics(self, x, y, y_pred, sample_weight=None):
         """Takes a batch into the metrics; their values so far. May be overridden."""
         if self._compile_metrics is not None:
+            self._compile_metrics.output_names = getattr(self, "output_names", None)
+            self._compile_metrics.losses = getattr(self._compile_loss, "given", None)
             self._compile_metrics.update_state(y, y_pred, sample_weight)
         return self.get_metrics_result()
 
@@ -227,34 +237,81 @@ class Trainer:
 
     def _check_labels(self, data, kind):
         """Labels must name classes that the output has."""
-        loss = self._compile_loss
-        if loss is None or data.y is None or loss.classes is None:
+        if self._compile_loss is None or data.y is None:
             return
-        y = tree.flatten(data.y)[0]
-        bad = _core.check_labels(y, loss.classes)
-        if bad is not None and loss.ignored is not None:
-            y = np.where(y == loss.ignored, np.zeros((), y.dtype), y)
-            bad = _core.check_labels(y, loss.classes)
-        if bad is not None:
-            row = bad[0]
-            value = y.reshape(len(y), -1)[row]
-            wrong = next(v for v in value.tolist() if not 0 <= v < loss.classes or v != int(v))
-            raise ValueError(f"{'fit' if kind == 'train' else 'evaluate'}: label {wrong} in row "
-                             f"{row} of `y` is out of range: the model's output has {loss.classes} "
-                             "classes, so labels must be whole numbers from 0 to "
-                             f"{loss.classes - 1}.")
+        leaves = tree.flatten(data.y)
+        for place, classes, ignored in self._compile_loss.labels:
+            y = leaves[place]
+            bad = _core.check_labels(y, classes)
+            if bad is not None and ignored is not None:
+                y = np.where(y == ignored, np.zeros((), y.dtype), y)
+                bad = _core.check_labels(y, classes)
+            if bad is not None:
+                row = bad[0]
+                value = y.reshape(len(y), -1)[row]
+                wrong = next(v for v in value.tolist() if not 0 <= v < classes or v != int(v))
+                raise ValueError(
+                    f"{'fit' if kind == 'train' else 'evaluate'}: label {wrong} in row {row} of "
+                    f"`y` is out of range: the model's output has {classes} classes, so labels "
+                    f"must be whole numbers from 0 to {classes - 1}.")
 
     def _validation(self, validation_data, batch_size, steps, who="fit"):
         """The run (or `None`) and batches that validate."""
         if isinstance(validation_data, Data):
-            data = validation_data
-        else:
-            if not isinstance(validation_data, (tuple, list)) or not 1 <= len(validation_data) <= 3:
-                raise ValueError(f"{who}: `validation_data` must be a tuple (x, y) or (x, y, "
-                                 f"sample_weight). Received: {type(validation_data).__name__}")
-            data = standardize(*validation_data, who=f"{who}: validation_data")
-        return Run(self, "test", data), Batches(data.count, batch_size, steps=_capped(
-            steps, data.count, batch_size, "validation_steps", who))
+            return self._open_arrays("test", validation_data, batch_size, steps,
+                                     "validation_steps", who)
+        if isinstance(validation_data, (tuple, list)) and 1 <= len(validation_data) <= 3:
+            parts = (*validation_data, None, None)[:3]
+            return self._open("test", f"{who}: validation_data", *parts, None, batch_size, steps,
+                              "validation_steps")
+        if isinstance(validation_data, (tuple, list)) or open_source(validation_data) is None \
+                and not hasattr(validation_data, "column_names"):
+            raise ValueError(f"{who}: `validation_data` must be a tuple (x, y) or (x, y, "
+                             "sample_weight), or give batches of these. Received: "
+                             f"{type(validation_data).__name__}")
+        return self._open("test", f"{who}: validation_data", validation_data, None, None, None,
+                          batch_size, steps, "validation_steps")
+
+    # ---- data ----
+
+    def _open(self, kind, who, x, y, sample_weight, class_weight, batch_size, steps, name,
+              shuffle=False):
+        """The run and batches of what a user passed."""
+        source = open_source(x, bool(shuffle), make_default_seed() if shuffle else 0)
+        if source is None:
+            rows = open_rows(x, y, sample_weight, batch_size or 32, shuffle, 0, who)
+            if rows is not None:
+                return self._open_stream(kind, who, rows, class_weight, steps, name)
+            data = standardize(x, y, sample_weight, class_weight, who, self._input_names())
+            return self._open_arrays(kind, data, batch_size, steps, name, who)
+        for value, argument in ((y, "y"), (sample_weight, "sample_weight")):
+            if value is not None:
+                raise ValueError(f"{who}: `{argument}` cannot be passed when `x` is a "
+                                 f"{source.what}: its batches hold it: (x, y) or (x, y, "
+                                 "sample_weight).")
+        return self._open_stream(kind, who, source, class_weight, steps, name)
+
+    def _open_arrays(self, kind, data, batch_size, steps, name, who):
+        """The same for arrays, once through."""
+        batch_size = batch_size or 32
+        return Run(self, kind, data), Batches(
+            data.count, batch_size, steps=_capped(steps, data.count, batch_size, name, who))
+
+    def _open_stream(self, kind, who, source, class_weight, steps, name):
+        """The same for a source of batches: the first one is read."""
+        steps = None if steps is None else check_count(steps, name, who)
+        if steps is not None and kind != "train" and source.steps is not None:
+            steps = min(steps, source.steps)
+        stream = Stream(source, steps, class_weight, kind == "predict", who)
+        run = Run(self, kind, stream.first())
+        stream.attach(run)
+        return run, stream
+
+    def _input_names(self):
+        """The names of the model's inputs, if it has more than one."""
+        inputs = getattr(self, "inputs", None) if self.built else None
+        names = [getattr(t, "name", None) for t in tree.flatten(inputs)] if inputs else []
+        return names if len(names) > 1 and all(names) else None
 
     # ---- fit ----
 
@@ -296,28 +353,64 @@ class Trainer:
                                  for v, n in ((epochs, "epochs"), (initial_epoch, "initial_epoch")))
         _check_frequency(validation_freq)
         _check_verbose(verbose, "fit")
-        batch_size = 32 if batch_size is None else check_count(batch_size, "batch_size", "fit")
+        if batch_size is not None:
+            batch_size = check_count(batch_size, "batch_size", "fit")
         if steps_per_epoch is not None:
             steps_per_epoch = check_count(steps_per_epoch, "steps_per_epoch", "fit")
-        validation_batch = batch_size if validation_batch_size is None else \
-            check_count(validation_batch_size, "validation_batch_size", "fit")
-        data = standardize(x, y, sample_weight, class_weight)
-        if validation_split and validation_data is None:
-            data, validation_data = split(data, validation_split)
-        validation = None if validation_data is None else \
-            self._validation(validation_data, validation_batch, validation_steps)
-        batches = Batches(data.count, batch_size, shuffle, steps_per_epoch,
-                          make_default_seed() if shuffle else 0)
-        run = Run(self, "train", data)
-        self._prepare(run, batches.sizes())
-        if validation is not None:
-            self._prepare(validation[0], validation[1].sizes())
-        if not isinstance(callbacks, CallbackList):
-            callbacks = CallbackList(callbacks, add_history=True, add_progbar=verbose != 0,
-                                     verbose=verbose,
-                                     epochs=epochs, steps=batches.steps, model=self)
-        return self._fit(run, batches, validation, callbacks, initial_epoch, epochs,
-                         validation_freq)
+        if validation_batch_size is not None:
+            validation_batch_size = check_count(validation_batch_size, "validation_batch_size",
+                                                "fit")
+        run, batches, validation = self._training_data(
+            x, y, sample_weight, class_weight, batch_size, steps_per_epoch, shuffle,
+            validation_split, validation_data, validation_batch_size or batch_size,
+            validation_steps)
+        opened = [batches] if validation is None else [batches, validation[1]]
+        try:
+            self._prepare(run, batches.sizes())
+            if validation is not None:
+                self._prepare(validation[0], validation[1].sizes())
+            if not isinstance(callbacks, CallbackList):
+                callbacks = CallbackList(callbacks, add_history=True, add_progbar=verbose != 0,
+                                         verbose=verbose, epochs=epochs, steps=batches.steps,
+                                         model=self)
+            return self._fit(run, batches, validation, callbacks, initial_epoch, epochs,
+                             validation_freq)
+        finally:
+            for part in opened:
+                part.close()
+
+    def _training_data(self, x, y, sample_weight, class_weight, batch_size, steps, shuffle,
+                       validation_split, validation_data, validation_batch, validation_steps):
+        """The run and batches to train with, and those to validate with (or `None`)."""
+        shares = validation_split and validation_data is None
+        if open_source(x) is not None:
+            if shares:
+                raise ValueError("fit: `validation_split` needs arrays; pass `validation_data`. "
+                                 f"Received: validation_split={validation_split!r} and `x` of "
+                                 f"type {type(x).__name__}")
+            run, batches = self._open("train", "fit", x, y, sample_weight, class_weight,
+                                      batch_size, steps, "steps_per_epoch", shuffle)
+        else:
+            seed = make_default_seed() if shuffle else 0
+            rows = open_rows(x, y, sample_weight, batch_size or 32, bool(shuffle), seed, "fit")
+            if rows is not None:
+                if shares:
+                    rows, rest = rows.split(validation_split, validation_batch or 32)
+                    validation_data = rest
+                run, batches = self._open_stream("train", "fit", rows, class_weight, steps,
+                                                 "steps_per_epoch")
+            else:
+                data = standardize(x, y, sample_weight, class_weight, names=self._input_names())
+                if shares:
+                    data, validation_data = split(data, validation_split)
+                batches = Batches(data.count, batch_size or 32, shuffle, steps, seed)
+                run = Run(self, "train", data)
+        if validation_data is None:
+            return run, batches, None
+        if isinstance(validation_data, Rows):
+            return run, batches, self._open_stream("test", "fit", validation_data, None,
+                                                   validation_steps, "validation_steps")
+        return run, batches, self._validation(validation_data, validation_batch, validation_steps)
 
     def _fit(self, run, batches, validation, callbacks, initial_epoch, epochs, validation_freq):
         """The epochs of `fit`."""
@@ -336,6 +429,9 @@ class Trainer:
             callbacks.on_epoch_end(epoch, logs)
             if self.stop_training:
                 break
+            if batches.exhausted and epoch + 1 < epochs:
+                batches.warn_end()
+                break
         if epochs > initial_epoch and self.optimizer is not None:
             self.optimizer.finalize_variable_values(self.trainable_weights)
         callbacks.on_train_end(logs=logs)
@@ -349,21 +445,31 @@ class Trainer:
         end = getattr(callbacks, f"on_{kind}_batch_end")
         flag = {"train": "stop_training", "test": "stop_evaluating"}[kind]
         setattr(self, flag, False)
-        step = 0
+        step = grouped = 0
+        shown = time.monotonic()
         for rows, first, count in batches.epoch():
             while count:
-                todo = min(count, self.steps_per_execution) if hooks else count
-                if hooks:
+                todo = min(count, self.steps_per_execution - grouped) if hooks else count
+                if hooks and not grouped:
                     begin(step)
                 done = run.run(rows, first, todo, batches.order,
                                _SECONDS if live and not hooks else 0.0)
                 step += done
                 first += done * rows
                 count -= done
-                if hooks or live:
+                if hooks:
+                    grouped = (grouped + done) % self.steps_per_execution
+                    if not grouped:
+                        end(step - 1, run.logs())
+                elif live and time.monotonic() - shown >= _SECONDS:
                     end(step - 1, run.logs())
+                    shown = time.monotonic()
                 if getattr(self, flag):
                     return
+        if grouped:
+            end(step - 1, run.logs())
+        elif live and not hooks and step:
+            end(step - 1, run.logs())
 
     # ---- evaluate ----
 
@@ -386,17 +492,19 @@ class Trainer:
         """
         self._check_compiled("evaluate")
         _check_verbose(verbose, "evaluate")
-        batch_size = 32 if batch_size is None else check_count(batch_size, "batch_size", "evaluate")
-        data = standardize(x, y, sample_weight, who="evaluate")
-        batches = Batches(data.count, batch_size,
-                          steps=_capped(steps, data.count, batch_size, "steps", "evaluate"))
-        run = Run(self, "test", data)
-        self._prepare(run, batches.sizes())
-        if not isinstance(callbacks, CallbackList):
-            callbacks = CallbackList(callbacks, add_progbar=verbose != 0, verbose=verbose, epochs=1,
-                                     steps=batches.steps, model=self)
-        logs = self._evaluate(run, batches, callbacks)
-        check_finite(data, logs, self, "evaluate")
+        if batch_size is not None:
+            batch_size = check_count(batch_size, "batch_size", "evaluate")
+        run, batches = self._open("test", "evaluate", x, y, sample_weight, None, batch_size, steps,
+                                  "steps")
+        try:
+            self._prepare(run, batches.sizes())
+            if not isinstance(callbacks, CallbackList):
+                callbacks = CallbackList(callbacks, add_progbar=verbose != 0, verbose=verbose,
+                                         epochs=1, steps=batches.steps, model=self)
+            logs = self._evaluate(run, batches, callbacks)
+        finally:
+            batches.close()
+        check_finite(run.data, logs, self, "evaluate")
         return logs if return_dict else self._in_order(logs)
 
     def _evaluate(self, run, batches, callbacks):
@@ -429,7 +537,11 @@ class Trainer:
                 return out
         _check_verbose(verbose, "predict")
         batch_size = 32 if batch_size is None else check_count(batch_size, "batch_size", "predict")
-        data = standardize(x, who="predict")
+        if not isinstance(x, np.ndarray):
+            source = open_source(x) or open_rows(x, None, None, batch_size, False, 0, "predict")
+            if source is not None:
+                return self._predict_stream(source, steps, verbose, callbacks)
+        data = standardize(x, who="predict", names=self._input_names())
         steps = _capped(steps, data.count, batch_size, "steps", "predict")
         if steps is not None and steps * batch_size < data.count:
             data = data.slice(0, steps * batch_size)
@@ -446,13 +558,13 @@ class Trainer:
         hooks = callbacks is not None and callbacks.needs_batch_hooks("predict")
         live = callbacks is not None and callbacks.needs_updates("predict")
         blocks = not hooks and self._rows_are_independent()
-        segments = list(_blocks(run.data.count)) if blocks else \
+        segments = list(row_blocks(run.data.count)) if blocks else \
             list(Batches(run.data.count, batch_size).epoch())
         run.recorded(segments[0][0])
         if callbacks is not None:
             callbacks.on_predict_begin()
         self.stop_predicting = False
-        outputs = _Outputs(run.data.count)
+        outputs = Outputs(run.data.count)
         for rows, first, count in segments:
             while count and not self.stop_predicting:
                 todo = min(count, self.steps_per_execution) if hooks else count
@@ -469,6 +581,28 @@ class Trainer:
         if len(segments) == 1 and segments[0][2] == 1:
             self._remember_fast(run)
         return outputs.result()
+
+    def _predict_stream(self, source, steps, verbose, callbacks):
+        """The outputs for all batches of a source."""
+        run, batches = self._open_stream("predict", "predict", source, None, steps, "steps")
+        try:
+            run.recorded(run.data.count)
+            if not isinstance(callbacks, CallbackList):
+                callbacks = CallbackList(callbacks, add_progbar=verbose != 0, verbose=verbose,
+                                         epochs=1, steps=batches.steps, model=self)
+            callbacks.on_predict_begin()
+            self.stop_predicting = False
+            outputs = Outputs(None)
+            for step, (rows, first, _) in enumerate(batches.epoch()):
+                callbacks.on_predict_batch_begin(step)
+                made = self._predict_some(run, outputs, rows, first, 1, 0.0)[1]
+                callbacks.on_predict_batch_end(step, {"outputs": made})
+                if self.stop_predicting:
+                    break
+            callbacks.on_predict_end()
+            return outputs.result()
+        finally:
+            batches.close()
 
     def _predict_some(self, run, outputs, rows, first, steps, seconds):
         """Runs up to `steps` batches; how many, and what they gave."""
@@ -542,65 +676,9 @@ class Trainer:
         """The outputs for one batch."""
         data = standardize(x, who="predict_on_batch")
         run = Run(self, "predict", data)
-        outputs = _Outputs(data.count)
+        outputs = Outputs(data.count)
         self._predict_some(run, outputs, data.count, 0, 1, 0.0)
         return outputs.result()
-
-
-class _Outputs:
-    """What `predict` gathers: arrays with a row for each sample, written to by the programs."""
-
-    def __init__(self, count):
-        self.count = count
-        self.structure = None
-        self.arrays = None          # whole arrays, if outputs have a row a sample
-        self.parts = None           # lists of arrays otherwise
-        self.filled = 0
-
-    def targets(self, recorded, rows, first, steps):
-        """Where the next `steps` batches are to be written."""
-        shapes = recorded.shapes
-        if any(not shape for shape, _ in shapes):
-            raise ValueError("predict: the model's output must have a batch axis. Received an "
-                             "output of shape ()")
-        if all(shape[0] == rows for shape, _ in shapes) and self.parts is None:
-            if self.arrays is None:
-                self.arrays = [np.empty((self.count, *shape[1:]), dtype) for shape, dtype in shapes]
-            return [a[first:first + steps * rows] for a in self.arrays]
-        return [np.empty((steps * shape[0], *shape[1:]), dtype) for shape, dtype in shapes]
-
-    def add(self, first, structure, made):
-        """Notes what was made; returns it in the outputs' structure."""
-        self.structure = structure
-        if self.arrays is None:
-            if self.parts is None:
-                self.parts = [[] for _ in made]
-            for part, array in zip(self.parts, made):
-                part.append(array)
-        else:
-            self.filled = first + len(made[0]) if made else first
-        return tree.pack(structure, made)
-
-    def result(self):
-        """The arrays in the outputs' structure."""
-        if self.arrays is None:
-            return tree.pack(self.structure, [np.concatenate(part) for part in self.parts])
-        return tree.pack(self.structure, [a if self.filled == self.count else a[:self.filled]
-                                          for a in self.arrays])
-
-
-def _blocks(count):
-    """Runs of blocks that cover `count` rows: as many large ones as fit, then powers of two."""
-    first = 0
-    if count >= _BLOCK:
-        yield _BLOCK, 0, count // _BLOCK
-        first = count // _BLOCK * _BLOCK
-    size = _BLOCK // 2
-    while first < count:
-        if count - first >= size:
-            yield size, first, 1
-            first += size
-        size //= 2
 
 
 def _capped(steps, count, batch_size, name, who):

@@ -69,7 +69,7 @@ ROWS = [
     ("strings", fit(x=np.array([["a"] * 6] * 40)), TypeError, r"`x` holds strings \(dtype <U1\)"),
     ("string labels", fit(y=np.array(["cat"] * 40)), TypeError, r"`y` holds strings"),
     ("complex", fit(x=X.astype("complex64")), TypeError, r"`x` holds complex numbers"),
-    ("generator", fit(x=(row for row in X)), TypeError, r"generators.*not supported"),
+    ("generator", fit(x=(row for row in X)), ValueError, r"`y` cannot be passed.*generator"),
     ("nothing", fit(x=None), ValueError, r"`x` must be an array.*x=None"),
     ("no targets", fit(y=None), ValueError, r"needs targets: pass `y`"),
     ("layer objects", lambda m: m.layers[0](OBJECTS), TypeError, r"Layer 'first'.*Python objects"),

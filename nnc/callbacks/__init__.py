@@ -6,10 +6,18 @@ from nnc.callbacks.early_stopping import EarlyStopping
 from nnc.callbacks.history import History
 from nnc.callbacks.lambda_callback import LambdaCallback
 from nnc.callbacks.learning_rate import LearningRateScheduler, ReduceLROnPlateau
+from nnc.callbacks.live_plot import LivePlot
+from nnc.callbacks.model_checkpoint import ModelCheckpoint
+from nnc.callbacks.one_cycle import OneCycle, lr_find
 from nnc.callbacks.progbar_logger import ProgbarLogger
+from nnc.callbacks.remote_monitor import RemoteMonitor
+from nnc.callbacks.swap_ema_weights import SwapEMAWeights
+from nnc.callbacks.tensorboard import TensorBoard
 from nnc.callbacks.terminate_on_nan import TerminateOnNaN
 
 __all__ = [
     "CSVLogger", "Callback", "CallbackList", "EarlyStopping", "History", "LambdaCallback",
-    "LearningRateScheduler", "ProgbarLogger", "ReduceLROnPlateau", "TerminateOnNaN",
+    "LearningRateScheduler", "LivePlot", "ModelCheckpoint", "OneCycle", "ProgbarLogger",
+    "ReduceLROnPlateau", "RemoteMonitor", "SwapEMAWeights", "TensorBoard", "TerminateOnNaN",
+    "lr_find",
 ]

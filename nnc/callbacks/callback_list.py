@@ -70,6 +70,7 @@ class CallbackList(Callback):
         """
         return any(
             not getattr(callback, "skips_batches", False)
+            and getattr(callback, "needs_batches", lambda: True)()
             and any(overrides(callback, hook) for hook in _BATCH_HOOKS[kind])
             for callback in self.callbacks
         )

@@ -12,7 +12,7 @@ from nnc.utils.numerical import normalize, to_categorical
 from nnc.utils.rng import set_random_seed
 
 __all__ = [
-    "CustomObjectScope", "Progbar", "atomic_write", "custom_object_scope",
+    "CustomObjectScope", "Progbar", "PyDataset", "Sequence", "atomic_write", "custom_object_scope",
     "deserialize_keras_object", "disable_interactive_logging", "enable_interactive_logging",
     "get_custom_objects", "get_file", "get_registered_name", "get_registered_object",
     "is_interactive_logging_enabled", "normalize", "register_keras_serializable",
@@ -26,12 +26,31 @@ _REGISTRY = {
     "serialize_keras_object",
 }
 
+# Imported when first used: name and module.
+_LATER = {
+    "Config": "nnc.utils.settings", "PyDataset": "nnc.data", "Sequence": "nnc.data",
+    "is_keras_tensor": "nnc.utils.kinds", "standardize_dtype": "nnc.utils.kinds",
+    "pack_x_y_sample_weight": "nnc.data", "unpack_x_y_sample_weight": "nnc.data",
+    "pad_sequences": "nnc.utils.sequences",
+    "timeseries_dataset_from_array": "nnc.utils.sequences",
+    **{name: "nnc.utils.images" for name in ("array_to_img", "img_to_array", "load_img",
+                                             "save_img")},
+    **{name: "nnc.utils.folders" for name in (
+        "image_dataset_from_directory", "split_dataset", "text_dataset_from_directory")},
+}
+__all__ += sorted(set(_LATER) - set(__all__))
+
 
 def __getattr__(name):
     if name == "Progbar":                           # the bar itself needs nnc.utils.io
         from nnc.progress import Progbar
 
         return Progbar
+    if name in _LATER:
+        import importlib
+
+        return getattr(importlib.import_module(_LATER[name]),
+                       "PyDataset" if name == "Sequence" else name)
     if name in _REGISTRY:
         from nnc.saving import object_registration
 

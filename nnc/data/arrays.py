@@ -8,8 +8,9 @@ import math
 
 import numpy as np
 
-from . import _core, tree
-from .layers.layer import numeric_array
+from .. import _core, tree
+from ..layers.layer import numeric_array
+from .frames import columns_xy, frame_arrays, is_columns, is_frame
 
 # Stream of the random generator that orders of samples are drawn from.
 _SHUFFLE = 0x73687566
@@ -55,8 +56,8 @@ def _structure(nest):
 
 # ---- arrays --------------------------------------------------------------------------------------
 
-def standardize(x, y=None, sample_weight=None, class_weight=None, who="fit"):
-    """`Data` of what a user passed.
+def standardize(x, y=None, sample_weight=None, class_weight=None, who="fit", names=None):
+    """`Data` of what a user passed; `names` are the model's inputs, for tables.
 
     Raises:
         TypeError: If something holds no numbers.
@@ -65,7 +66,10 @@ def standardize(x, y=None, sample_weight=None, class_weight=None, who="fit"):
     if x is None:
         raise ValueError(f"{who}: `x` must be an array (or a list or dict of arrays). Received: "
                          "x=None")
-    x = _nest(x, "x", who)
+    if is_columns(x):
+        x, labels = columns_xy(x, who)
+        y = labels if y is None else y
+    x = frame_arrays(x, names, "x", who) if is_frame(x) else _nest(x, "x", who)
     y = None if y is None else _nest(y, "y", who)
     if sample_weight is not None:
         if class_weight is not None:
@@ -87,19 +91,26 @@ def _nest(value, name, who):
     if isinstance(value, dict):
         if not value:
             raise ValueError(f"{who}: `{name}` is an empty dict, expected arrays.")
-        return {key: _leaf(part, f"{name}[{key!r}]", who) for key, part in value.items()}
-    if isinstance(value, (list, tuple)) and value and all(getattr(part, "ndim", 0) or isinstance(
-            getattr(part, "shape", None), tuple) and part.shape for part in value):
-        return tuple(_leaf(part, f"{name}[{i}]", who) for i, part in enumerate(value))
+        return {key: _nest(part, f"{name}[{key!r}]", who) for key, part in value.items()}
+    if isinstance(value, (list, tuple)) and value and all(map(_is_part, value)):
+        return tuple(_nest(part, f"{name}[{i}]", who) for i, part in enumerate(value))
+    if is_frame(value):
+        return frame_arrays(value, None, name, who)
     return _leaf(value, name, who)
+
+
+def _is_part(value):
+    """Whether a member of a list is an array (or a nest of them) and not a row of numbers."""
+    if isinstance(value, dict):
+        return True
+    if isinstance(value, (list, tuple)):
+        return bool(value) and all(map(_is_part, value))
+    shape = getattr(value, "shape", None)
+    return bool(getattr(value, "ndim", 0)) or isinstance(shape, tuple) and bool(shape)
 
 
 def _leaf(value, name, who):
     """An array whose rows the core can read."""
-    if callable(getattr(value, "__next__", None)) or type(value).__name__ in (
-            "generator", "DataLoader", "PyDataset", "BatchDataset", "PrefetchDataset"):
-        raise TypeError(f"{who}: `{name}` must be an array; generators and data loaders are not "
-                        f"supported yet. Received: {type(value).__name__}")
     array = numeric_array(value, f"{who}: `{name}`")
     if array.ndim == 0:
         raise ValueError(f"{who}: `{name}` must hold one row for each sample. Received: a single "
@@ -166,15 +177,21 @@ def class_weights(y, class_weight, who="fit"):
 
 def split(data, validation_split, who="fit"):
     """The first part to train with, and the last, a share `validation_split`, to validate with."""
+    at = split_point(data.count, validation_split, who)
+    return data.slice(0, at), data.slice(at, data.count)
+
+
+def split_point(count, validation_split, who="fit"):
+    """How many of `count` samples are trained with."""
     if isinstance(validation_split, bool) or not isinstance(validation_split, (int, float)) \
             or not 0 < validation_split < 1:
         raise ValueError(f"{who}: `validation_split` must be a number between 0 and 1. "
                          f"Received: validation_split={validation_split!r}")
-    at = math.floor(data.count * (1.0 - validation_split))
-    if at in (0, data.count):
-        raise ValueError(f"{who}: {data.count} samples are not enough to split off a share of "
+    at = math.floor(count * (1.0 - validation_split))
+    if at in (0, count):
+        raise ValueError(f"{who}: {count} samples are not enough to split off a share of "
                          f"validation_split={validation_split}; pass more data or another share.")
-    return data.slice(0, at), data.slice(at, data.count)
+    return at
 
 
 def unpack_x_y_sample_weight(data):
@@ -226,6 +243,11 @@ class Batches:
         self._passes = 0
         self._position = self.per_pass              # nothing left: the first epoch draws an order
         self.order = None
+
+    exhausted = False       # arrays can be read again and again
+
+    def close(self):
+        """Nothing to be closed."""
 
     def sizes(self):
         """The different sizes of batches in one epoch."""

@@ -1,0 +1,67 @@
+"""Tables with named columns (pandas, polars, Hugging Face) as arrays.
+
+Recognised by what they can do; none of these libraries is imported.
+"""
+import numpy as np
+
+from ..layers.layer import numeric_array
+
+#: Columns of a Hugging Face data set that are targets.
+_LABELS = ("label", "labels", "target")
+
+
+def is_frame(value):
+    """Whether `value` is a table of pandas or polars."""
+    return hasattr(value, "columns") and hasattr(value, "to_numpy") and len(value.shape) == 2
+
+
+def is_columns(value):
+    """Whether `value` is a Hugging Face data set."""
+    return hasattr(value, "column_names") and hasattr(value, "with_format")
+
+
+def frame_arrays(frame, names, name, who):
+    """The columns of a table.
+
+    Args:
+        frame: The table.
+        names: Names of the model's inputs, or `None`.
+        name: What the argument is called.
+        who: The method, for messages.
+
+    Returns:
+        A dict of columns of shape `(n, 1)`, one for each of `names`, if these are columns; else
+        one array with a column for each of the table's.
+    """
+    columns = list(frame.columns)
+    if names and len(names) > 1 and any(n in columns for n in names):
+        missing = [n for n in names if n not in columns]
+        if missing:
+            raise ValueError(f"{who}: `{name}` has no column {missing[0]!r}, which the model has "
+                             f"an input of. Received columns: {columns}")
+        return {n: _column(frame, n, name, who).reshape(-1, 1) for n in names}
+    if not columns:
+        raise ValueError(f"{who}: `{name}` has no columns.")
+    return np.stack([_column(frame, c, name, who) for c in columns], axis=1)
+
+
+def _column(frame, column, name, who):
+    series = frame[column]
+    array = np.asarray(series)
+    kind = str(getattr(series, "dtype", "")).rstrip("0123456789")
+    if array.dtype == object and kind in ("Int", "UInt", "Float", "boolean"):
+        array = series.to_numpy(dtype="float64", na_value=np.nan)       # pandas' own dtypes
+    return numeric_array(array, f"{who}: column {column!r} of `{name}`")
+
+
+def columns_xy(dataset, who):
+    """`(x, y)` of a Hugging Face data set: `y` is its column `label` (or `labels`, `target`).
+
+    Inputs are one array if there is one other column, else a dict of them.
+    """
+    names = list(dataset.column_names)
+    rows = dataset.with_format("numpy")[:]
+    arrays = {n: numeric_array(rows[n], f"{who}: column {n!r} of `x`") for n in names}
+    labels = [n for n in names if n in _LABELS]
+    y = arrays.pop(labels[0]) if len(labels) == 1 and len(names) > 1 else None
+    return (next(iter(arrays.values())) if len(arrays) == 1 else arrays), y

@@ -1,0 +1,64 @@
+"""What `predict` cuts its rows into, and what it gathers their outputs in."""
+import numpy as np
+
+from . import tree
+
+#: Rows that `predict` takes at once where rows do not depend on one another.
+_BLOCK = 512
+
+
+class Outputs:
+    """What `predict` gathers: arrays with a row for each sample, written to by the programs."""
+
+    def __init__(self, count):
+        self.count = count
+        self.structure = None
+        self.arrays = None          # whole arrays, if outputs have a row a sample
+        self.parts = None           # lists of arrays otherwise
+        self.filled = 0
+
+    def targets(self, recorded, rows, first, steps):
+        """Where the next `steps` batches are to be written."""
+        shapes = recorded.shapes
+        if any(not shape for shape, _ in shapes):
+            raise ValueError("predict: the model's output must have a batch axis. Received an "
+                             "output of shape ()")
+        if self.count is not None and self.parts is None \
+                and all(shape[0] == rows for shape, _ in shapes):
+            if self.arrays is None:
+                self.arrays = [np.empty((self.count, *shape[1:]), dtype) for shape, dtype in shapes]
+            return [a[first:first + steps * rows] for a in self.arrays]
+        return [np.empty((steps * shape[0], *shape[1:]), dtype) for shape, dtype in shapes]
+
+    def add(self, first, structure, made):
+        """Notes what was made; returns it in the outputs' structure."""
+        self.structure = structure
+        if self.arrays is None:
+            if self.parts is None:
+                self.parts = [[] for _ in made]
+            for part, array in zip(self.parts, made):
+                part.append(array)
+        else:
+            self.filled = first + len(made[0]) if made else first
+        return tree.pack(structure, made)
+
+    def result(self):
+        """The arrays in the outputs' structure."""
+        if self.arrays is None:
+            return tree.pack(self.structure, [np.concatenate(part) for part in self.parts])
+        return tree.pack(self.structure, [a if self.filled == self.count else a[:self.filled]
+                                          for a in self.arrays])
+
+
+def row_blocks(count):
+    """Runs of blocks that cover `count` rows: as many large ones as fit, then powers of two."""
+    first = 0
+    if count >= _BLOCK:
+        yield _BLOCK, 0, count // _BLOCK
+        first = count // _BLOCK * _BLOCK
+    size = _BLOCK // 2
+    while first < count:
+        if count - first >= size:
+            yield size, first, 1
+            first += size
+        size //= 2

@@ -1,0 +1,184 @@
+"""Callbacks that save, send, draw and steer: what they do at which moment."""
+import http.server
+import json
+import sys
+import threading
+import types
+
+import numpy as np
+import pytest
+
+import nnc
+from nnc import callbacks
+
+X = np.random.default_rng(0).normal(size=(40, 3)).astype("float32")
+Y = X.sum(1, keepdims=True)
+
+
+class Saving(nnc.Sequential):
+    """Notes what is saved instead of saving it."""
+
+    def save(self, path, overwrite=True):
+        self.__dict__.setdefault("saved", []).append(path)
+
+    save_weights = save
+
+
+def model(cls=Saving, **options):
+    nnc.utils.set_random_seed(1)
+    made = cls([nnc.Input((3,)), nnc.layers.Dense(1)])
+    made.compile(**{"optimizer": nnc.optimizers.SGD(0.05), "loss": "mse", **options})
+    return made
+
+
+def fit(m, *given, **options):
+    return m.fit(X, Y, **{"batch_size": 10, "epochs": 3, "verbose": 0, "shuffle": False,
+                          "callbacks": list(given), **options})
+
+
+@pytest.mark.parametrize("options, expected", [
+    ({"filepath": "m.keras"}, ["m.keras"] * 3),
+    ({"filepath": "{epoch:02d}.keras"}, ["01.keras", "02.keras", "03.keras"]),
+    ({"filepath": "{epoch}-{batch}.weights.h5", "save_weights_only": True, "save_freq": 6},
+     ["2-2.weights.h5", "3-4.weights.h5"]),
+    ({"filepath": "{epoch}.keras", "monitor": "loss", "save_best_only": True},
+     ["1.keras", "2.keras", "3.keras"]),
+    ({"filepath": "{epoch}.keras", "monitor": "loss", "save_best_only": True, "mode": "max"},
+     ["1.keras"]),
+    ({"filepath": "{epoch}.keras", "monitor": "loss", "save_best_only": True,
+      "initial_value_threshold": 0.0}, []),
+], ids=range(6))
+def test_model_checkpoint(tmp_path, options, expected):
+    m = model()
+    fit(m, callbacks.ModelCheckpoint(**{**options, "filepath": tmp_path / options["filepath"]}))
+    assert [p.rpartition("/")[2] for p in m.__dict__.get("saved", [])] == expected
+
+
+@pytest.mark.parametrize("options, error, text", [
+    ({"filepath": "m.txt"}, ValueError, "end with .keras or .h5"),
+    ({"filepath": "m.keras", "save_weights_only": True}, ValueError, "end with .weights.h5"),
+    ({"filepath": "m.keras", "save_freq": "day"}, ValueError, "`save_freq` must be"),
+], ids=range(3))
+def test_model_checkpoint_refuses(options, error, text):
+    with pytest.raises(error, match=text):
+        callbacks.ModelCheckpoint(**options)
+
+
+def test_model_checkpoint_says_before_training_what_will_fail(tmp_path):
+    m = model()
+    before = m.get_weights()[0].copy()
+    (tmp_path / "folder.keras").mkdir()
+    with pytest.raises(IsADirectoryError, match="is a folder"):
+        fit(m, callbacks.ModelCheckpoint(tmp_path / "folder.keras"))
+    np.testing.assert_array_equal(m.get_weights()[0], before)
+    with pytest.raises(KeyError, match="val_loss"):
+        fit(m, callbacks.ModelCheckpoint(tmp_path / "{val_loss}.keras"))
+
+
+def test_swap_ema_weights():
+    seen = {}
+
+    def note(name):
+        return lambda *_: seen.setdefault(name, []).append(m.get_weights()[0].copy())
+
+    m = model(optimizer=nnc.optimizers.SGD(0.05, use_ema=True, ema_momentum=0.9))
+    swap = callbacks.SwapEMAWeights(swap_on_epoch=True)
+    fit(m, swap, callbacks.LambdaCallback(on_epoch_end=note("end")))
+    plain = model(optimizer=nnc.optimizers.SGD(0.05, use_ema=True, ema_momentum=0.9))
+    fit(plain)                                      # ends with the averages in the model
+    np.testing.assert_array_equal(m.get_weights()[0], plain.get_weights()[0])
+    np.testing.assert_array_equal(seen["end"][-1], m.get_weights()[0])
+    first = model(optimizer=nnc.optimizers.SGD(0.05, use_ema=True, ema_momentum=0.9))
+    fit(first, epochs=1)
+    np.testing.assert_array_equal(seen["end"][0], first.get_weights()[0])
+    with pytest.raises(ValueError, match="use_ema"):
+        fit(model(), callbacks.SwapEMAWeights())
+
+
+@pytest.mark.parametrize("as_json", [True, False])
+def test_remote_monitor(as_json):
+    from urllib import parse
+
+    received = []
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_POST(self):
+            text = self.rfile.read(int(self.headers["Content-Length"])).decode()
+            received.append(json.loads(text if as_json else parse.parse_qs(text)["data"][0]))
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *_):
+            pass
+
+    server = http.server.HTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    root = f"http://127.0.0.1:{server.server_port}"
+    history = fit(model(), callbacks.RemoteMonitor(root, send_as_json=as_json))
+    server.shutdown()
+    server.server_close()
+    assert [r["epoch"] for r in received] == [0, 1, 2]
+    assert [r["loss"] for r in received] == history.history["loss"]
+    with pytest.warns(UserWarning, match="could not be reached"):
+        fit(model(), callbacks.RemoteMonitor(root), epochs=1)
+
+
+def test_one_cycle_rises_and_falls():
+    rates = []
+    m = model()
+    fit(m, callbacks.OneCycle(0.1, rise=0.5, start_divisor=10, end_divisor=100),
+        callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: rates.append(
+            float(m.optimizer.learning_rate.numpy()))))
+    top = int(np.argmax(rates))
+    assert len(rates) == 12 and 4 <= top <= 7
+    assert rates[0] == pytest.approx(0.01) and rates[-1] == pytest.approx(0.001)
+    assert all(np.diff(rates[:top + 1]) > 0) and all(np.diff(rates[top:]) < 0)
+    with pytest.raises(ValueError, match="OneCycle"):
+        callbacks.OneCycle(0.0)
+
+
+def test_lr_find_leaves_the_model_as_it_was():
+    m = model()
+    before = [v.numpy() for v in (*m.variables, *m.optimizer.variables)]
+    found = callbacks.lr_find(m, X, Y, low=1e-4, high=10.0, steps=40, batch_size=10)
+    for a, b in zip(before, [v.numpy() for v in (*m.variables, *m.optimizer.variables)]):
+        np.testing.assert_array_equal(a, b)
+    assert 1e-4 <= found["suggestion"] < 1.0 and len(found["rates"]) == len(found["losses"])
+    with pytest.raises(ValueError, match="low"):
+        callbacks.lr_find(m, X, Y, low=1.0, high=0.1)
+
+
+def test_tensorboard_writes_what_keras_names(monkeypatch, tmp_path):
+    written = []
+
+    class SummaryWriter:
+        def __init__(self, folder):
+            self.part = folder.rpartition("/")[2]
+
+        def add_scalar(self, name, value, step):
+            written.append((self.part, name, step))
+
+        def add_histogram(self, name, value, step):
+            written.append((self.part, "histogram", step))
+
+        add_text = flush = close = lambda *_: None
+
+    monkeypatch.setitem(sys.modules, "tensorboardX",
+                        types.SimpleNamespace(SummaryWriter=SummaryWriter))
+    board = callbacks.TensorBoard(tmp_path, histogram_freq=2, update_freq=3)
+    fit(model(), board, validation_data=(X, Y), epochs=2)
+    assert written == [
+        ("train", "batch_loss", 3), ("train", "epoch_loss", 0), ("validation", "epoch_loss", 0),
+        ("train", "histogram", 0), ("train", "histogram", 0), ("train", "batch_loss", 6),
+        ("train", "epoch_loss", 1), ("validation", "epoch_loss", 1)]
+
+
+def test_live_plot_and_refused_arguments():
+    plot = callbacks.LivePlot()
+    fit(model(), plot, validation_data=(X, Y))
+    assert plot.html().count("<svg") == 1 and "val_loss" in plot.html()
+    with pytest.raises(ValueError, match="update_freq"):
+        callbacks.TensorBoard(update_freq=0)
+    with pytest.raises(NotImplementedError, match="write_images"):
+        callbacks.TensorBoard(write_images=True)
