@@ -21,6 +21,7 @@ from ..metrics.metric import Metric
 from ..naming import auto_name, current_path, name_scope
 from ..ops.core import _FLOATS, standardize_dtype
 from ..random.seed_generator import SeedGenerator
+from ..saving.saveable import LayerFiles
 from ..utils.text import suggest
 from ..variables import Variable, changes
 from .input_spec import assert_input_compatibility
@@ -87,7 +88,7 @@ def _build_wrapper(build):
     return wrapped
 
 
-class Layer:
+class Layer(LayerFiles):
     """Base class: override `call`, and `build` if there are weights that depend on the input's
     shape.
 

@@ -5,11 +5,12 @@ from .. import tree
 from ..layers.input_layer import InputLayer
 from ..layers.keras_tensor import KerasTensor
 from ..layers.layer import Layer, _placeholders
+from ..saving.saveable import ModelFiles
 from ..trainer import Trainer
 from ..utils.text import suggest
 
 
-class Model(Trainer, Layer):
+class Model(ModelFiles, Trainer, Layer):
     """Base class of models: subclass it, make layers in `__init__`, use them in `call`.
 
     Args:
