@@ -41,15 +41,24 @@ def opened(f, what):
     try:
         if isinstance(f, (str, os.PathLike)):
             with open(f, "rb") as handle, module.File(handle, "r") as file:
-                check(file, what)
+                _checked(file, what)
                 yield file
         else:
             with module.File(f, "r") as file:
-                check(file, what)
+                _checked(file, what)
                 yield file
     except (OSError, RuntimeError, KeyError) as error:
         if isinstance(error, (FileNotFoundError, PermissionError, IsADirectoryError)):
             raise
+        raise ValueError(f"{what} is no HDF5 file, or a damaged one: {error}") from None
+
+
+def _checked(file, what):
+    """`check`; whatever h5py trips over in a damaged file is a `ValueError`."""
+    try:
+        check(file, what)
+    except (AttributeError, TypeError, OverflowError, MemoryError, SystemError, LookupError,
+            NotImplementedError, RuntimeError) as error:
         raise ValueError(f"{what} is no HDF5 file, or a damaged one: {error}") from None
 
 
@@ -69,6 +78,8 @@ def check(file, what):
         _check_attributes(module, group, path, what, file_bytes)
         for name in group:
             inner = f"{path}/{name}" if path else name
+            if not isinstance(name, str):
+                _refuse(what, inner, "its name is no UTF-8 text")
             link = group.get(name, getlink=True)
             if not isinstance(link, module.HardLink):
                 _refuse(what, inner, f"it is a link ({type(link).__name__}); only what the file "
