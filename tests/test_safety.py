@@ -67,7 +67,8 @@ ATTACKS = {
         "os", "system")}),
     "numpy": layer("numpy", "load", {"file": "x.npy", "allow_pickle": True}),
     # functions of the package itself (CVE-2025-8747): downloads, file writers
-    "get_file": layer("keras.utils", "get_file", {"origin": "file:///etc/passwd", "fname": "PWNED"}),
+    "get_file": layer("keras.utils", "get_file", {"origin": "file:///etc/passwd",
+                                                  "fname": "PWNED"}),
     "get_file of nnc": layer("nnc.utils.file", "get_file", {"origin": "file:///etc/passwd"}),
     "function of keras": layer("keras.layers", "Dense", {"units": 2, "activation": function(
         "keras.utils", "get_file")}),
@@ -146,8 +147,8 @@ def test_importlib_is_not_used():
 
 # ---- archives ------------------------------------------------------------------------------------
 
-@pytest.mark.parametrize("name", ["../evil", "/etc/evil", "a\\..\\b", "C:evil", "a/../../b", "x\x01",
-                                  "/".join("a" * 70)])
+@pytest.mark.parametrize("name", ["../evil", "/etc/evil", "a\\..\\b", "C:evil", "a/../../b",
+                                  "x\x01", "/".join("a" * 70)])
 def test_names_of_members(tmp_path, good, name):
     path = write(tmp_path / "bad.keras", [*good.items(), (name, b"x")])
     with pytest.raises(ValueError, match="refused"):

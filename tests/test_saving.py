@@ -160,7 +160,8 @@ def test_by_name_and_skip_mismatch(tmp_path):
 @pytest.mark.parametrize("call, error, text", [
     (lambda m, d: m.save(d / "m.txt"), ValueError, "must end in"),
     (lambda m, d: m.save_weights(d / "m.h5"), ValueError, "must end in"),
-    (lambda m, d: m.save_weights(d / "m.weights.h5", max_shard_size=1e-12), ValueError, "max_shard"),
+    (lambda m, d: m.save_weights(d / "m.weights.h5", max_shard_size=1e-12), ValueError,
+     "max_shard"),
     (lambda m, d: m.save(d / "m.keras", format="x"), ValueError, "unknown arguments"),
     (lambda m, d: m.load_weights(d / "no.weights.h5"), FileNotFoundError, "no.weights.h5"),
     (lambda m, d: m.load_weights(d / "m.keras", by_name=True), ValueError, "by_name"),

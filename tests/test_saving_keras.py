@@ -1,4 +1,4 @@
-"""Files that Keras (on TensorFlow) wrote, read here, and the other way: both go on training alike."""
+"""Files that Keras (on TensorFlow) wrote, read here, and back: both go on training alike."""
 import warnings
 
 import numpy as np

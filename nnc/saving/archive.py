@@ -1,4 +1,4 @@
-"""Zip archives whose members are stored as they are: written in place, checked before they are read.
+"""Zip archives whose members are stored as they are: written in place, checked before use.
 
 A `.keras` file is such an archive. Writing: the large member is written straight into the file
 through a `Window`, and its size and checksum are filled in afterwards, so there is never a second
@@ -16,8 +16,10 @@ import zlib
 MEMBERS = 10_000                    # members of an archive: assets are few
 CONFIG_BYTES = 64 << 20             # of a JSON member
 RATIO = 1100                        # deflate gives 1032 at most
-INFLATED = 1 << 28                  # bytes that a compressed member may give beyond 20 times its size
+INFLATED = 1 << 28                  # bytes a member may inflate to beyond 20 times its size
 _CHUNK = 1 << 22
+_DIRECT = 1 << 16
+_PAGE = 4096
 _LOCAL = struct.Struct("<4s5H3L2H")
 _CENTRAL = struct.Struct("<4s6H3L5H2L")
 _DATE = 0x21                        # 1980-01-01: the same model gives the same bytes
@@ -60,10 +62,16 @@ class Window(io.RawIOBase):
             raise io.UnsupportedOperation("this part of the file is read only")
         view = memoryview(data).cast("B")
         self._f.seek(self._start + self._at)
-        self._f.write(view)
-        self._at += len(view)
+        if len(view) >= _DIRECT:
+            self._f.flush()             # past the buffer: one call of the system for all of it
+            done = os.pwrite(self._f.fileno(), view, self._start + self._at)
+        else:
+            done = self._f.write(view)
+        self._at += done
         self.size = max(self.size, self._at)
-        return len(view)
+        if done < len(view):
+            done += self.write(view[done:])    # the system may take less than was given
+        return done
 
     def truncate(self, size=None):
         size = self._at if size is None else size
@@ -137,6 +145,9 @@ class _Member:
     def _header(self, crc, size):
         """The local header; it always has room for sizes of 64 bits."""
         extra = struct.pack("<HHQQ", 1, 16, size, size)
+        begin = self._offset + _LOCAL.size + len(self._name) + len(extra) + 4
+        padding = -begin % _PAGE            # bytes of a member begin where a page does
+        extra += struct.pack("<HH", 0xD935, padding) + bytes(padding)
         self._writer._f.write(_LOCAL.pack(b"PK\3\4", 45, 0x800, 0, 0, _DATE, crc, 0xFFFFFFFF,
                                           0xFFFFFFFF, len(self._name), len(extra))
                               + self._name + extra)

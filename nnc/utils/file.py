@@ -26,7 +26,8 @@ def atomic_write(path, mode="wb", **open_args):
     a writer that was killed left beside `path` is removed by the next one.
     """
     if mode not in ("w", "wb", "w+b"):
-        raise ValueError(f"atomic_write: `mode` must be 'w', 'wb' or 'w+b'. Received: mode={mode!r}")
+        raise ValueError("atomic_write: `mode` must be 'w', 'wb' or 'w+b'. Received: "
+                         f"mode={mode!r}")
     path = os.path.realpath(os.fspath(path))        # a link stays a link, its target is replaced
     folder, name = os.path.split(path)
     _remove_litter(folder, name)
