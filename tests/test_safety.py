@@ -378,7 +378,8 @@ def test_killed_while_saving(tmp_path):
     Children share one start: each is a fork of a process that has imported everything.
     """
     path = tmp_path / "m.keras"
-    made = nnc.Sequential([nnc.Input((64,)), layers.Dense(64, use_bias=False)])
+    made = nnc.Sequential([nnc.Input((64,)), layers.Dense(64, use_bias=False,
+                                                                  kernel_initializer="zeros")])
     made.save(path)
     draw = np.random.default_rng(6)
     for i in range(300):
@@ -397,7 +398,7 @@ def test_killed_while_saving(tmp_path):
         os.waitpid(child, 0)
         if i % 10 == 0:
             values = saving.load_model(path).get_weights()[0]
-            assert i == 0 or (values == values[0, 0]).all()
+            assert (values == values[0, 0]).all()
         else:
             with zipfile.ZipFile(path) as archive:
                 assert archive.testzip() is None

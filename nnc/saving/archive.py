@@ -19,7 +19,6 @@ RATIO = 1100                        # deflate gives 1032 at most
 INFLATED = 1 << 28                  # bytes a member may inflate to beyond 20 times its size
 _CHUNK = 1 << 22
 _DIRECT = 1 << 16
-_PAGE = 4096
 _LOCAL = struct.Struct("<4s5H3L2H")
 _CENTRAL = struct.Struct("<4s6H3L5H2L")
 _DATE = 0x21                        # 1980-01-01: the same model gives the same bytes
@@ -145,9 +144,6 @@ class _Member:
     def _header(self, crc, size):
         """The local header; it always has room for sizes of 64 bits."""
         extra = struct.pack("<HHQQ", 1, 16, size, size)
-        begin = self._offset + _LOCAL.size + len(self._name) + len(extra) + 4
-        padding = -begin % _PAGE            # bytes of a member begin where a page does
-        extra += struct.pack("<HH", 0xD935, padding) + bytes(padding)
         self._writer._f.write(_LOCAL.pack(b"PK\3\4", 45, 0x800, 0, 0, _DATE, crc, 0xFFFFFFFF,
                                           0xFFFFFFFF, len(self._name), len(extra))
                               + self._name + extra)
