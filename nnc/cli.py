@@ -2,6 +2,8 @@
 
     nnc info            as text
     nnc info --json     as JSON
+
+and of the commands about files: see `files_cli`.
 """
 import os
 import sys
@@ -70,10 +72,15 @@ def main(arguments=None):
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
     show = commands.add_parser("info", help="version, instruction set, threads, optional libraries")
     show.add_argument("--json", action="store_true", help="print JSON")
+    from nnc import files_cli
+
+    files_cli.add_commands(commands)
     options = parser.parse_args(arguments)
     if options.command is None:
         parser.print_help()
         return 2
+    if options.command != "info":
+        return files_cli.run(options)
     if options.json:
         import json
 

@@ -56,7 +56,9 @@ def deserialize(config, table, kind, custom_objects=None):
         found = lookup(name, table, kind, custom_objects)
     if not inspect.isclass(found):
         return found
-    return found.from_config(dict(inner) if inner else {})
+    from .saving.object_registration import make_shared
+
+    return make_shared(config, lambda: found.from_config(dict(inner) if inner else {}))
 
 
 def get(identifier, table, kind, custom_objects=None):

@@ -5,6 +5,7 @@ import numpy as np
 
 from . import _core
 from .naming import auto_name, current_path
+from .saving.state import take
 
 #: [0]: how often a variable was made or a layer changed. Who keeps what it found in layers compares
 #: it.
@@ -95,6 +96,7 @@ def _first_value(name, initializer, shape, dtype):
                              f"must be given. Received: initializer={initializer}, shape=None")
         shape = _check_shape(name, shape)
         dtype = standardize_dtype(dtype)
+        take(shape, dtype, name)
         value = _core.convert(initializer(shape, dtype=dtype), dtype)
     else:
         value = initializer

@@ -23,6 +23,7 @@ from ..ops.core import _FLOATS, standardize_dtype
 from ..ops.keras_tensor import _holds_symbol
 from ..ops.operation import Node, Operation, fresh, traced_spec
 from ..random.seed_generator import SeedGenerator
+from ..saving.saveable import LayerFiles
 from ..utils.text import suggest
 from ..variables import Variable, changes
 from .input_spec import assert_input_compatibility
@@ -90,7 +91,7 @@ def _build_wrapper(build):
     return wrapped
 
 
-class Layer(Operation):
+class Layer(LayerFiles, Operation):
     """Base class: override `call`, and `build` if there are weights that depend on the input's
     shape.
 

@@ -5,6 +5,7 @@ from .. import tree
 from ..layers.input_layer import InputLayer
 from ..layers.keras_tensor import KerasTensor
 from ..layers.layer import Layer, _placeholders
+from ..saving.saveable import ModelFiles
 from ..trainer import Trainer
 from ..utils.text import suggest
 
@@ -15,7 +16,7 @@ def is_functional(args, kwargs):
         or "inputs" in kwargs and "outputs" in kwargs
 
 
-class Model(Trainer, Layer):
+class Model(ModelFiles, Trainer, Layer):
     """`Model(inputs, outputs)`: the layers between KerasTensors. Without these, the base class of
     models: subclass it, make layers in `__init__`, use them in `call`.
 

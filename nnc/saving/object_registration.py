@@ -45,6 +45,48 @@ class CustomObjectScope:
 custom_object_scope = CustomObjectScope
 
 
+class _Sharing(threading.local):
+    seen = None         # id of an object -> the object and how often it was written
+    made = None         # number in a file -> the object made of it
+
+
+_sharing = _Sharing()
+
+
+class SharedObjects:
+    """Within it, objects that are written more than once are marked (from the second pass on), and
+    come back as one object.
+    """
+
+    def __enter__(self):
+        self._before = _sharing.seen, _sharing.made
+        _sharing.seen, _sharing.made = {}, {}
+        return self
+
+    def __exit__(self, *exc):
+        _sharing.seen, _sharing.made = self._before
+
+
+def _note_shared(obj, config):
+    """Marks the dictionary of an object that was written more than once in the pass before."""
+    if _sharing.seen is None or inspect.isclass(obj):
+        return
+    entry = _sharing.seen.setdefault(id(obj), [obj, 0])
+    if entry[1] > 1:
+        config["shared_object_id"] = id(obj)
+    entry[1] += 1
+
+
+def make_shared(config, make):
+    """What `make()` gives; for a marked dictionary one object each time."""
+    number = config.get("shared_object_id")
+    if _sharing.made is None or not isinstance(number, int):
+        return make()
+    if number not in _sharing.made:
+        _sharing.made[number] = make()
+    return _sharing.made[number]
+
+
 def get_custom_objects():
     """The dictionary of what was registered; it may be changed."""
     return _objects
@@ -176,6 +218,7 @@ def serialize_keras_object(obj):
               "config": serialize_keras_object(obj.get_config()),
               "registered_name": get_registered_name(cls) if not module or "src" in module
               else None}
+    _note_shared(obj, config)
     for key in ("build_config", "compile_config"):
         method = getattr(obj, f"get_{key}", None)
         part = method() if method is not None else None
@@ -258,6 +301,11 @@ def _deserialize_object(config, custom_objects):
         from ..ops.symbolic import from_keras_form
 
         return from_keras_form({**config, "config": deserialize_keras_object(inner)})
+    return make_shared(config, lambda: _make(config, custom_objects))
+
+
+def _make(config, custom_objects):
+    name, inner = config["class_name"], config["config"]
     found = _find(config, custom_objects)
     if name == "function" or not inspect.isclass(found):
         return found

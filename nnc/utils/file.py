@@ -5,6 +5,7 @@ are flushed to the disk, and take its name in one step.
 """
 import contextlib
 import os
+import re
 
 from nnc.utils.io import print_message
 
@@ -18,18 +19,22 @@ def atomic_write(path, mode="wb", **open_args):
 
     Args:
         path: String or path-like. Where the file shall be; its folder must exist.
-        mode: `"wb"` or `"w"`.
+        mode: `"wb"`, `"w"`, or `"w+b"` to read back too.
         open_args: Passed to `open` (`encoding`, `newline`).
 
-    On an exception in the block, `path` is left as it was and the unfinished file is removed.
+    On an exception in the block, `path` is left as it was and the unfinished file is removed. What
+    a writer that was killed left beside `path` is removed by the next one.
     """
-    if mode not in ("w", "wb"):
-        raise ValueError(f"atomic_write: `mode` must be 'w' or 'wb'. Received: mode={mode!r}")
+    if mode not in ("w", "wb", "w+b"):
+        raise ValueError("atomic_write: `mode` must be 'w', 'wb' or 'w+b'. Received: "
+                         f"mode={mode!r}")
     path = os.path.realpath(os.fspath(path))        # a link stays a link, its target is replaced
     folder, name = os.path.split(path)
+    _remove_litter(folder, name)
     part = os.path.join(folder, f".{name}.{os.urandom(6).hex()}.part")
     try:
         with open(part, mode.replace("w", "x"), **open_args) as f:
+            _hold(f)
             yield f
             f.flush()
             os.fsync(f.fileno())
@@ -41,6 +46,34 @@ def atomic_write(path, mode="wb", **open_args):
             os.unlink(part)
         raise
     _sync_folder(folder)
+
+
+def _hold(f, wait=True):
+    """Locks a file for as long as it is open: it is not litter. Says whether that went well."""
+    if os.name != "posix":
+        return wait
+    import fcntl
+
+    try:
+        fcntl.flock(f, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    except OSError:                                 # held by its writer, or no locks here
+        return False
+    return True
+
+
+def _remove_litter(folder, name):
+    """Removes unfinished files of `name` whose writers are gone: nobody holds them."""
+    pattern = re.compile(re.escape(f".{name}.") + r"[0-9a-f]{12}\.part")
+    try:
+        found = [entry for entry in os.listdir(folder) if pattern.fullmatch(entry)]
+    except OSError:
+        return                                      # the open that follows says what is wrong
+    for entry in found:
+        path = os.path.join(folder, entry)
+        with contextlib.suppress(OSError):
+            with open(path, "rb") as f:
+                if _hold(f, wait=False):
+                    os.unlink(path)
 
 
 def _sync_folder(folder):

@@ -1,0 +1,218 @@
+"""Named arrays in `.npz` and `.safetensors` files.
+
+npz: a zip of `.npy` members; read here so that neither pickles nor headers that promise more than
+is stored get anywhere. safetensors: 8 bytes of length, a JSON header of names, dtypes, shapes and
+offsets, then the bytes. Source: the safetensors format (Hugging Face); NumPy's NEP 1.
+"""
+import json
+import os
+import struct
+import warnings
+
+import numpy as np
+
+from .archive import Reader, Writer
+from .hdf5 import parse_json
+
+_HEADER = 100 << 20
+_DTYPES = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16",
+           "I64": "int64", "I32": "int32", "I16": "int16", "I8": "int8", "U64": "uint64",
+           "U32": "uint32", "U16": "uint16", "U8": "uint8", "BOOL": "bool"}
+_CODES = {name: code for code, name in _DTYPES.items()}
+
+
+def _dtype(name):
+    if name == "bfloat16":
+        import ml_dtypes
+
+        return np.dtype(ml_dtypes.bfloat16)
+    return np.dtype(name)
+
+
+def named_weights(model):
+    """Path and variable of each weight; a path that repeats gets a number."""
+    found = {}
+    for variable in model.weights:
+        path, n = variable.path, 1
+        while path in found:
+            path, n = f"{variable.path}_{n}", n + 1
+        found[path] = variable
+    return found
+
+
+def save(path, values):
+    """Writes a dict of names and arrays (or variables), one at a time."""
+    (save_npz if str(path).endswith(".npz") else save_safetensors)(path, values)
+
+
+def load(path):
+    """A dict of names and arrays."""
+    return (load_npz if str(path).endswith(".npz") else load_safetensors)(path)
+
+
+def _array(value):
+    array = np.asarray(value.numpy() if hasattr(value, "numpy") else value)
+    return array if array.dtype.byteorder in "=|<" else array.astype(array.dtype.newbyteorder("<"))
+
+
+def save_npz(path, values):
+    """Writes an `.npz` file. bfloat16, which NumPy has not, goes as float32."""
+    from ..utils.file import atomic_write
+
+    with atomic_write(path, "w+b") as f:
+        writer = Writer(f)
+        for name, value in values.items():
+            array = _array(value)
+            if array.dtype.name == "bfloat16":
+                array = array.astype("float32")
+            with writer.open(f"{name}.npy") as window:
+                np.lib.format.write_array(window, array, allow_pickle=False)
+        writer.close()
+
+
+def load_npz(path):
+    """Reads an `.npz` file; pickles and shapes without bytes are refused."""
+    found = {}
+    with open(path, "rb") as f:
+        reader = Reader(f, str(path))
+        for name in reader.names:
+            if not name.endswith(".npy"):
+                raise ValueError(f"{path}: member {name!r} refused: it is no array (.npy)")
+            found[name.removesuffix(".npy")] = _read_npy(reader.open(name), f"{path}: {name}")
+    return found
+
+
+def _read_npy(f, what):
+    fmt = np.lib.format
+    try:
+        version = fmt.read_magic(f)
+        read = {(1, 0): fmt.read_array_header_1_0, (2, 0): fmt.read_array_header_2_0}[version]
+        shape, fortran, dtype = read(f)
+    except (ValueError, KeyError, TypeError, SyntaxError, OverflowError, RecursionError,
+            MemoryError) as error:
+        raise ValueError(f"{what}: its header is damaged: {error}") from None
+    if dtype.hasobject or dtype.names is not None or dtype.kind not in "biufc":
+        raise ValueError(f"{what} refused: its values are no numbers (dtype {dtype})")
+    data = f.read()
+    count = 1
+    for n in shape:
+        count *= n
+    if min(shape, default=0) < 0 or count * dtype.itemsize != len(data):
+        raise ValueError(f"{what} refused: shape {shape} of {dtype} is {count * dtype.itemsize} "
+                         f"bytes, {len(data)} are stored")
+    array = np.frombuffer(data, dtype)
+    return array.reshape(shape[::-1]).T if fortran else array.reshape(shape)
+
+
+def save_safetensors(path, values, metadata=None):
+    """Writes a `.safetensors` file."""
+    from ..utils.file import atomic_write
+
+    header, at = {"__metadata__": {"format": "nnc", **(metadata or {})}}, 0
+    for name, value in values.items():
+        dtype = str(getattr(value.dtype, "name", value.dtype))
+        if dtype not in _CODES:
+            raise ValueError(f"safetensors: '{name}' has dtype {dtype}, which the format does not "
+                             f"know; it knows {sorted(_CODES)}")
+        count = _dtype(dtype).itemsize
+        for n in value.shape:
+            count *= n
+        header[name] = {"dtype": _CODES[dtype], "shape": list(value.shape),
+                        "data_offsets": [at, at + count]}
+        at += count
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+    with atomic_write(path) as f:
+        f.write(struct.pack("<Q", len(text)) + text)
+        for value in values.values():
+            array = np.ascontiguousarray(_array(value))
+            f.write(array.view("uint8").data if array.ndim and array.size else array.tobytes())
+
+
+def read_header(path):
+    """The header of a `.safetensors` file and where its data begin, checked as a whole."""
+    size = os.path.getsize(path)
+    with open(path, "rb") as f:
+        first = f.read(8)
+        length = struct.unpack("<Q", first)[0] if len(first) == 8 else -1
+        if not 2 <= length <= min(_HEADER, size - 8):
+            raise ValueError(f"{path}: no safetensors file: a header of {length} bytes in a file "
+                             f"of {size}")
+        header = parse_json(f.read(length), f"{path}: header", depth=8)
+    if not isinstance(header, dict):
+        raise ValueError(f"{path}: the header must be an object")
+    begin, spans = 8 + length, []
+    for name, entry in header.items():
+        if name == "__metadata__":
+            continue
+        if not isinstance(entry, dict) or entry.get("dtype") not in _DTYPES or not _whole(
+                entry.get("shape")) or not _whole(entry.get("data_offsets"), 2):
+            raise ValueError(f"{path}: tensor {name!r} refused: its entry is damaged or of an "
+                             f"unknown dtype: {str(entry)[:200]}")
+        start, stop = entry["data_offsets"]
+        count = _dtype(_DTYPES[entry["dtype"]]).itemsize
+        for n in entry["shape"]:
+            count *= n
+        if stop - start != count or stop > size - begin:
+            raise ValueError(f"{path}: tensor {name!r} refused: shape {entry['shape']} is {count} "
+                             f"bytes, its place {start}:{stop} of {size - begin}")
+        spans.append((start, stop, name))
+    at = 0
+    for start, stop, name in sorted(spans):
+        if start != at:
+            raise ValueError(f"{path}: tensor {name!r} refused: its bytes overlap another's, or "
+                             "there is a gap before them")
+        at = stop
+    if at != size - begin:
+        raise ValueError(f"{path}: {size - begin - at} bytes belong to no tensor")
+    return header, begin
+
+
+def _whole(value, count=None):
+    return isinstance(value, list) and (count is None or len(value) == count) and all(
+        type(n) is int and n >= 0 for n in value)
+
+
+def load_safetensors(path):
+    """Reads a `.safetensors` file."""
+    header, begin = read_header(path)
+    found = {}
+    with open(path, "rb") as f:
+        for name, entry in header.items():
+            if name != "__metadata__":
+                start, stop = entry["data_offsets"]
+                f.seek(begin + start)
+                dtype = _dtype(_DTYPES[entry["dtype"]])
+                found[name] = np.frombuffer(f.read(stop - start), dtype).reshape(entry["shape"])
+    return found
+
+
+def load_into(model, path, by_name=None, skip_mismatch=False):
+    """Sets weights from a file of named arrays: by path, or in order where no path is the same.
+
+    Raises:
+        ValueError: If one is missing or has another shape; then none was changed.
+    """
+    values, weights = load(path), named_weights(model)
+    if not by_name and not set(values) & set(weights):
+        if len(values) != len(weights):
+            raise ValueError(f"load_weights: {path} holds {len(values)} arrays, the model "
+                             f"{len(weights)} weights, and no name is the same")
+        values = dict(zip(weights, values.values()))
+    jobs, wrong = [], []
+    for name, variable in weights.items():
+        if name not in values:
+            if not by_name:
+                wrong.append(f"'{name}' is missing")
+        elif tuple(values[name].shape) != tuple(variable.shape):
+            wrong.append(f"'{name}' has shape {tuple(variable.shape)}, the saved one "
+                         f"{tuple(values[name].shape)}")
+        else:
+            jobs.append((variable, values[name]))
+    if wrong:
+        text = f"load_weights: {path}: " + "; ".join(wrong[:10])
+        if not skip_mismatch:
+            raise ValueError(text)
+        warnings.warn(text, stacklevel=4)
+    for variable, value in jobs:
+        variable.assign(value)

@@ -1,0 +1,153 @@
+"""`.keras` files: a zip of `config.json`, `metadata.json` and `model.weights.h5`; or a folder of
+them.
+"""
+import contextlib
+import json
+import os
+import time
+
+from . import hdf5
+from .archive import CONFIG_BYTES, Reader, Writer
+from .object_registration import (SharedObjects, deserialize_keras_object,
+                                  serialize_keras_object)
+from .state import limited, load_random, load_state, save_random, save_state
+
+CONFIG, METADATA, WEIGHTS = "config.json", "metadata.json", "model.weights.h5"
+#: The version of Keras whose format this is.
+KERAS_VERSION = "3.15.0"
+
+
+def _texts(model):
+    """The two JSON members."""
+    from .. import _core
+
+    with SharedObjects():
+        serialize_keras_object(model)                   # counts what is there more than once
+        config = json.dumps(serialize_keras_object(model))
+    stamp = time.strftime("%Y-%m-%d@%H:%M:%S")
+    metadata = {"keras_version": KERAS_VERSION, "date_saved": stamp,
+                "nnc_version": _core.__version__}
+    return config.encode(), json.dumps(metadata).encode()
+
+
+def write_weights(model, f, skip=()):
+    """Writes the state of a model as HDF5 into a file open for writing and reading."""
+    with hdf5.h5py().File(f, "w") as file:
+        save_state(model, hdf5.Store(file), skip)
+        save_random(model, file)
+
+
+def save(model, path):
+    """Writes a `.keras` file; `path` is the old file or the whole new one at any time."""
+    from ..utils.file import atomic_write
+
+    config, metadata = _texts(model)
+    hdf5.h5py()
+    with atomic_write(path, "w+b") as f:
+        writer = Writer(f)
+        writer.add(METADATA, metadata)
+        writer.add(CONFIG, config)
+        with writer.open(WEIGHTS) as window:
+            write_weights(model, window)
+        writer.close()
+
+
+def save_folder(model, path):
+    """The same as files in a folder, which is made."""
+    from ..utils.file import atomic_write
+
+    config, metadata = _texts(model)
+    hdf5.h5py()
+    os.makedirs(path, exist_ok=True)
+    with atomic_write(os.path.join(path, WEIGHTS), "w+b") as f:
+        write_weights(model, f)
+    for name, data in ((METADATA, metadata), (CONFIG, config)):
+        with atomic_write(os.path.join(path, name)) as f:
+            f.write(data)
+
+
+@contextlib.contextmanager
+def members(path):
+    """A function that gives the bytes of a member, and one that opens the weights."""
+    what = str(path)
+    with contextlib.ExitStack() as stack:
+        if not hasattr(path, "read") and os.path.isdir(path):
+            def read(name):
+                with open(os.path.join(path, name), "rb") as f:
+                    data = f.read(CONFIG_BYTES + 1)
+                if len(data) > CONFIG_BYTES:
+                    raise ValueError(f"{what}: member {name!r} refused: more than {CONFIG_BYTES} "
+                                     "bytes")
+                return data
+            yield read, lambda: hdf5.opened(os.path.join(path, WEIGHTS), f"{what}/{WEIGHTS}")
+            return
+        f = path if hasattr(path, "read") else stack.enter_context(open(path, "rb"))
+        reader = Reader(f, what)
+        yield reader.read, lambda: hdf5.opened(reader.open(WEIGHTS), f"{what}: {WEIGHTS}")
+
+
+def load(path, custom_objects=None, compile=True):
+    """The model that a `.keras` file (or folder, or open file) holds."""
+    with members(path) as (read, weights):
+        config = hdf5.parse_json(read(CONFIG), f"{path}: {CONFIG}")
+        if not isinstance(config, dict):
+            raise ValueError(f"{path}: {CONFIG} must be an object. Received: a "
+                             f"{type(config).__name__}")
+        check_config(config, str(path))
+        if not compile:
+            config["compile_config"] = None
+        with weights() as file:
+            with limited(_stored(file), str(path)):
+                model = make(config, custom_objects, str(path))
+                load_state(model, hdf5.Store(file), who=str(path))
+            load_random(model, file)
+    return model
+
+
+def make(config, custom_objects, what):
+    """The object of a configuration; what a class says about nonsense becomes a `ValueError`."""
+    from ..layers.layer import Layer
+
+    try:
+        with SharedObjects():
+            model = deserialize_keras_object(config, custom_objects)
+    except (ValueError, TypeError):
+        raise
+    except (AttributeError, KeyError, IndexError, RecursionError, OverflowError, MemoryError,
+            ZeroDivisionError) as error:
+        raise ValueError(f"{what}: the configuration is not one of a model: "
+                         f"{type(error).__name__}: {error}") from error
+    if not isinstance(model, Layer):
+        raise ValueError(f"{what}: the configuration is not one of a model. Received: "
+                         f"{type(model).__name__}")
+    return model
+
+
+def _stored(file):
+    total = 0
+
+    def add(_, thing):
+        nonlocal total
+        if hasattr(thing, "shape"):
+            total += thing.dtype.itemsize * int(thing.size or 0)
+    file.visititems(add)
+    return total
+
+
+def check_config(config, what):
+    """Refuses configurations that would have classes read other files.
+
+    A `vocabulary` that is a path would be opened when the layer is made.
+    """
+    rest = [("", config)]
+    while rest:
+        path, value = rest.pop()
+        if isinstance(value, dict):
+            for key, part in value.items():
+                if key in ("vocabulary", "idf_weights") and isinstance(part, str):
+                    raise ValueError(f"{what}: '{path}/{key}' refused: it is the path of a file "
+                                     f"({part!r}); a saved model must hold its vocabulary")
+                rest.append((f"{path}/{key}", part))
+        elif isinstance(value, list):
+            rest.extend((f"{path}/{i}", part) for i, part in enumerate(value)
+                        if isinstance(part, (dict, list)))

@@ -1,0 +1,77 @@
+"""What layers and models can do about files: mixed into `Layer` and `Model`."""
+
+
+class LayerFiles:
+    """A layer's own variables, to and from a mapping."""
+
+    def _own_in_order(self):
+        """The layer's own variables: those that are trained first, as in Keras's files."""
+        from ..variables import Variable
+
+        found, seen = [], set()
+        for variable in self._own_variables + self._parts(Variable):
+            if id(variable) not in seen:
+                seen.add(id(variable))
+                found.append(variable)
+        return [v for v in found if v.__dict__.get("_was_trainable", v.trainable)] + \
+            [v for v in found if not v.__dict__.get("_was_trainable", v.trainable)]
+
+    def save_own_variables(self, store):
+        """Writes the layer's own variables into a mapping, under their numbers. May be overridden.
+        """
+        for i, variable in enumerate(self._own_in_order()):
+            store[str(i)] = variable
+
+    def _check_own_variables(self, store):
+        """Compares numbers and shapes, where `load_own_variables` is this one."""
+        if type(self).load_own_variables is not LayerFiles.load_own_variables:
+            return
+        variables, keys = self._own_in_order(), store.keys()
+        if len(keys) != len(variables):
+            hint = " The layer was never built: build it (or override `build_from_config`) first." \
+                if not variables and not self.built else ""
+            raise ValueError(f"Layer '{self.name}' expected {len(variables)} variables, but "
+                             f"received {len(keys)} variables during loading. Expected: "
+                             f"{[v.name for v in variables]}.{hint}")
+        for i, variable in enumerate(variables):
+            shape = store.shape(str(i)) if hasattr(store, "shape") else store[str(i)].shape
+            if tuple(shape) != tuple(variable.shape):
+                raise ValueError(f"Layer '{self.name}': variable '{variable.path}' has shape "
+                                 f"{tuple(variable.shape)}, the saved one {tuple(shape)}.")
+
+    def load_own_variables(self, store):
+        """Reads the layer's own variables from such a mapping. May be overridden."""
+        self._check_own_variables(store)
+        for i, variable in enumerate(self._own_in_order()):
+            variable.assign(store[str(i)])
+
+
+class ModelFiles:
+    """A model's files."""
+
+    def save(self, filepath, overwrite=True, zipped=None, **kwargs):
+        """Saves the model: configuration, weights, and how far training is.
+
+        Args:
+            filepath: Path ending in `.keras`, or in `.h5` for the older format.
+            overwrite: Must be true if the file is there; the old one stays whole until the new one
+                is.
+            zipped: `False` makes a folder instead of one `.keras` file.
+            **kwargs: `include_optimizer=False` leaves the optimizer out.
+        """
+        from .api import save_model
+
+        return save_model(self, filepath, overwrite=overwrite, zipped=zipped, **kwargs)
+
+    def save_weights(self, filepath, overwrite=True, max_shard_size=None, **kwargs):
+        """Saves the weights (and the optimizer's state): see `nnc.saving.save_weights`."""
+        from .api import save_weights
+
+        return save_weights(self, filepath, overwrite=overwrite, max_shard_size=max_shard_size,
+                            **kwargs)
+
+    def load_weights(self, filepath, skip_mismatch=False, **kwargs):
+        """Loads weights: see `nnc.saving.load_weights`."""
+        from .api import load_weights
+
+        return load_weights(self, filepath, skip_mismatch=skip_mismatch, **kwargs)

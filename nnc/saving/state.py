@@ -1,0 +1,219 @@
+"""The state of a model, object by object, under Keras's paths: `layers/dense/vars/0`.
+
+An object's path is the attribute that leads to it; in a list or dict it is the class's name in
+snake case, numbered. `Sequential` and functional models begin with `layers`; attributes come in
+alphabetical order, private ones last; each object is saved where it is met first.
+
+Random generators are not among what Keras saves: their counters go into the group `nnc`, which
+Keras does not look at, so that a model goes on with the numbers it would have drawn.
+"""
+import contextlib
+import threading
+
+import numpy as np
+
+from ..naming import to_snake_case
+
+_DEPTH = 100
+RANDOM = "nnc/random"
+
+
+class _Budget(threading.local):
+    left = None
+    what = ""
+
+
+budget = _Budget()
+
+
+@contextlib.contextmanager
+def limited(count, what):
+    """Within it, variables may take as many bytes as a file can fill, and some more.
+
+    A small file can name a huge layer; it must not get its memory. Besides what is stored there are
+    the slots of optimizers and what metrics hold: a constant and a few times the size.
+    """
+    before = budget.left, budget.what
+    budget.left, budget.what = (64 << 20) + 8 * count, what
+    try:
+        yield
+    finally:
+        budget.left, budget.what = before
+
+
+def take(shape, dtype, name):
+    """Called for each new variable, before its memory is taken."""
+    if budget.left is None:
+        return
+    size = 8 if dtype in ("float64", "int64", "uint64") else 4
+    for n in shape:
+        size *= int(n)
+    budget.left -= size
+    if budget.left < 0:
+        raise ValueError(f"{budget.what}: variable '{name}' of shape {tuple(shape)} refused: the "
+                         "configuration asks for more memory than the file has values for")
+
+
+# ---- the walk ------------------------------------------------------------------------------------
+
+_skipped = {}
+
+
+def _skip(kind):
+    """The attributes of a family that are its own bookkeeping."""
+    if kind not in _skipped:
+        from ..layers.layer import Layer
+        from ..metrics.metric import Metric
+        from ..optimizers.optimizer import Optimizer
+
+        made = {"layer": Layer, "metric": Metric, "optimizer": lambda: Optimizer(1.0)}[kind]
+        _skipped[kind] = set(dir(made())) | (Layer._UNTRACKED - {"optimizer"}) | {
+            "_operations", "operations", "_functional", "_nodes", "_inbound_nodes",
+            "_outbound_nodes", "_nodes_by_depth", "_operations_by_depth"}
+    return _skipped[kind]
+
+
+def _kind(thing):
+    from ..layers.layer import Layer
+    from ..metrics.metric import Metric
+    from ..optimizers.optimizer import Optimizer
+
+    for kind, cls in (("layer", Layer), ("optimizer", Optimizer), ("metric", Metric)):
+        if isinstance(thing, cls):
+            return kind
+    return None
+
+
+def _is_stack(thing):
+    """Whether a model is one of layers in an order: `Sequential` or functional."""
+    return any(cls.__name__ in ("Sequential", "Functional") for cls in type(thing).__mro__)
+
+
+def _children(thing, kind):
+    """The attributes that may lead to more state, as pairs of name and value."""
+    skip, stack = _skip(kind), kind == "layer" and _is_stack(thing)
+    if stack:
+        yield "layers", thing.layers
+    names = [name for name in vars(thing) if not name.startswith("__") and name not in skip]
+    for name in sorted(names, key=lambda name: f"~{name}" if name.startswith("_") else name):
+        if not (stack and name in ("_layers", "layers")):
+            yield name, vars(thing)[name]
+
+
+def walk(model):
+    """Each object that can have state, once: pairs of path and object, in Keras's order.
+
+    Raises:
+        ValueError: If containers are nested deeper than any model's.
+    """
+    seen = set()
+
+    def visit(thing, path, depth):
+        if depth > _DEPTH:
+            raise ValueError(f"'{path}': containers or layers nested deeper than {_DEPTH}")
+        kind = _kind(thing)
+        if kind is not None:
+            if id(thing) in seen:
+                return
+            seen.add(id(thing))
+            yield path, thing
+            for name, value in _children(thing, kind):
+                yield from visit(value, f"{path}/{name}" if path else name, depth + 1)
+        elif isinstance(thing, (list, tuple, dict)):
+            if id(thing) in seen:
+                return
+            seen.add(id(thing))
+            kept.append(thing)
+            used = {}
+            for part in list(thing.values() if isinstance(thing, dict) else thing):
+                if _kind(part) is not None:
+                    name = to_snake_case(type(part).__name__)
+                elif isinstance(part, (list, tuple, dict)):
+                    name = "container"
+                else:
+                    continue
+                used[name] = used.get(name, -1) + 1
+                name = f"{name}_{used[name]}" if used[name] else name
+                yield from visit(part, f"{path}/{name}", depth + 1)
+
+    kept = []                           # made on the way: an id must not be used twice
+    yield from visit(model, "", 0)
+
+
+# ---- saving and loading --------------------------------------------------------------------------
+
+def save_state(model, store, skip=()):
+    """Writes the variables of a model and of all in it into a store."""
+    skipped = {id(thing) for thing in skip or ()}
+    for path, thing in walk(model):
+        if id(thing) not in skipped and hasattr(thing, "save_own_variables"):
+            thing.save_own_variables(store.make(path, getattr(thing, "name", None)))
+
+
+def load_state(model, store, skip_mismatch=False, skip=(), who="load_weights"):
+    """Reads them; shapes are compared for all before the first value changes.
+
+    Raises:
+        ValueError: Which object could not be loaded, and why (a warning with `skip_mismatch`).
+    """
+    skipped = {id(thing) for thing in skip or ()}
+    parts = [(path, thing, store.get(path)) for path, thing in walk(model)
+             if id(thing) not in skipped and hasattr(thing, "load_own_variables")]
+    failed = {}
+    for path, thing, entry in parts:
+        check = getattr(thing, "_check_own_variables", None)
+        if check is not None:
+            try:
+                check(entry)
+            except (ValueError, KeyError) as error:
+                failed[path] = thing, error
+    if failed and not skip_mismatch:
+        _report(failed, who)
+    for path, thing, entry in parts:
+        if path in failed:
+            continue
+        try:
+            thing.load_own_variables(entry)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            failed[path] = thing, error
+    if failed:
+        _report(failed, who, skip_mismatch)
+
+
+def _report(failed, who, warn=False):
+    path, (thing, error) = next(iter(failed.items()))
+    text = (f"{who}: {len(failed)} objects could not be loaded; the first is {thing!r} at "
+            f"'{path}': {error} All of them: {sorted(failed)}")
+    if not warn:
+        raise ValueError(text)
+    import warnings
+
+    warnings.warn(text, stacklevel=4)
+
+
+def _generators(model):
+    """Pairs of path and random generator."""
+    from ..layers.layer import Layer
+    from ..random.seed_generator import SeedGenerator
+
+    for path, thing in walk(model):
+        if isinstance(thing, Layer):
+            for i, generator in enumerate(thing._parts(SeedGenerator)):
+                yield f"{path}/{i}" if path else str(i), generator
+
+
+def save_random(model, file):
+    """Writes the counters of the model's random generators."""
+    for path, generator in _generators(model):
+        file.create_dataset(f"{RANDOM}/{path}", data=generator.state.numpy())
+
+
+def load_random(model, file):
+    """Reads them, as far as they are there."""
+    if RANDOM not in file:
+        return
+    for path, generator in _generators(model):
+        data = file[RANDOM].get(path)
+        if data is not None and getattr(data, "shape", None) == tuple(generator.state.shape) and \
+                data.dtype == np.uint32:
+            generator.state.assign(data[()])

@@ -1,0 +1,225 @@
+"""Files of models: round trips in every format, and what comes back goes on as if nothing were."""
+import json
+import os
+import zipfile
+
+import numpy as np
+import pytest
+
+import nnc
+from nnc import layers, saving
+
+X = np.random.default_rng(0).normal(size=(24, 4)).astype("float32")
+Y = (X[:, 0] > 0).astype("int32")
+
+
+@saving.register_keras_serializable("tests")
+class Scale(layers.Layer):
+    """A custom layer with a layer in a list and a weight that is not trained."""
+
+    def __init__(self, units=3, **kwargs):
+        super().__init__(**kwargs)
+        self.units = units
+        self.parts = [layers.Dense(units), layers.Dense(units)]
+
+    def build(self, input_shape):
+        self.count = self.add_weight(shape=(), initializer="ones", trainable=False, name="count")
+        self.scale = self.add_weight(shape=(self.units,), initializer="ones", name="scale")
+        for part in self.parts:
+            part.build(input_shape)
+
+    def call(self, x):
+        return (self.parts[0](x) + self.parts[1](x)) * self.scale * self.count
+
+    def get_config(self):
+        return {**super().get_config(), "units": self.units}
+
+
+def make(*more, optimizer="adam"):
+    """A trained model."""
+    nnc.utils.set_random_seed(3)
+    model = nnc.Sequential([nnc.Input((4,)), layers.Dense(5, "relu", kernel_regularizer="l2"),
+                            layers.Dropout(0.3), *more, layers.Dense(2, "softmax")])
+    model.compile(optimizer, "sparse_categorical_crossentropy", metrics=["accuracy"])
+    model.fit(X, Y, batch_size=8, epochs=2, verbose=0, shuffle=False)
+    return model
+
+
+def go_on(model):
+    """Two more epochs; the losses and the weights after them."""
+    history = model.fit(X, Y, batch_size=8, epochs=2, verbose=0, shuffle=False)
+    return history.history["loss"] + [w.tobytes() for w in model.get_weights()]
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam", "adamw", "rmsprop", "adagrad"])
+def test_training_goes_on_bit_for_bit(tmp_path, optimizer):
+    model = make(Scale(), optimizer=optimizer)
+    model.save(tmp_path / "m.keras")
+    again = saving.load_model(tmp_path / "m.keras")
+    assert again.predict(X, verbose=0).tobytes() == model.predict(X, verbose=0).tobytes()
+    assert go_on(again) == go_on(model)             # dropout's masks among it: counters are kept
+
+
+@pytest.mark.parametrize("name", ["m.weights.h5", "m.weights.json", "m.keras", "m.h5", "m.npz",
+                                  "m.safetensors"])
+def test_weights(tmp_path, name):
+    model, path = make(nnc.Sequential([layers.Dense(3), Scale()])), tmp_path / name
+    if name in ("m.keras", "m.h5"):
+        model.save(path)
+    else:
+        model.save_weights(path, max_shard_size=1e-7 if name.endswith("json") else None)
+    other = make(nnc.Sequential([layers.Dense(3), Scale()]))
+    other.set_weights([w + 1 for w in other.get_weights()])
+    if name in ("m.npz", "m.safetensors"):          # these go by the names of layers
+        other = model
+        before = [w.copy() for w in model.get_weights()]
+        other.set_weights([w + 1 for w in before])
+        other.load_weights(path)
+        assert [w.tobytes() for w in other.get_weights()] == [w.tobytes() for w in before]
+        return
+    other.load_weights(path)
+    assert [w.tobytes() for w in other.get_weights()] == [w.tobytes() for w in model.get_weights()]
+
+
+def test_paths_are_those_of_keras(tmp_path):
+    h5py = pytest.importorskip("h5py")
+    model = make(Scale())
+    model.save_weights(tmp_path / "m.weights.h5")
+    with h5py.File(tmp_path / "m.weights.h5") as file:
+        found = []
+        file.visititems(lambda name, thing: found.append(name) if hasattr(thing, "shape") else None)
+        assert file["layers/scale/vars/0"].shape == (3,)            # trained ones first
+        assert file["layers/dense/vars"].attrs["name"] == model.layers[0].name
+    assert {"layers/dense/vars/0", "layers/dense_1/vars/1", "layers/scale/parts/dense/vars/0",
+            "layers/scale/parts/dense_1/vars/1", "optimizer/vars/0"} <= set(found)
+
+
+def test_members_and_a_folder(tmp_path):
+    model = make()
+    model.save(tmp_path / "m.keras")
+    model.save(tmp_path / "folder", zipped=False)
+    with zipfile.ZipFile(tmp_path / "m.keras") as archive:
+        assert archive.testzip() is None
+        assert archive.namelist() == ["metadata.json", "config.json", "model.weights.h5"]
+        assert "nnc_version" in json.loads(archive.read("metadata.json"))
+    again = saving.load_model(tmp_path / "folder")
+    assert go_on(again) == go_on(model)
+    with open(tmp_path / "m.keras", "rb") as f:
+        assert not saving.load_model(f, compile=False).compiled
+
+
+def test_schedules_and_shared_objects(tmp_path):
+    rate = nnc.optimizers.schedules.ExponentialDecay(0.1, 3, 0.5)
+    model = make(optimizer=nnc.optimizers.SGD(rate, momentum=0.9))
+    shared = nnc.initializers.RandomNormal(seed=4)
+    model.layers[0].kernel_initializer = model.layers[2].kernel_initializer = shared
+    model.save(tmp_path / "m.keras")
+    again = saving.load_model(tmp_path / "m.keras")
+    assert again.layers[0].kernel_initializer is again.layers[2].kernel_initializer
+    assert go_on(again) == go_on(model)
+
+
+def test_custom_objects_must_be_known(tmp_path):
+    class Plain(layers.Layer):
+        def call(self, x):
+            return x
+
+    model = nnc.Sequential([nnc.Input((4,)), Plain(), layers.Dense(2)])
+    model.save(tmp_path / "m.keras")
+    with pytest.raises(TypeError, match="'Plain'"):
+        saving.load_model(tmp_path / "m.keras")
+    again = saving.load_model(tmp_path / "m.keras", custom_objects={"Plain": Plain})
+    assert type(again.layers[0]) is Plain
+
+
+@pytest.mark.parametrize("suffix", ["weights.h5", "h5", "npz", "safetensors"])
+def test_a_file_that_does_not_fit_changes_nothing(tmp_path, suffix):
+    model = make()
+    (model.save if suffix == "h5" else model.save_weights)(tmp_path / f"m.{suffix}")
+    other = nnc.Sequential([nnc.Input((4,)), layers.Dense(5, name=model.layers[0].name),
+                            layers.Dense(3, name=model.layers[2].name)])
+    before = [w.tobytes() for w in other.get_weights()]
+    with pytest.raises(ValueError, match="shape|missing"):
+        other.load_weights(tmp_path / f"m.{suffix}")
+    assert [w.tobytes() for w in other.get_weights()] == before
+
+
+def test_by_name_and_skip_mismatch(tmp_path):
+    model = make()
+    model.save(tmp_path / "m.h5")
+    other = nnc.Sequential([nnc.Input((4,)), layers.Dense(5, name=model.layers[0].name),
+                            layers.Dense(7, name="new")])
+    other.load_weights(tmp_path / "m.h5", by_name=True)
+    assert other.get_weights()[0].tobytes() == model.get_weights()[0].tobytes()
+    other = nnc.Sequential([nnc.Input((4,)), layers.Dense(5), layers.Dense(3)])
+    with pytest.warns(UserWarning, match="has shape"):
+        other.load_weights(tmp_path / "m.h5", skip_mismatch=True)
+    assert other.get_weights()[1].tobytes() == model.get_weights()[1].tobytes()
+
+
+@pytest.mark.parametrize("call, error, text", [
+    (lambda m, d: m.save(d / "m.txt"), ValueError, "must end in"),
+    (lambda m, d: m.save_weights(d / "m.h5"), ValueError, "must end in"),
+    (lambda m, d: m.save_weights(d / "m.weights.h5", max_shard_size=1e-12), ValueError,
+     "max_shard"),
+    (lambda m, d: m.save(d / "m.keras", format="x"), ValueError, "unknown arguments"),
+    (lambda m, d: m.load_weights(d / "no.weights.h5"), FileNotFoundError, "no.weights.h5"),
+    (lambda m, d: m.load_weights(d / "m.keras", by_name=True), ValueError, "by_name"),
+    (lambda m, d: saving.load_model(d / "no.keras"), ValueError, "not found"),
+    (lambda m, d: saving.load_model(d, safe_mode=False), ValueError, "safe_mode"),
+    (lambda m, d: nnc.Sequential([layers.Dense(2)]).save_weights(d / "m.weights.h5"), ValueError,
+     "no weights yet"),
+])
+def test_refusals(tmp_path, call, error, text):
+    with pytest.raises(error, match=text):
+        call(make(), tmp_path)
+    assert os.listdir(tmp_path) == []
+
+
+def test_overwrite(tmp_path):
+    model = make()
+    model.save(tmp_path / "m.keras")
+    with pytest.raises(FileExistsError):
+        model.save(tmp_path / "m.keras", overwrite=False)
+
+
+def test_file_editor(tmp_path):
+    model = make()
+    model.save(tmp_path / "m.keras")
+    editor = saving.KerasFileEditor(tmp_path / "m.keras")
+    assert editor.compare(model) == {"status": "success", "error_count": 0, "match_count": 4}
+    editor.rename_object("dense_1", "other")
+    editor.delete_object("optimizer")
+    editor.add_object("layers/new", {"0": np.ones(3)})
+    editor.add_weights("new", {"1": np.zeros(2)})
+    editor.delete_weight("layers/new", "0")
+    assert editor.compare(model)["error_count"] == 2
+    editor.save(tmp_path / "e.weights.h5")
+    again = saving.KerasFileEditor(tmp_path / "e.weights.h5").weights_dict
+    assert sorted(again) == ["layers"] and sorted(again["layers"]) == ["dense", "dropout", "new",
+                                                                       "other"]
+    assert list(again["layers"]["new"]) == ["1"]
+
+
+def test_bfloat16_and_large_archives(tmp_path):
+    from nnc.saving import arrays
+    from nnc.saving.archive import Reader, Window, Writer
+
+    ml_dtypes = pytest.importorskip("ml_dtypes")
+    values = {"a": np.arange(6, dtype=ml_dtypes.bfloat16).reshape(2, 3), "b": np.float64(2.5),
+              "c": np.zeros((0, 3), "int8"), "d": np.array([True, False])}
+    arrays.save(tmp_path / "v.safetensors", values)
+    again = arrays.load(tmp_path / "v.safetensors")
+    for name, value in values.items():
+        assert again[name].dtype == value.dtype and again[name].tobytes() == value.tobytes()
+    with open(tmp_path / "z", "w+b") as f:          # a window that grows, and Zip64's fields
+        writer = Writer(f)
+        with writer.open("a/b") as window:
+            window.seek(10)
+            window.write(b"xyz")
+            window.seek(0)
+            window.write(b"0123456789")
+        writer.close()
+        reader = Reader(f, "z")
+        assert reader.read("a/b") == b"0123456789xyz" == reader.open("a/b").read()
+        assert isinstance(reader.open("a/b"), Window)
