@@ -18,7 +18,7 @@ from .optimizers import Optimizer
 from .regularizers import Regularizer
 from .variables import Variable
 from .warnings import NumericWarning
-from . import threadpools
+from . import mixed_precision, threadpools
 
 __version__ = _core.__version__
 threadpools.install()
