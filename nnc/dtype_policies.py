@@ -96,9 +96,9 @@ def get(identifier):
                          f"{type(identifier).__name__})") from None
 
 
-def serialize(policy):
+def serialize(dtype_policy):
     """The configuration of a policy, in Keras's form."""
-    return {"module": "keras", "class_name": "DTypePolicy", "config": policy.get_config(),
+    return {"module": "keras", "class_name": "DTypePolicy", "config": dtype_policy.get_config(),
             "registered_name": None}
 
 

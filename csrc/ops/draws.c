@@ -1,7 +1,7 @@
 /* draws.c - random numbers made by rejection: gamma, beta, binomial; and permutations.
  *
- * Element e draws from blocks e 2^20, e 2^20 + 1 ... of the state's stream (beta's second gamma from
- * 2^19 on), so its value depends on the state, e and its parameters alone. Computed in double.
+ * Element e draws from blocks e 2^20, e 2^20 + 1 ... of the state's stream (beta's second gamma
+ * from 2^19 on), so its value depends on the state, e and its parameters alone. Computed in double.
  * gamma: Marsaglia & Tsang 2000; below 1 the one above times u^(1/alpha), in logarithms, as beta
  * divides two of them. binomial: inversion where the mean is below 10, else Hormann's BTRS 1993. */
 #include "ops/support.h"

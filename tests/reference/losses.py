@@ -111,7 +111,8 @@ def ctc(x, labels, label_length, length, blank):
     return np.array(losses), slopes
 
 
-_LABELS, _COUNTS = np.array([[1, 2], [2, 2], [1, 0]]), [np.array(n) for n in ([2, 2, 0], [4, 4, 3])]
+_LABELS = np.array([[1, 2], [2, 2], [1, 0]])
+_COUNTS = [np.array([2, 2, 0]), np.array([4, 4, 3])]
 ROWS["ctc"] = Row(
     ctc, [([numbers(3, 4, 3), _LABELS, *_COUNTS], (0,)),
           ([numbers(3, 4, 4), _LABELS, np.array([1, 1, 1]), np.array([1, 2, 4])], (3,)),
