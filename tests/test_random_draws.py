@@ -1,5 +1,6 @@
 """Draws beside their distributions. Seeds are fixed: each test draws the same numbers every time;
-the thresholds are those that a right generator passes with another seed in 999 999 of 1 000 000 cases.
+the thresholds are those that a right generator passes, with another seed, in 999 999 of 1 000 000
+cases.
 """
 import math
 

@@ -1,8 +1,9 @@
 /* ctc.c - connectionist temporal classification: Graves et al. 2006.
  *
  * For each of b samples: logits x (t, v), labels (l), how many of each count. The labels with
- * blanks around them are s = 2 l + 1 states; a path begins in the first or second state and stays, goes on
- * by one, or by two over a blank between different labels. loss = -log(sum of the paths' chances);
+ * blanks around them are s = 2 l + 1 states; a path begins in the first or second state and stays,
+ * goes on by one, or by two over a blank between different labels. loss = -log(sum of the
+ * paths' chances);
  * slope = dloss/dx = softmax(x) - the chance that a path shows a class at a time. Sums of
  * exponentials are made about their largest, in double. A sample without any path has an infinite
  * loss and the slope 0. Letters: f and g, the logarithms of all beginnings up to a state and of
