@@ -42,6 +42,15 @@ class DTypePolicy:
         """`None`: weights are not quantized."""
         return None
 
+    def convert_input(self, x, autocast, dtype):
+        """`x` as a layer takes it in: a tensor, in `dtype` if it is floating point and `autocast`
+        is true.
+        """
+        from .ops.core import cast_array, is_float, standardize_dtype, tensor
+
+        x = tensor(x)
+        return cast_array(x, standardize_dtype(dtype)) if autocast and is_float(x.dtype) else x
+
     def get_config(self):
         """The arguments of `__init__` as a dictionary."""
         return {"name": self._name}
@@ -59,6 +68,9 @@ class DTypePolicy:
 
     def __repr__(self):
         return f'<DTypePolicy "{self._name}">'
+
+
+FloatDTypePolicy = DTypePolicy
 
 
 def get(identifier):
@@ -84,7 +96,16 @@ def get(identifier):
                          f"{type(identifier).__name__})") from None
 
 
-def serialize(policy):
+def serialize(dtype_policy):
     """The configuration of a policy, in Keras's form."""
-    return {"module": "keras", "class_name": "DTypePolicy", "config": policy.get_config(),
+    return {"module": "keras", "class_name": "DTypePolicy", "config": dtype_policy.get_config(),
             "registered_name": None}
+
+
+def deserialize(config, custom_objects=None):
+    """The policy that a configuration describes."""
+    if not isinstance(config, dict):
+        raise ValueError("dtype_policies.deserialize: expected a configuration dictionary. "
+                         f"Received: {config!r}")
+    own = (custom_objects or {}).get(config.get("class_name"))
+    return get(config) if own is None else own.from_config(config["config"])

@@ -75,6 +75,78 @@ class Constant(Initializer):
         return cls(value)
 
 
+#: Cosine windows: the weights of cos(0), cos(x), cos(2x) with alternating signs.
+_WINDOWS = {"hann": (0.5, 0.5), "hanning": (0.5, 0.5), "hamming": (0.54, 0.46),
+            "blackman": (0.42, 0.5, 0.08), "boxcar": (1.0,)}
+
+
+def _window(name, length, periodic):
+    """A window by name; those that are no sum of cosines come from SciPy, if that is there."""
+    if name in _WINDOWS:
+        turns = 2 * np.pi * np.arange(length) / max(length - (not periodic), 1)
+        weights = enumerate(_WINDOWS[name])
+        values = sum((-1) ** k * weight * np.cos(k * turns) for k, weight in weights)
+        return values if length > 1 else np.ones(length)
+    try:
+        from scipy.signal import get_window
+    except ImportError:
+        raise ValueError(f"STFT: `window` must be one of {sorted(_WINDOWS)} (others need SciPy). "
+                         f"Received: window={name!r}") from None
+    return get_window(name, length, periodic)
+
+
+class STFT(Initializer):
+    """The kernel of a convolution that gives short-time Fourier transforms: cosines or minus sines
+    of shape `(frame_length, 1, fft_length // 2 + 1)`, under a window.
+
+    Args:
+        side: `"real"` or `"imag"`. Defaults to `"real"`.
+        window: The name of a window, an array of `frame_length` numbers, or `None`. Defaults to
+            `"hann"`.
+        scaling: `"density"`: divided by the root of the sum of the window's squares; `"spectrum"`:
+            by its sum; or `None`. Defaults to `"density"`.
+        periodic: Whether a window by name is periodic, and not symmetric. Defaults to `False`.
+    """
+
+    def __init__(self, side="real", window="hann", scaling="density", periodic=False):
+        if side not in ("real", "imag"):
+            raise ValueError(f"STFT: `side` must be 'real' or 'imag'. Received: side={side!r}")
+        if scaling not in (None, "density", "spectrum"):
+            raise ValueError("STFT: `scaling` must be None, 'density' or 'spectrum'. Received: "
+                             f"scaling={scaling!r}")
+        if isinstance(window, str):
+            _window(window, 1, periodic)
+        self.side = side
+        self.window = window
+        self.scaling = scaling
+        self.periodic = periodic
+
+    def __call__(self, shape, dtype=None):
+        dtype = standardize_dtype(dtype)
+        if len(shape) != 3:
+            raise ValueError("STFT: `shape` must be (frame_length, input_channels, fft_length // 2 "
+                             f"+ 1). Received: shape={tuple(shape)}")
+        length, _, bins = shape
+        times, rates = np.arange(length).reshape(-1, 1, 1), np.arange(bins) / (2 * (bins - 1))
+        turns = -2 * np.pi * times * rates
+        kernel = np.cos(turns) if self.side == "real" else np.sin(turns)
+        window = self.window
+        if window is not None:
+            named = isinstance(window, str)
+            window = _window(window, length, self.periodic) if named else np.asarray(window)
+            if window.shape != (length,):
+                raise ValueError(f"STFT: `window` must have the shape ({length},) of a frame. "
+                                 f"Received: window.shape={window.shape}")
+            scale = {"density": lambda w: np.sqrt(np.sum(w**2)), "spectrum":
+                     lambda w: np.sum(np.abs(w)), None: lambda w: 1.0}[self.scaling](window)
+            kernel = kernel * window.reshape(-1, 1, 1) / scale
+        return convert_to_tensor(kernel, dtype)
+
+    def get_config(self):
+        return {"side": self.side, "window": self.window, "periodic": self.periodic,
+                "scaling": self.scaling}
+
+
 class Identity(Initializer):
     """The identity matrix, times `gain`.
 
@@ -323,10 +395,11 @@ class Orthogonal(_RandomInitializer):
 
 _CLASSES = (Initializer, Constant, Identity, Ones, Zeros, GlorotNormal, GlorotUniform, HeNormal,
             HeUniform, LecunNormal, LecunUniform, Orthogonal, RandomNormal, RandomUniform,
-            TruncatedNormal, VarianceScaling)
+            TruncatedNormal, VarianceScaling, STFT)
 ALL_OBJECTS = {cls.__name__: cls for cls in _CLASSES}
 ALL_OBJECTS.update({to_snake_case(cls.__name__): cls for cls in _CLASSES})
 ALL_OBJECTS.update(IdentityInitializer=Identity, OrthogonalInitializer=Orthogonal,
+                   STFTInitializer=STFT, stft=STFT,
                    normal=RandomNormal, uniform=RandomUniform, one=Ones, zero=Zeros)
 
 constant, identity, ones, zeros = Constant, Identity, Ones, Zeros
@@ -336,6 +409,7 @@ lecun_normal, lecun_uniform = LecunNormal, LecunUniform
 random_normal, random_uniform, truncated_normal = RandomNormal, RandomUniform, TruncatedNormal
 variance_scaling, orthogonal = VarianceScaling, Orthogonal
 IdentityInitializer, OrthogonalInitializer = Identity, Orthogonal
+stft = STFTInitializer = STFT
 
 
 def serialize(initializer):

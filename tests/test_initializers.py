@@ -243,3 +243,26 @@ def test_seed_generator():
     nnc.utils.set_random_seed(3)
     np.testing.assert_array_equal(a, values(nnc.random.normal((4,))))
     assert not np.array_equal(a, b)
+
+
+@pytest.mark.parametrize("arguments", [
+    {}, {"side": "imag"}, {"window": "hamming", "scaling": "spectrum"}, {"window": None},
+    {"window": "blackman", "periodic": True, "scaling": None}], ids=str)
+def test_stft(arguments):
+    """The kernel applied to a frame is the windowed Fourier transform of it."""
+    initializer = nnc.initializers.STFT(**arguments)
+    kernel = np.asarray(initializer((8, 1, 9), dtype="float64"))
+    assert kernel.shape == (8, 1, 9)
+    window = {"hann": np.hanning, "hamming": np.hamming, None: np.ones,
+              "blackman": lambda n: np.blackman(n + 1)[:-1]}[initializer.window](8)
+    scale = {"density": np.sqrt(np.sum(window**2)), "spectrum": np.sum(np.abs(window)),
+             None: 1.0}[initializer.scaling] if initializer.window else 1.0
+    frame = np.random.default_rng(0).normal(size=8)
+    spectrum = np.fft.rfft(frame * window, 16) / scale
+    want = spectrum.real if initializer.side == "real" else spectrum.imag
+    np.testing.assert_allclose(frame @ kernel[:, 0], want, atol=1e-12)      # float64, 8 terms
+    again = nnc.initializers.get({"class_name": "STFT", "config": initializer.get_config()})
+    assert again.get_config() == initializer.get_config()
+    for bad in ({"side": "left"}, {"scaling": "loud"}):
+        with pytest.raises(ValueError, match=next(iter(bad))):
+            nnc.initializers.STFT(**bad)

@@ -76,6 +76,10 @@ LOSSES = [
     ("Dice", "dice", bits, probabilities, {}),
     ("Dice", "dice", bits, probabilities, {"axis": (1,)}),
     ("Tversky", "tversky", bits, probabilities, {"alpha": 0.3, "beta": 0.8}),
+    ("CategoricalGeneralizedCrossEntropy", "categorical_generalized_cross_entropy", labels,
+     probabilities, {"q": 0.5}),
+    ("CategoricalGeneralizedCrossEntropy", "categorical_generalized_cross_entropy", labels,
+     probabilities, {"q": 0.9}),
 ]
 IDS = [f"{row[0]}-{'-'.join(row[4])}-{i}" for i, row in enumerate(LOSSES)]
 # Sums of 24 terms, and cosine similarities near 0, where only the absolute error counts.
@@ -109,6 +113,37 @@ def test_value_and_gradient(name, function, make_true, make_pred, arguments, sha
     if arguments.get("ignore_class") is None:
         same(pair[0](y_true, y_pred), pair[1](y_true, y_pred), **TOLERANCE)
     same(*gradient((ours, theirs), y_true, y_pred), **TOLERANCE)
+
+
+@pytest.mark.parametrize("arguments", [{}, {"gamma": 5.0, "margin": 0.2},
+                                       {"gamma": 5.0, "remove_diagonal": False}], ids=str)
+def test_circle(arguments):
+    y_pred = numbers((8, 3))
+    y_pred /= np.linalg.norm(y_pred, axis=-1, keepdims=True)
+    y_true = np.array([0, 1, 0, 1, 2, 2, 1, 0])
+    ours, theirs = (library.losses.Circle(**arguments) for library in (nnc, keras))
+    # a product of 80 and a difference near 0, in float32
+    same(ours(y_true, y_pred), theirs(y_true, y_pred), rtol=1e-4, atol=1e-5)
+    same(*gradient((ours, theirs), y_true, y_pred), rtol=1e-3, atol=1e-4)
+    plain_pair = [library.losses.circle(y_true, y_pred, ref_labels=y_true[:4],
+                                        ref_embeddings=y_pred[:4], remove_diagonal=False,
+                                        gamma=5, margin=0.2) for library in (nnc, keras)]
+    same(*plain_pair, rtol=1e-4, atol=1e-5)
+    assert plain(ours.get_config()) == plain(theirs.get_config())
+
+
+def test_ctc():
+    y_pred = numbers((4, 7, 5))
+    y_true = np.array([[1, 2, 2], [3, 0, 0], [4, 1, 0], [1, 1, 1]])
+    ours, theirs = (library.losses.CTC() for library in (nnc, keras))
+    same(ours(y_true, y_pred), theirs(y_true, y_pred), **TOLERANCE)
+    same(*gradient((ours, theirs), y_true, y_pred), **TOLERANCE)
+    assert plain(ours.get_config()) == plain(theirs.get_config())
+    same(nnc.losses.ctc(y_true, y_pred), keras.losses.ctc(y_true, y_pred), **TOLERANCE)
+    with pytest.raises(ValueError, match="y_true"):
+        ours(y_true[0], y_pred)
+    with pytest.raises(ValueError, match="y_pred"):
+        ours(y_true, y_pred[0])
 
 
 @pytest.mark.parametrize("reduction", ["sum_over_batch_size", "mean", "sum", "none", None,
@@ -242,7 +277,7 @@ def test_names():
     import keras.src.losses as table
 
     for name, thing in table.ALL_OBJECTS_DICT.items():
-        if name.lower() in ("ctc", "circle", "lossfunctionwrapper", "loss"):
+        if name in ("LossFunctionWrapper", "Loss"):
             continue
         found = nnc.losses.get(name)
         found = type(found) if isinstance(thing, type) else found

@@ -248,8 +248,10 @@ def test_callable_learning_rate():
     assert values(w).tolist() == [-0.875]
 
 
-@pytest.mark.parametrize("name, arguments", OPTIMIZERS + FREE + [("Adam", option) for option in OPTIONS],
-                         ids=str)
+ALL = OPTIMIZERS + FREE + [("Adam", option) for option in OPTIONS]
+
+
+@pytest.mark.parametrize("name, arguments", ALL, ids=str)
 def test_configuration(name, arguments):
     ours, theirs = (getattr(library.optimizers, name)(**dict(arguments, name="o"))
                     for library in (nnc, keras))

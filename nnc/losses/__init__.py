@@ -12,6 +12,8 @@ from .losses import (BinaryCrossentropy, BinaryFocalCrossentropy, CategoricalCro
                      mean_absolute_percentage_error, mean_squared_error,
                      mean_squared_logarithmic_error, poisson, sparse_categorical_crossentropy,
                      squared_hinge, tversky)
+from .similarity import (CTC, CategoricalGeneralizedCrossEntropy, Circle,
+                         categorical_generalized_cross_entropy, circle, ctc)
 
 _ALL = (Loss, LossFunctionWrapper, BinaryCrossentropy, BinaryFocalCrossentropy,
         CategoricalCrossentropy, CategoricalFocalCrossentropy, CategoricalHinge, CosineSimilarity,
@@ -21,7 +23,8 @@ _ALL = (Loss, LossFunctionWrapper, BinaryCrossentropy, BinaryFocalCrossentropy,
         categorical_crossentropy, categorical_focal_crossentropy, categorical_hinge,
         cosine_similarity, dice, hinge, huber, kl_divergence, log_cosh, mean_absolute_error,
         mean_absolute_percentage_error, mean_squared_error, mean_squared_logarithmic_error, poisson,
-        sparse_categorical_crossentropy, squared_hinge, tversky)
+        sparse_categorical_crossentropy, squared_hinge, tversky, CTC, Circle,
+        CategoricalGeneralizedCrossEntropy, ctc, circle, categorical_generalized_cross_entropy)
 _SHORT = {"bce": binary_crossentropy, "kld": kl_divergence, "mae": mean_absolute_error,
           "mse": mean_squared_error, "mape": mean_absolute_percentage_error,
           "msle": mean_squared_logarithmic_error}

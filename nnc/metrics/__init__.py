@@ -64,7 +64,8 @@ FUNCTIONS = {function.__name__: function for function in (
     categorical_focal_crossentropy, categorical_hinge, hinge, huber, kl_divergence, log_cosh,
     mean_absolute_error, mean_absolute_percentage_error, mean_squared_error,
     mean_squared_logarithmic_error, poisson, sparse_categorical_crossentropy, squared_hinge,
-    concordance_correlation, pearson_correlation, accuracy, binary_accuracy, categorical_accuracy, sparse_categorical_accuracy,
+    concordance_correlation, pearson_correlation,
+    accuracy, binary_accuracy, categorical_accuracy, sparse_categorical_accuracy,
     sparse_top_k_categorical_accuracy, top_k_categorical_accuracy)}
 _SHORT = {"bce": BinaryCrossentropy, "mse": MeanSquaredError, "mae": MeanAbsoluteError,
           "mape": MeanAbsolutePercentageError, "msle": MeanSquaredLogarithmicError}

@@ -417,6 +417,10 @@ class AUC(_Counting):
         self._count(y_true, y_pred, sample_weight, self._thresholds, self._even, self.multi_label,
                     weights)
 
+    def interpolate_pr_auc(self):
+        """The area under the precision-recall curve, by Davis and Goadrich's interpolation."""
+        return self._area(self._pr_steps())
+
     def _pr_steps(self):
         """Between thresholds precision is (intercept + slope p) / p of p positives."""
         tp, fn = self.true_positives, self.false_negatives
@@ -448,13 +452,15 @@ class AUC(_Counting):
         if not self._built:
             return op.fill((), 0.0, self.dtype)
         if self.curve == "PR" and self.summation_method == "interpolation":
-            steps = self._pr_steps()
-        else:
-            x, y = self._points()
-            heights = {"interpolation": lambda a, b: op.multiply(op.add(a, b), 0.5),
-                       "minoring": op.minimum,
-                       "majoring": op.maximum}[self.summation_method](y[:-1], y[1:])
-            steps = op.multiply(op.subtract(x[:-1], x[1:]), heights)
+            return self.interpolate_pr_auc()
+        x, y = self._points()
+        heights = {"interpolation": lambda a, b: op.multiply(op.add(a, b), 0.5),
+                   "minoring": op.minimum,
+                   "majoring": op.maximum}[self.summation_method](y[:-1], y[1:])
+        return self._area(op.multiply(op.subtract(x[:-1], x[1:]), heights))
+
+    def _area(self, steps):
+        """The sum over thresholds; of columns their weighted mean."""
         areas = ops.sum(steps, 0)
         if not self.multi_label:
             return areas

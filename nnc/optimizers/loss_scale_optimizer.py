@@ -12,8 +12,9 @@ _INNER = {"weight_decay": None, "clipnorm": None, "global_clipnorm": None, "clip
 
 
 class LossScaleOptimizer(Optimizer):
-    """Multiplies the loss by a scale and divides the gradients by it. A step whose gradients are not
-    finite is left out and halves the scale; `dynamic_growth_steps` good steps in a row double it.
+    """Multiplies the loss by a scale and divides the gradients by it. A step whose gradients are
+    not finite is left out and halves the scale; `dynamic_growth_steps` good steps in a row double
+    it.
 
     Args:
         inner_optimizer: The `Optimizer` that takes the steps.
@@ -80,8 +81,7 @@ class LossScaleOptimizer(Optimizer):
         if not grads:
             return
         weights = self._weights(grads, trainable_variables)
-        finite = reduce(op.logical_and, [ops.all(op.isfinite(g)) for g in grads if g is not None],
-                        True)
+        finite = self.check_finite(grads)
         scale = op.copy(self.dynamic_scale)
         moving = weights + self.inner_optimizer.variables
         before = [op.copy(variable) for variable in moving]
@@ -93,6 +93,11 @@ class LossScaleOptimizer(Optimizer):
         count = op.where(grown, 0, op.add(self.step_counter, 1))
         self.dynamic_scale.assign(op.where(finite, more, op.multiply(scale, 0.5)))
         self.step_counter.assign(op.where(finite, count, 0))
+
+    def check_finite(self, grads):
+        """Whether all numbers of all gradients are finite, as a tensor."""
+        return reduce(op.logical_and, [ops.all(op.isfinite(g)) for g in grads if g is not None],
+                      True)
 
     def scale_loss(self, loss):
         scale = self.dynamic_scale if self.built else float(self.initial_scale)

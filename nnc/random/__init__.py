@@ -1,3 +1,4 @@
 """`nnc.random`: draws from distributions, and the seeds that they begin with."""
-from .random import categorical, dropout, normal, randint, truncated_normal, uniform
+from .random import (beta, binomial, categorical, dropout, gamma, normal, randint, shuffle,
+                     truncated_normal, uniform)
 from .seed_generator import SeedGenerator

@@ -4,8 +4,8 @@ everywhere.
 import numpy as np
 
 from .._core import Tensor, op
-from ..ops.core import (_FLOATS, cast_array, float_array, is_float, standardize_dtype, static_shape,
-                        tensor)
+from ..ops.core import (_FLOATS, cast_array, float_array, is_float, one_axis, standardize_dtype,
+                        static_shape, tensor)
 from .seed_generator import draw_seed
 
 _DRAWN = ("float32", "float64")
@@ -96,6 +96,67 @@ def categorical(logits, num_samples, dtype="int32", seed=None):
     noise = op.negative(op.log(op.negative(op.log(u))))
     chosen = op.argmax(op.add(noise, op.reshape(logits, (batch, 1, classes))), 2, 0)
     return cast_array(chosen, standardize_dtype(dtype))
+
+
+def _drawn(name, row, shape, parameters, dtype, seed):
+    """Draws of `row`, of parameters that broadcast to `shape`."""
+    from ..ops.arrays import broadcast_to
+
+    dtype, drawn = _float_dtype(name, dtype)
+    shape = static_shape(name, shape)
+    wide = [broadcast_to(cast_array(p, "float64"), shape) for p in parameters]
+    return cast_array(getattr(op, row)(draw_seed(seed), *wide, drawn), dtype)
+
+
+def gamma(shape, alpha, dtype=None, seed=None):
+    """Numbers of the gamma distribution with scale 1.
+
+    Args:
+        shape: The shape of the result.
+        alpha: Float or array that broadcasts to `shape`, > 0 (else NaN): the distribution's shape.
+        dtype: A floating-point dtype. Defaults to `floatx()`.
+        seed: See `normal`.
+    """
+    return _drawn("gamma", "random_gamma", shape, (alpha,), dtype, seed)
+
+
+def beta(shape, alpha, beta, dtype=None, seed=None):
+    """Numbers of the beta distribution.
+
+    Args:
+        shape: The shape of the result.
+        alpha: Float or array that broadcasts to `shape`, > 0 (else NaN).
+        beta: The same.
+        dtype: A floating-point dtype. Defaults to `floatx()`.
+        seed: See `normal`.
+    """
+    return _drawn("beta", "random_beta", shape, (alpha, beta), dtype, seed)
+
+
+def binomial(shape, counts, probabilities, dtype=None, seed=None):
+    """How often something of a probability happens in a number of trials.
+
+    Args:
+        shape: The shape of the result.
+        counts: Numbers of trials, that broadcast to `shape`; NaN comes of those below 0.
+        probabilities: Probabilities, that broadcast to `shape`; NaN comes of those not 0 to 1.
+        dtype: A floating-point dtype. Defaults to `floatx()`.
+        seed: See `normal`.
+    """
+    return _drawn("binomial", "random_binomial", shape, (counts, probabilities), dtype, seed)
+
+
+def shuffle(x, axis=0, seed=None):
+    """`x` with its slices along `axis` in random order.
+
+    Args:
+        x: The array.
+        axis: Integer. Defaults to `0`.
+        seed: See `normal`.
+    """
+    x = tensor(x)
+    axis = one_axis("nnc.random.shuffle", axis, len(x.shape))
+    return op.take(x, op.random_permutation(draw_seed(seed), x.shape[axis]), axis)
 
 
 def dropout(inputs, rate, noise_shape=None, seed=None):

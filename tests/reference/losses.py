@@ -1,4 +1,5 @@
 """Softmax and cross-entropies."""
+import itertools
 import math
 
 import numpy as np
@@ -89,3 +90,38 @@ ROWS["sparse_softmax_crossentropy_grad"] = Row(
                    for (x, i), _ in labelled(ROWED)], (0, 2),
     scale=3.0, refused=(([np.ones((2, 3)), np.array([0, 1]), np.ones(3)], (), ValueError),
                         ([np.ones((2, 3)), np.array([0, 3]), np.ones(2)], (), IndexError)))
+
+
+def ctc(x, labels, label_length, length, blank):
+    """The sum over all paths that show the labels; the slope by the paths' shares."""
+    losses, slopes = [], np.zeros_like(x)
+    for i in range(len(x)):
+        t, p = int(length[i]), softmax(x[i])
+        wanted = [int(k) for k in labels[i][:int(label_length[i])]]
+        total, shown = 0.0, np.zeros_like(p)
+        for path in itertools.product(range(x.shape[2]), repeat=t):
+            if [k for k, _ in itertools.groupby(path) if k != blank] == wanted:
+                chance = math.prod(p[j, k] for j, k in enumerate(path))
+                total += chance
+                for j, k in enumerate(path):
+                    shown[j, k] += chance
+        losses.append(-math.log(total) if total else math.inf)
+        if total:
+            slopes[i, :t] = p[:t] - shown[:t] / total
+    return np.array(losses), slopes
+
+
+_LABELS = np.array([[1, 2], [2, 2], [1, 0]])
+_COUNTS = [np.array([2, 2, 0]), np.array([4, 4, 3])]
+ROWS["ctc"] = Row(
+    ctc, [([numbers(3, 4, 3), _LABELS, *_COUNTS], (0,)),
+          ([numbers(3, 4, 4), _LABELS, np.array([1, 1, 1]), np.array([1, 2, 4])], (3,)),
+          ([numbers(3, 2, 3), _LABELS, *(n // 2 for n in _COUNTS)], (0,)),
+          ([numbers(3, 2, 3), np.array([[1, 1]] * 3), np.array([2, 1, 0]), np.array([2, 0, 0])],
+           (0,)),
+          ([numbers(0, 2, 3), np.zeros((0, 1), "int64"), *[np.zeros(0, "int64")] * 2], (0,))],
+    gives=lambda dtype: (dtype, dtype), scale=3.0, once=True,
+    refused=(([numbers(3, 4, 3), _LABELS.astype("int32"), *_COUNTS], (0,), ValueError),
+             ([numbers(3, 4, 3), _LABELS, *_COUNTS], (3,), ValueError),
+             ([numbers(3, 4, 3), _LABELS, _COUNTS[0] + 1, _COUNTS[1]], (0,), ValueError),
+             ([numbers(3, 4, 3), _LABELS + 1, *_COUNTS], (0,), IndexError)))

@@ -36,6 +36,7 @@ class Row:
         units: How many units of rounding are allowed.
         refused: (inputs, attributes, exception) of calls that must be refused.
         effects: How many leading inputs are written.
+        once: Whether there is a first derivative only, of the first output (tested elsewhere).
     """
     function: Callable[..., Any]
     cases: list
@@ -48,6 +49,7 @@ class Row:
     units: float = 4.0
     refused: tuple = ()
     effects: int = 0
+    once: bool = False
 
 
 ROWS: dict[str, Row] = {}

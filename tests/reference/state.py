@@ -4,6 +4,8 @@ from statistics import NormalDist
 
 import numpy as np
 
+from nnc import _core
+
 from .row import INTEGERS, ROWS, SHAPES, Row, cast_cases, numbers
 
 # ---- random numbers ------------------------------------------------------------------------------
@@ -106,6 +108,84 @@ ROWS["seed_next"] = Row(lambda s: (s + np.array([0, 1], "uint32"), s), [([s], ()
                         effects=1,
                         gives=lambda dtype: ("uint32",),
                         refused=tuple(([s], (), ValueError) for s in NO_STATES))
+
+
+def block(state, index):
+    """The four words of one counter, as numbers in (0, 1)."""
+    index = np.array([index], "uint64")
+    key = mix(mix(int(state[0])) ^ 0)
+    k0, k1 = np.uint64(key) & M32, np.uint64(key >> 32)
+    shift = np.uint64(32)
+    c = [index & M32, index >> shift, np.full_like(index, int(state[1])), np.zeros_like(index)]
+    for _ in range(10):
+        p0, p1 = np.uint64(0xd2511f53) * c[0], np.uint64(0xcd9e8d57) * c[2]
+        c = [p1 >> shift ^ c[1] ^ k0, p1 & M32, p0 >> shift ^ c[3] ^ k1, p0 & M32]
+        k0, k1 = k0 + np.uint64(0x9e3779b9) & M32, k1 + np.uint64(0xbb67ae85) & M32
+    return [(int(word[0]) + 0.5) / 2.0**32 for word in c]
+
+
+def log_gamma(state, index, alpha):
+    """Marsaglia & Tsang 2000."""
+    d = max(alpha, alpha + (alpha < 1)) - 1 / 3
+    while True:
+        u = block(state, index)
+        x = math.sqrt(-2 * math.log(u[0])) * math.cos(2 * math.pi * u[1])
+        v = (1 + x / math.sqrt(9 * d)) ** 3
+        if v > 0 and math.log(u[2]) < x * x / 2 + d - d * v + d * math.log(v):
+            return math.log(d * v) + (math.log(u[3]) / alpha if alpha < 1 else 0)
+        index += 1
+
+
+def each(function):
+    """Of a state and arrays: the function of each element's number and parameters."""
+    def call(state, *rest):
+        parameters = [np.ravel(a) for a in rest[:-1]]
+        values = [function(state, e << 20, *map(float, row)) if min(row) >= 0 else math.nan
+                  for e, row in enumerate(zip(*parameters))]
+        return np.array(values, "float64").reshape(np.shape(rest[0]))
+    return call
+
+
+def beta_number(state, index, a, b):
+    x, y = log_gamma(state, index, a), log_gamma(state, index + 2**19, b)
+    return 1 / (1 + math.exp(y - x))
+
+
+def inverted_binomial(state, index, n, p):
+    """The smallest k whose distribution function is above a uniform number (means below 10)."""
+    words = [int(u * 2**32) for u in block(state, index)]
+    u, q = ((words[1] << 32 | words[0]) >> 11) / 2.0**53, min(p, 1 - p)
+    k, below = 0, (1 - q) ** n
+    while u > below and k < n:
+        k += 1
+        below += math.comb(int(n), k) * q**k * (1 - q) ** (n - k)
+    return n - k if p > 0.5 else k
+
+
+_ALPHA = [numbers(*s, low=0.2, high=6.0, seed=i) for i, s in enumerate([(), (0,), (3, 41)])]
+_PAIR = (([NO_STATES[0], np.ones(2)], ("float32",), ValueError),
+         ([STATES[0], np.ones(2, "int32")], ("float32",), TypeError),
+         ([STATES[0], np.ones(2)], ("int32",), TypeError))
+ROWS["random_gamma"] = Row(
+    each(lambda *a: math.exp(log_gamma(*a))),
+    [([s, alpha], (d,)) for s in STATES for alpha in _ALPHA for d in ("float64",)],
+    gives=None, units=2000.0, scale=1.0, refused=_PAIR)    # logarithms and their inverse
+ROWS["random_beta"] = Row(
+    each(beta_number), [([s, alpha, alpha[..., ::-1] if alpha.ndim else alpha], ("float64",))
+                        for s in STATES for alpha in _ALPHA],
+    gives=None, units=2000.0, scale=1.0,
+    refused=tuple(([a, b, b], d, e) for (a, b), d, e in _PAIR)
+    + (([STATES[0], np.ones(2), np.ones(3)], ("float32",), ValueError),))
+ROWS["random_binomial"] = Row(
+    each(inverted_binomial),
+    [([s, np.full((3, 41), n), np.full((3, 41), p)], (d,)) for s in STATES
+     for n, p in ((9.0, 0.5), (40.0, 0.1), (12.0, 0.9)) for d in ("float32", "float64")],
+    gives=None, refused=ROWS["random_beta"].refused)
+ROWS["random_permutation"] = Row(
+    lambda state, n: _core.permutation(n, int(state[0]), 0, int(state[1])),
+    [([s], (n,)) for s in STATES for n in (0, 1, 2, 100)],
+    gives=lambda dtype: ("int64",),
+    refused=(([NO_STATES[0]], (3,), ValueError), ([STATES[0]], (-1,), ValueError)))
 
 
 # ---- variables and optimizers --------------------------------------------------------------------
