@@ -129,6 +129,9 @@ def check_labels(labels: Any, classes: int) -> tuple[int, int | float] | None:
 def first_nonfinite(rows: Any) -> tuple[int, int] | None:
     """(row, column of the flattened row) of the first NaN or Inf of a float array, or None."""
 
+def _host_register(functions: tuple[Callable | None, ...], gradients: tuple[Callable | None, ...]) -> None:
+    """The functions of the op `host` and their gradients, once: nnc.ops.host calls it."""
+
 def get_num_threads() -> int: ...
 def set_num_threads(n: int) -> None: ...
 def num_threads_reason() -> str: ...

@@ -207,7 +207,7 @@ BAD = [
     (lambda: nnc.ops.pad(A, -1), "pad"),
     (lambda: nnc.ops.pad(A, 1, mode="wrap"), "pad: `mode`"),
     (lambda: nnc.ops.where(BOOL), "where"),
-    (lambda: nnc.ops.norm(A, ord="nuc"), "norm: `ord`"),
+    (lambda: nnc.ops.norm(A, ord="nucleus"), "norm: `ord`"),
     (lambda: nnc.ops.normalize(A, order=0), "normalize: `order`"),
     (lambda: nnc.ops.cast(A, "float31"), "Unknown dtype"),
     (lambda: nnc.ops.zeros((2, -1)), "zeros: sizes"),

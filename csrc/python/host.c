@@ -153,7 +153,6 @@ static int store_gradients(PyObject *result, int count, int *dx)
 
 static nnc_status gradient(nnc_graph *graph, int index, const int *dy, const bool *need, int *dx)
 {
-    char text[256];
     nnc_status status = NNC_OK;
     nnc_node node = graph->nodes[index];        /* a copy: appending moves the array */
     if (within == NULL || within->graph != graph)
@@ -166,8 +165,8 @@ static nnc_status gradient(nnc_graph *graph, int index, const int *dy, const boo
     if (entered > 0)
         within->leave(within->context);
     if (result == NULL || store_gradients(result, node.input_count, dx) < 0) {
-        status = take_exception(text);
-        status = nnc_fail(status, "%s", text);
+        /* The exception stays set: py_raise leaves it as it is. */
+        status = nnc_fail(NNC_EINTERRUPT, "host: the gradient failed");
     }
     Py_XDECREF(result);
     return status;

@@ -26,8 +26,8 @@ class _Convolution(Layer):
 
     _plain = True
     _rank = None
-    _kernels = ("kernel",)          # the weights' names, and
-    _prefixes = ("kernel",)         # what their initializers, regularizers and constraints begin with
+    _kernels = ("kernel",)          # the weights' names, and what the names of
+    _prefixes = ("kernel",)         # their initializers, regularizers and constraints begin with
     _paddings = ("valid", "same")
     _sizes = ("filters",)           # arguments that are positive integers
 

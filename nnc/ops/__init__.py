@@ -7,6 +7,8 @@ from .arrays import (append, arange, array, broadcast_to, concatenate, copy, dia
                      repeat, reshape, roll, size, split, squeeze, stack, swapaxes, take,
                      take_along_axis, tile, trace, transpose, tri, tril, triu, vstack, zeros,
                      zeros_like)
+from . import image
+from .attention import dot_product_attention
 from .conv_family import (adaptive_average_pool, adaptive_max_pool, average_pool, conv,
                           conv_transpose, depth_to_space, depthwise_conv, fold, max_pool,
                           separable_conv, space_to_depth, unfold)
