@@ -10,10 +10,11 @@ import numpy as np
 
 from . import _core, config, optimizers, tree
 from .autograd import GradientTape
-from .callbacks import CallbackList
+from .callbacks import CallbackList, EarlyStopping
 from .compile_utils import CompileLoss, CompileMetrics, as_loss_scalar, check_loss, check_metrics
 from .data import (Batches, Data, Stream, check_count, class_weights, open_source, split,
                    standardize, unpack_x_y_sample_weight)
+from .data.arrays import limited
 from .data.sources import Rows, open_rows
 from .metrics import Mean, Metric
 from .predicting import Outputs, row_blocks
@@ -299,7 +300,7 @@ class Trainer:
 
     def _open_stream(self, kind, who, source, class_weight, steps, name):
         """The same for a source of batches: the first one is read."""
-        steps = None if steps is None else check_count(steps, name, who)
+        steps = limited(None if steps is None else check_count(steps, name, who), source.steps)
         if steps is not None and kind != "train" and source.steps is not None:
             steps = min(steps, source.steps)
         stream = Stream(source, steps, class_weight, kind == "predict", who)
@@ -318,12 +319,14 @@ class Trainer:
     def fit(self, x=None, y=None, batch_size=None, epochs=1, verbose="auto", callbacks=None,
             validation_split=0.0, validation_data=None, shuffle=True, class_weight=None,
             sample_weight=None, initial_epoch=0, steps_per_epoch=None, validation_steps=None,
-            validation_batch_size=None, validation_freq=1):
+            validation_batch_size=None, validation_freq=1, keep=None):
         """Trains the model for a number of epochs.
 
         Args:
-            x: Inputs: an array, or a list or dict of arrays.
-            y: Targets.
+            x: Inputs: an array, or a list or dict of arrays; a table of pandas or polars; a sparse
+                matrix; a memory map. Or what gives batches `(x, y)` or `(x, y, sample_weight)`: a
+                generator, a `PyDataset`, a `tf.data.Dataset`, a PyTorch `DataLoader`, an iterable.
+            y: Targets; not with what gives batches.
             batch_size: Samples in a step. Defaults to 32.
             epochs: Passes over the data (the number of the last one, with `initial_epoch`).
             verbose: 0 silent, 1 a progress bar, 2 a line an epoch, `"auto"`: 1.
@@ -339,6 +342,8 @@ class Trainer:
             validation_steps: Steps of a validation.
             validation_batch_size: Samples in a step of a validation. Defaults to `batch_size`.
             validation_freq: Epochs between validations, or a list of the epochs with one.
+            keep: `"best"`: the model ends with the weights of its best epoch, by `val_loss`, else
+                by `loss`. Not in Keras.
 
         Returns:
             The `History`.
@@ -351,6 +356,10 @@ class Trainer:
                              f"shuffle={shuffle!r}")
         epochs, initial_epoch = (check_count(v, n, "fit", 0)
                                  for v, n in ((epochs, "epochs"), (initial_epoch, "initial_epoch")))
+        if keep not in (None, "best"):
+            raise ValueError(f"fit: `keep` must be None or 'best'. Received: keep={keep!r}")
+        if config.max_epochs() is not None:
+            epochs = min(epochs, initial_epoch + config.max_epochs())
         _check_frequency(validation_freq)
         _check_verbose(verbose, "fit")
         if batch_size is not None:
@@ -373,6 +382,12 @@ class Trainer:
                 callbacks = CallbackList(callbacks, add_history=True, add_progbar=verbose != 0,
                                          verbose=verbose, epochs=epochs, steps=batches.steps,
                                          model=self)
+            if keep == "best":
+                best = EarlyStopping("loss" if validation is None else "val_loss", mode="min",
+                                     patience=epochs + 1, restore_best_weights=True)
+                best.set_params(callbacks.params)
+                best.set_model(self)
+                callbacks.append(best)
             return self._fit(run, batches, validation, callbacks, initial_epoch, epochs,
                              validation_freq)
         finally:
@@ -403,7 +418,9 @@ class Trainer:
                 data = standardize(x, y, sample_weight, class_weight, names=self._input_names())
                 if shares:
                     data, validation_data = split(data, validation_split)
-                batches = Batches(data.count, batch_size or 32, shuffle, steps, seed)
+                batch_size = batch_size or 32
+                steps = limited(steps, -(-data.count // batch_size))
+                batches = Batches(data.count, batch_size, shuffle, steps, seed)
                 run = Run(self, "train", data)
         if validation_data is None:
             return run, batches, None
@@ -652,6 +669,39 @@ class Trainer:
         logs = run.logs()
         return logs if return_dict else self._in_order(logs)
 
+    def _make_function(self, kind):
+        """What takes the next batch of an iterator through a step."""
+        def function(iterator):
+            x, y, sample_weight = unpack_x_y_sample_weight(next(iterator))
+            if kind == "predict":
+                return self.predict_on_batch(x)
+            data = standardize(x, y, sample_weight, who=f"{kind}_function")
+            run = Run(self, kind, data)
+            self._prepare(run, [data.count])
+            run.run(data.count, 0, 1, None)
+            return run.logs()
+
+        return function
+
+    def make_train_function(self, force=False):
+        """A function that trains with the next batch of an iterator and returns the logs.
+
+        For loops of one's own: `fit` records its steps itself and does not call it. `force` is
+        accepted for Keras's scripts: steps are recorded anew wherever that is needed.
+        """
+        self.train_function = self._make_function("train")
+        return self.train_function
+
+    def make_test_function(self, force=False):
+        """The same for testing."""
+        self.test_function = self._make_function("test")
+        return self.test_function
+
+    def make_predict_function(self, force=False):
+        """The same for prediction: it returns the outputs."""
+        self.predict_function = self._make_function("predict")
+        return self.predict_function
+
     def train_on_batch(self, x, y=None, sample_weight=None, class_weight=None, return_dict=False):
         """One step of training on one batch.
 
@@ -683,13 +733,14 @@ class Trainer:
 
 def _capped(steps, count, batch_size, name, who):
     """`steps`, at most a pass over the data."""
+    full = -(-count // batch_size)
     if steps is None:
-        return None
-    steps, full = check_count(steps, name, who), -(-count // batch_size)
+        return limited(None, full)
+    steps = check_count(steps, name, who)
     if steps > full:
         warnings.warn(f"{who}: `{name}={steps}` is more than the {full} batches that there are; "
                       "all of the data is used once.", stacklevel=3)
-    return min(steps, full)
+    return limited(min(steps, full))
 
 
 def _check_frequency(frequency):

@@ -37,7 +37,8 @@ class Model(Trainer, Layer):
 
     def __getstate__(self):
         """For `copy` and `pickle`: without programs, which are recorded anew, and without history."""
-        dropped = ("_programs", "_fast", "_eager_kinds", "_ready", "_found", "_flat", "history")
+        dropped = ("_programs", "_fast", "_eager_kinds", "_ready", "_found", "_flat", "history",
+                   "train_function", "test_function", "predict_function")
         return {key: value for key, value in self.__dict__.items() if key not in dropped}
 
     def __setstate__(self, state):
