@@ -351,24 +351,15 @@ class Trainer:
         Raises ValueError or TypeError if an argument is wrong; then nothing was trained.
         """
         self._check_compiled("fit")
-        if shuffle not in (True, False, "batch"):
-            raise ValueError("fit: `shuffle` must be True, False or 'batch'. Received: "
-                             f"shuffle={shuffle!r}")
+        _check_options(shuffle, keep, validation_freq, verbose)
         epochs, initial_epoch = (check_count(v, n, "fit", 0)
                                  for v, n in ((epochs, "epochs"), (initial_epoch, "initial_epoch")))
-        if keep not in (None, "best"):
-            raise ValueError(f"fit: `keep` must be None or 'best'. Received: keep={keep!r}")
         if config.max_epochs() is not None:
             epochs = min(epochs, initial_epoch + config.max_epochs())
-        _check_frequency(validation_freq)
-        _check_verbose(verbose, "fit")
-        if batch_size is not None:
-            batch_size = check_count(batch_size, "batch_size", "fit")
-        if steps_per_epoch is not None:
-            steps_per_epoch = check_count(steps_per_epoch, "steps_per_epoch", "fit")
-        if validation_batch_size is not None:
-            validation_batch_size = check_count(validation_batch_size, "validation_batch_size",
-                                                "fit")
+        batch_size, steps_per_epoch, validation_batch_size = (
+            value if value is None else check_count(value, name, "fit")
+            for value, name in ((batch_size, "batch_size"), (steps_per_epoch, "steps_per_epoch"),
+                                (validation_batch_size, "validation_batch_size")))
         run, batches, validation = self._training_data(
             x, y, sample_weight, class_weight, batch_size, steps_per_epoch, shuffle,
             validation_split, validation_data, validation_batch_size or batch_size,
@@ -383,16 +374,19 @@ class Trainer:
                                          verbose=verbose, epochs=epochs, steps=batches.steps,
                                          model=self)
             if keep == "best":
-                best = EarlyStopping("loss" if validation is None else "val_loss", mode="min",
-                                     patience=epochs + 1, restore_best_weights=True)
-                best.set_params(callbacks.params)
-                best.set_model(self)
-                callbacks.append(best)
+                self._keep_best(callbacks, "loss" if validation is None else "val_loss", epochs)
             return self._fit(run, batches, validation, callbacks, initial_epoch, epochs,
                              validation_freq)
         finally:
             for part in opened:
                 part.close()
+
+    def _keep_best(self, callbacks, monitor, epochs):
+        """Adds what gives the model the weights of its best epoch at the end."""
+        best = EarlyStopping(monitor, mode="min", patience=epochs + 1, restore_best_weights=True)
+        best.set_params(callbacks.params)
+        best.set_model(self)
+        callbacks.append(best)
 
     def _training_data(self, x, y, sample_weight, class_weight, batch_size, steps, shuffle,
                        validation_split, validation_data, validation_batch, validation_steps):
@@ -741,6 +735,17 @@ def _capped(steps, count, batch_size, name, who):
         warnings.warn(f"{who}: `{name}={steps}` is more than the {full} batches that there are; "
                       "all of the data is used once.", stacklevel=3)
     return limited(min(steps, full))
+
+
+def _check_options(shuffle, keep, validation_freq, verbose):
+    """Refuses options of `fit` that there are not."""
+    if shuffle not in (True, False, "batch"):
+        raise ValueError("fit: `shuffle` must be True, False or 'batch'. Received: "
+                         f"shuffle={shuffle!r}")
+    if keep not in (None, "best"):
+        raise ValueError(f"fit: `keep` must be None or 'best'. Received: keep={keep!r}")
+    _check_frequency(validation_freq)
+    _check_verbose(verbose, "fit")
 
 
 def _check_frequency(frequency):
