@@ -25,6 +25,13 @@ __version__ = _core.__version__
 threadpools.install()
 
 
+def install_as_keras():
+    """From here on, `import keras` (and `tensorflow.keras`, `tf_keras`) gives nnc."""
+    from .alias import install_as_keras as install
+
+    install()
+
+
 def version():
     """The version of nnc."""
     return __version__

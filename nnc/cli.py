@@ -2,6 +2,8 @@
 
     nnc info            as text
     nnc info --json     as JSON
+    nnc run SCRIPT      a script written for Keras, on nnc
+    nnc doctor SCRIPT   which of Keras's names it uses, and which of them nnc has
 
 and of the commands about files: see `files_cli`.
 """
@@ -72,6 +74,13 @@ def main(arguments=None):
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
     show = commands.add_parser("info", help="version, instruction set, threads, optional libraries")
     show.add_argument("--json", action="store_true", help="print JSON")
+    start = commands.add_parser("run", help="run a script written for Keras on nnc")
+    start.add_argument("script")
+    start.add_argument("arguments", nargs=argparse.REMAINDER, help="the script's arguments")
+    look = commands.add_parser("doctor", help="which of Keras's names a script uses, and which "
+                                              "nnc has; exit status 1 if some are missing")
+    look.add_argument("script")
+    look.add_argument("--json", action="store_true", help="print JSON")
     from nnc import files_cli
 
     files_cli.add_commands(commands)
@@ -79,6 +88,10 @@ def main(arguments=None):
     if options.command is None:
         parser.print_help()
         return 2
+    if options.command == "run":
+        return run(options.script, options.arguments)
+    if options.command == "doctor":
+        return doctor(options.script, options.json)
     if options.command != "info":
         return files_cli.run(options)
     if options.json:
@@ -88,6 +101,53 @@ def main(arguments=None):
     else:
         print(info_text())
     return 0
+
+
+def run(script, arguments=()):
+    """Runs a script in which keras, tf_keras and tensorflow.keras are nnc; its exit status.
+
+    At the end, names that the script asked for and nnc has not are listed on the error output.
+    """
+    import runpy
+
+    from nnc import alias
+
+    if not os.path.isfile(script):
+        print(f"nnc run: there is no script {script}", file=sys.stderr)
+        return 2
+    alias.install_as_keras()
+    kept, path = sys.argv, sys.path[:]
+    sys.argv = [script, *arguments]
+    sys.path.insert(0, os.path.dirname(os.path.abspath(script)))
+    try:
+        runpy.run_path(script, run_name="__main__")
+    finally:
+        sys.argv, sys.path[:] = kept, path
+        if alias.missing:
+            print("nnc run: not in nnc: " + ", ".join(sorted(alias.missing)), file=sys.stderr)
+    return 0
+
+
+def doctor(script, as_json=False):
+    """Prints which of Keras's names a script uses; 1 if nnc lacks one, 2 if it cannot be read."""
+    from nnc.doctor import names_used, served
+
+    try:
+        with open(script, encoding="utf-8") as f:
+            used = sorted(names_used(f.read()))
+    except (OSError, SyntaxError, UnicodeDecodeError) as error:
+        print(f"nnc doctor: {script} cannot be read: {error}", file=sys.stderr)
+        return 2
+    found = {name: served(name) for name in used}
+    if as_json:
+        import json
+
+        print(json.dumps(found, indent=2))
+    else:
+        for name, there in found.items():
+            print(f"{'yes' if there else 'NO ':<4}{name}")
+        print(f"{sum(found.values())} of {len(found)} names are in nnc.")
+    return 0 if all(found.values()) else 1
 
 
 def _version(name):

@@ -4,7 +4,7 @@ from . import _core
 _FLOATS = ("float16", "float32", "float64", "bfloat16")
 _COMPUTED = ("float32", "float64")
 _state = {"floatx": "float32", "epsilon": 1e-7, "image_data_format": "channels_last",
-          "policy": None}
+          "policy": None, "max_epochs": None, "max_steps_per_epoch": None}
 
 
 def floatx():
@@ -71,6 +71,32 @@ def set_dtype_policy(policy):
     from . import dtype_policies
 
     _state["policy"] = None if policy is None else dtype_policies.get(policy)
+
+
+def max_epochs():
+    """The most epochs that `fit` runs, or `None`."""
+    return _state["max_epochs"]
+
+
+def set_max_epochs(max_epochs):
+    """Sets `max_epochs()`: a script can be tried out without a change."""
+    _state["max_epochs"] = _limit("max_epochs", max_epochs)
+
+
+def max_steps_per_epoch():
+    """The most steps of an epoch of `fit`, `evaluate` and `predict`, or `None`."""
+    return _state["max_steps_per_epoch"]
+
+
+def set_max_steps_per_epoch(max_steps_per_epoch):
+    """Sets `max_steps_per_epoch()`."""
+    _state["max_steps_per_epoch"] = _limit("max_steps_per_epoch", max_steps_per_epoch)
+
+
+def _limit(name, value):
+    if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
+        raise ValueError(f"set_{name}: expected an integer >= 1 or None. Received: {value!r}")
+    return value
 
 
 def get_num_threads():

@@ -10,10 +10,11 @@ import numpy as np
 
 from . import _core, config, optimizers, tree
 from .autograd import GradientTape
-from .callbacks import CallbackList
+from .callbacks import CallbackList, EarlyStopping
 from .compile_utils import CompileLoss, CompileMetrics, as_loss_scalar, check_loss, check_metrics
 from .data import (Batches, Data, Stream, check_count, class_weights, open_source, split,
                    standardize, unpack_x_y_sample_weight)
+from .data.arrays import limited
 from .data.sources import Rows, open_rows
 from .metrics import Mean, Metric
 from .predicting import Outputs, row_blocks
@@ -299,7 +300,7 @@ class Trainer:
 
     def _open_stream(self, kind, who, source, class_weight, steps, name):
         """The same for a source of batches: the first one is read."""
-        steps = None if steps is None else check_count(steps, name, who)
+        steps = limited(None if steps is None else check_count(steps, name, who), source.steps)
         if steps is not None and kind != "train" and source.steps is not None:
             steps = min(steps, source.steps)
         stream = Stream(source, steps, class_weight, kind == "predict", who)
@@ -318,12 +319,14 @@ class Trainer:
     def fit(self, x=None, y=None, batch_size=None, epochs=1, verbose="auto", callbacks=None,
             validation_split=0.0, validation_data=None, shuffle=True, class_weight=None,
             sample_weight=None, initial_epoch=0, steps_per_epoch=None, validation_steps=None,
-            validation_batch_size=None, validation_freq=1):
+            validation_batch_size=None, validation_freq=1, keep=None):
         """Trains the model for a number of epochs.
 
         Args:
-            x: Inputs: an array, or a list or dict of arrays.
-            y: Targets.
+            x: Inputs: an array, or a list or dict of arrays; a table of pandas or polars; a sparse
+                matrix; a memory map. Or what gives batches `(x, y)` or `(x, y, sample_weight)`: a
+                generator, a `PyDataset`, a `tf.data.Dataset`, a PyTorch `DataLoader`, an iterable.
+            y: Targets; not with what gives batches.
             batch_size: Samples in a step. Defaults to 32.
             epochs: Passes over the data (the number of the last one, with `initial_epoch`).
             verbose: 0 silent, 1 a progress bar, 2 a line an epoch, `"auto"`: 1.
@@ -339,6 +342,8 @@ class Trainer:
             validation_steps: Steps of a validation.
             validation_batch_size: Samples in a step of a validation. Defaults to `batch_size`.
             validation_freq: Epochs between validations, or a list of the epochs with one.
+            keep: `"best"`: the model ends with the weights of its best epoch, by `val_loss`, else
+                by `loss`. Not in Keras.
 
         Returns:
             The `History`.
@@ -346,20 +351,15 @@ class Trainer:
         Raises ValueError or TypeError if an argument is wrong; then nothing was trained.
         """
         self._check_compiled("fit")
-        if shuffle not in (True, False, "batch"):
-            raise ValueError("fit: `shuffle` must be True, False or 'batch'. Received: "
-                             f"shuffle={shuffle!r}")
+        _check_options(shuffle, keep, validation_freq, verbose)
         epochs, initial_epoch = (check_count(v, n, "fit", 0)
                                  for v, n in ((epochs, "epochs"), (initial_epoch, "initial_epoch")))
-        _check_frequency(validation_freq)
-        _check_verbose(verbose, "fit")
-        if batch_size is not None:
-            batch_size = check_count(batch_size, "batch_size", "fit")
-        if steps_per_epoch is not None:
-            steps_per_epoch = check_count(steps_per_epoch, "steps_per_epoch", "fit")
-        if validation_batch_size is not None:
-            validation_batch_size = check_count(validation_batch_size, "validation_batch_size",
-                                                "fit")
+        if config.max_epochs() is not None:
+            epochs = min(epochs, initial_epoch + config.max_epochs())
+        batch_size, steps_per_epoch, validation_batch_size = (
+            value if value is None else check_count(value, name, "fit")
+            for value, name in ((batch_size, "batch_size"), (steps_per_epoch, "steps_per_epoch"),
+                                (validation_batch_size, "validation_batch_size")))
         run, batches, validation = self._training_data(
             x, y, sample_weight, class_weight, batch_size, steps_per_epoch, shuffle,
             validation_split, validation_data, validation_batch_size or batch_size,
@@ -373,11 +373,20 @@ class Trainer:
                 callbacks = CallbackList(callbacks, add_history=True, add_progbar=verbose != 0,
                                          verbose=verbose, epochs=epochs, steps=batches.steps,
                                          model=self)
+            if keep == "best":
+                self._keep_best(callbacks, "loss" if validation is None else "val_loss", epochs)
             return self._fit(run, batches, validation, callbacks, initial_epoch, epochs,
                              validation_freq)
         finally:
             for part in opened:
                 part.close()
+
+    def _keep_best(self, callbacks, monitor, epochs):
+        """Adds what gives the model the weights of its best epoch at the end."""
+        best = EarlyStopping(monitor, mode="min", patience=epochs + 1, restore_best_weights=True)
+        best.set_params(callbacks.params)
+        best.set_model(self)
+        callbacks.append(best)
 
     def _training_data(self, x, y, sample_weight, class_weight, batch_size, steps, shuffle,
                        validation_split, validation_data, validation_batch, validation_steps):
@@ -403,7 +412,9 @@ class Trainer:
                 data = standardize(x, y, sample_weight, class_weight, names=self._input_names())
                 if shares:
                     data, validation_data = split(data, validation_split)
-                batches = Batches(data.count, batch_size or 32, shuffle, steps, seed)
+                batch_size = batch_size or 32
+                steps = limited(steps, -(-data.count // batch_size))
+                batches = Batches(data.count, batch_size, shuffle, steps, seed)
                 run = Run(self, "train", data)
         if validation_data is None:
             return run, batches, None
@@ -652,6 +663,39 @@ class Trainer:
         logs = run.logs()
         return logs if return_dict else self._in_order(logs)
 
+    def _make_function(self, kind):
+        """What takes the next batch of an iterator through a step."""
+        def function(iterator):
+            x, y, sample_weight = unpack_x_y_sample_weight(next(iterator))
+            if kind == "predict":
+                return self.predict_on_batch(x)
+            data = standardize(x, y, sample_weight, who=f"{kind}_function")
+            run = Run(self, kind, data)
+            self._prepare(run, [data.count])
+            run.run(data.count, 0, 1, None)
+            return run.logs()
+
+        return function
+
+    def make_train_function(self, force=False):
+        """A function that trains with the next batch of an iterator and returns the logs.
+
+        For loops of one's own: `fit` records its steps itself and does not call it. `force` is
+        accepted for Keras's scripts: steps are recorded anew wherever that is needed.
+        """
+        self.train_function = self._make_function("train")
+        return self.train_function
+
+    def make_test_function(self, force=False):
+        """The same for testing."""
+        self.test_function = self._make_function("test")
+        return self.test_function
+
+    def make_predict_function(self, force=False):
+        """The same for prediction: it returns the outputs."""
+        self.predict_function = self._make_function("predict")
+        return self.predict_function
+
     def train_on_batch(self, x, y=None, sample_weight=None, class_weight=None, return_dict=False):
         """One step of training on one batch.
 
@@ -683,13 +727,25 @@ class Trainer:
 
 def _capped(steps, count, batch_size, name, who):
     """`steps`, at most a pass over the data."""
+    full = -(-count // batch_size)
     if steps is None:
-        return None
-    steps, full = check_count(steps, name, who), -(-count // batch_size)
+        return limited(None, full)
+    steps = check_count(steps, name, who)
     if steps > full:
         warnings.warn(f"{who}: `{name}={steps}` is more than the {full} batches that there are; "
                       "all of the data is used once.", stacklevel=3)
-    return min(steps, full)
+    return limited(min(steps, full))
+
+
+def _check_options(shuffle, keep, validation_freq, verbose):
+    """Refuses options of `fit` that there are not."""
+    if shuffle not in (True, False, "batch"):
+        raise ValueError("fit: `shuffle` must be True, False or 'batch'. Received: "
+                         f"shuffle={shuffle!r}")
+    if keep not in (None, "best"):
+        raise ValueError(f"fit: `keep` must be None or 'best'. Received: keep={keep!r}")
+    _check_frequency(validation_freq)
+    _check_verbose(verbose, "fit")
 
 
 def _check_frequency(frequency):

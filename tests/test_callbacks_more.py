@@ -182,3 +182,71 @@ def test_live_plot_and_refused_arguments():
         callbacks.TensorBoard(update_freq=0)
     with pytest.raises(NotImplementedError, match="write_images"):
         callbacks.TensorBoard(write_images=True)
+
+
+# ---- the history, and what fit adds to Keras -----------------------------------------------------
+
+def test_history_as_table_and_file(tmp_path):
+    pandas = pytest.importorskip("pandas")
+    m = model()
+    one = fit(m, epochs=2)
+    first = dict(one.history)
+    two = fit(m, epochs=3, initial_epoch=2, validation_data=(X, Y))
+    both = one + two
+    assert both.epoch == [0, 1, 2] and both.history["loss"] == first["loss"] + two.history["loss"]
+    assert np.isnan(both.history["val_loss"][:2]).all() and len(both.history["val_loss"]) == 3
+    table = both.to_pandas()
+    assert isinstance(table, pandas.DataFrame) and table.index.tolist() == [1, 2, 3]
+    both.save(tmp_path / "h.json")
+    again = callbacks.History.load(tmp_path / "h.json")
+    assert again.epoch == both.epoch and again.history["loss"] == both.history["loss"]
+    (tmp_path / "other.json").write_text("[]")
+    with pytest.raises(ValueError, match="holds no history"):
+        callbacks.History.load(tmp_path / "other.json")
+    with pytest.raises(TypeError):
+        one + 3
+
+
+def test_keep_best_ends_with_the_best_weights():
+    kept = []
+    note = callbacks.LambdaCallback(
+        on_epoch_end=lambda epoch, logs: kept.append((logs["loss"], m.get_weights()[0].copy())))
+    m = model(optimizer=nnc.optimizers.SGD(2.0))    # so large a rate that it diverges
+    fit(m, note, epochs=4, keep="best")
+    best = min(kept, key=lambda pair: pair[0])
+    np.testing.assert_array_equal(m.get_weights()[0], best[1])
+    assert kept[-1][0] > best[0]
+    with pytest.raises(ValueError, match="`keep` must be"):
+        fit(m, keep="worst")
+
+
+def test_limits_of_epochs_and_steps():
+    nnc.config.set_max_epochs(2)
+    nnc.config.set_max_steps_per_epoch(3)
+    try:
+        m = model()
+        assert fit(m, epochs=9).epoch == [0, 1]
+        assert m.optimizer.iterations.numpy() == 6
+        assert m.evaluate(X, Y, batch_size=10, verbose=0) == m.evaluate(
+            X[:30], Y[:30], batch_size=10, verbose=0)
+        assert len(m.predict(X, batch_size=10, verbose=0)) == 30
+    finally:
+        nnc.config.set_max_epochs(None)
+        nnc.config.set_max_steps_per_epoch(None)
+    with pytest.raises(ValueError, match="set_max_epochs"):
+        nnc.config.set_max_epochs(0)
+
+
+def test_functions_for_loops_of_ones_own():
+    a, b = model(), model()
+    step, batches = a.make_train_function(), iter([(X[:10], Y[:10]), (X[10:20], Y[10:20])])
+    first, second = step(batches), step(batches)
+    fit(b, epochs=1, steps_per_epoch=2)
+    np.testing.assert_array_equal(a.get_weights()[0], b.get_weights()[0])
+    assert set(first) == {"loss"} and second["loss"] == b.history.history["loss"][0]
+    tested = a.make_test_function()
+    a.reset_metrics()
+    assert tested(iter([(X, Y)]))["loss"] == pytest.approx(a.evaluate(X, Y, verbose=0), rel=1e-6)
+    np.testing.assert_array_equal(a.make_predict_function()(iter([(X,)])), a.predict(X, verbose=0))
+    with pytest.raises(StopIteration):
+        step(batches)

@@ -109,7 +109,8 @@ def test_texts_and_images_of_folders(folder):
 @pytest.mark.parametrize("options, text", [
     ({"label_mode": "other"}, "`label_mode` must be"), ({"subset": "both"}, "passed together"),
     ({"validation_split": 0.2, "subset": "both"}, "`seed` must be passed"),
-    ({"class_names": ["a"]}, "names of the subfolders"), ({"labels": [1]}, "a number for each file"),
+    ({"class_names": ["a"]}, "names of the subfolders"),
+    ({"labels": [1]}, "a number for each file"),
 ], ids=range(5))
 def test_folders_refuse(folder, options, text):
     with pytest.raises(ValueError, match=text):

@@ -65,6 +65,56 @@ class History(Callback):
 
         return history_html(self)
 
+    def to_pandas(self):
+        """A pandas table with a row an epoch, by the epochs' numbers from 1."""
+        try:
+            import pandas
+        except ImportError as error:
+            raise ImportError("History.to_pandas needs pandas: pip install pandas") from error
+        index = pandas.Index(self.epoch_numbers(), name="epoch")
+        series = {k: pandas.Series(v, index[:len(v)]) for k, v in self.history.items()}
+        return pandas.DataFrame(series, index=index)
+
+    def save(self, path):
+        """Writes the history as JSON."""
+        import json
+
+        from nnc.utils.file import atomic_write
+
+        found = {"epoch": self.epoch, "history": self.history, "params": self.params}
+        with atomic_write(path, "w", encoding="utf-8") as f:
+            json.dump(found, f, default=lambda value: value.tolist())
+
+    @classmethod
+    def load(cls, path):
+        """The history that `save` wrote."""
+        import json
+
+        with open(path, encoding="utf-8") as f:
+            found = json.load(f)
+        if not isinstance(found, dict) or not {"epoch", "history"} <= set(found):
+            raise ValueError(f"History.load: {path} holds no history.")
+        made = cls()
+        made.epoch, made.history = found["epoch"], found["history"]
+        made.params = found.get("params")
+        return made
+
+    def __add__(self, other):
+        """Both histories as one, for a run that was resumed: `first + second`."""
+        if not isinstance(other, History):
+            return NotImplemented
+        made = History()
+        made.epoch = [*self.epoch, *other.epoch]
+        names = [*self.history, *(k for k in other.history if k not in self.history)]
+        count = len(self.epoch)
+        for name in names:
+            begin = list(self.history.get(name, []))
+            if name in other.history and len(begin) < count:
+                begin += [float("nan")] * (count - len(begin))
+            made.history[name] = begin + list(other.history.get(name, []))
+        made.params = other.params
+        return made
+
     def plot(self, metrics=None, ax=None):
         """Draws the curves with matplotlib.
 

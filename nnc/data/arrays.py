@@ -8,7 +8,7 @@ import math
 
 import numpy as np
 
-from .. import _core, tree
+from .. import _core, config, tree
 from ..layers.layer import numeric_array
 from .frames import columns_xy, frame_arrays, is_columns, is_frame
 
@@ -221,6 +221,14 @@ def check_count(value, name, who, least=1):
         raise ValueError(f"{who}: `{name}` must be an integer >= {least}. Received: "
                          f"{name}={value!r}")
     return int(value)
+
+
+def limited(steps, full=None):
+    """`steps`, or a pass of `full` steps, within `config.max_steps_per_epoch()`."""
+    most = config.max_steps_per_epoch()
+    if most is None:
+        return steps
+    return min(n for n in (steps, full, most) if n is not None)
 
 
 class Batches:

@@ -17,8 +17,8 @@ def find_file(dataset, path, origin, file_hash, subfolder=""):
         dataset: Name of the data set, for messages.
         path: Name of the file, or an absolute path.
         origin: URL.
-        file_hash: Hash (SHA-256 or MD5) of the file at `origin`, or `None`. A file in `$NNC_DATA_DIR` or at an absolute path is
-            the user's own and need not have it.
+        file_hash: Hash (SHA-256 or MD5) of the file at `origin`, or `None`. A file in
+            `$NNC_DATA_DIR` or at an absolute path is the user's own and need not have it.
         subfolder: Folder within `$NNC_DATA_DIR` and the cache.
     """
     path = os.path.expanduser(os.fspath(path))

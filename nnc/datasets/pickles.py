@@ -1,7 +1,7 @@
 """Arrays and lists from the pickles that some old data sets come as, and nothing else from them.
 
-Only NumPy's arrays, numbers, strings, lists and dicts are made; a pickle that names anything else is
-refused.
+Only NumPy's arrays, numbers, strings, lists and dicts are made; a pickle that names anything else
+is refused.
 """
 import pickle
 import zipfile

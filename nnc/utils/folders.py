@@ -169,7 +169,8 @@ def _index(directory, endings, labels, class_names, follow_links):
                      if os.path.isdir(os.path.join(directory, n)))
     inferred = isinstance(labels, str) and labels == "inferred"
     if not inferred and labels is not None and not isinstance(labels, (list, tuple)):
-        raise ValueError(f"`labels` must be 'inferred', a list or None. Received: labels={labels!r}")
+        raise ValueError("`labels` must be 'inferred', a list or None. Received: "
+                         f"labels={labels!r}")
     if inferred and class_names is not None and set(class_names) != set(folders):
         raise ValueError("`class_names` must be the names of the subfolders. Received: "
                          f"{list(class_names)}, there are {folders}")

@@ -169,7 +169,7 @@ class SKLearnRegressor(RegressorMixin, _Estimator):
 
 
 class SKLearnTransformer(TransformerMixin, _Estimator):
-    __doc__ = "A transformer: its result is the model's output. Without `y` it learns to give X.\n" \
+    __doc__ = "A transformer: it gives the model's output. Without `y` it learns to give X.\n" \
         + _Estimator.__doc__.partition("\n")[2]
 
     def __sklearn_tags__(self):

@@ -1,0 +1,61 @@
+"""Which of Keras's names a script uses, read from its text without running it."""
+import ast
+
+_ROOTS = ("tensorflow.keras", "tf_keras", "keras")
+
+
+def names_used(text):
+    """Set of full names, `"keras.layers.Dense"`, that a script imports or reaches by attributes."""
+    module = ast.parse(text)
+    known, used = {}, set()
+    for node in ast.walk(module):
+        if isinstance(node, ast.Import):
+            for item in node.names:
+                full = item.name
+                known[item.asname or full.partition(".")[0]] = \
+                    full if item.asname else full.partition(".")[0]
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            for item in node.names:
+                full = f"{node.module}.{item.name}"
+                known[item.asname or item.name] = full
+                if _inner(full):
+                    used.add(_inner(full))
+    inside = {node.value for node in ast.walk(module) if isinstance(node, ast.Attribute)}
+    for node in ast.walk(module):
+        if isinstance(node, ast.Attribute) and node not in inside:
+            full = _full(node, known)
+            if full and _inner(full):
+                used.add(_inner(full))
+    return used
+
+
+def _full(node, known):
+    """The full name that a chain of attributes reaches, from an imported name on."""
+    parts = []
+    while isinstance(node, ast.Attribute):
+        parts.append(node.attr)
+        node = node.value
+    if not isinstance(node, ast.Name) or node.id not in known:
+        return None
+    return ".".join([known[node.id], *reversed(parts)])
+
+
+def _inner(full):
+    """The name as Keras's; `None` if it is none of Keras's."""
+    for root in _ROOTS:
+        if full.startswith(root + "."):
+            return "keras" + full[len(root):]
+    return None
+
+
+def served(name):
+    """Whether nnc has `keras.a.b`."""
+    import nnc
+
+    value = nnc
+    for part in name.split(".")[1:]:
+        try:
+            value = getattr(value, part)
+        except AttributeError:
+            return False
+    return True

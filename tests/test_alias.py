@@ -1,0 +1,80 @@
+"""nnc in Keras's place: whole scripts, what they lack, and outputs beside Keras's."""
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import nnc
+from nnc import testing
+from nnc.doctor import names_used
+
+SCRIPT = """
+import sys
+import numpy as np
+import keras
+from keras import layers
+from keras.layers import Dense
+from tensorflow.keras.models import Sequential
+import tensorflow as tf
+import tf_keras.optimizers as opt
+
+model = Sequential([keras.Input((3,)), Dense(2), layers.Activation("softmax")])
+model.compile(optimizer=opt.Adam(0.1), loss="categorical_crossentropy")
+model.fit(np.ones((8, 3)), np.eye(2)[[0, 1] * 4], verbose=0)
+print(type(model).__module__.partition(".")[0], sys.argv[1:], tf.keras.backend.__name__)
+"""
+
+
+def command(*arguments):
+    return subprocess.run([sys.executable, "-m", "nnc", *arguments], capture_output=True, text=True)
+
+
+def test_a_script_for_keras_runs(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(SCRIPT)
+    result = command("run", str(script), "--own", "1")
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.split()[:3] == ["nnc", "['--own',", "'1']"]
+    script.write_text("import keras\nkeras.layers.NoSuch\n")
+    result = command("run", str(script))
+    assert result.returncode == 1 and "nnc has no keras.layers.NoSuch" in result.stderr or \
+        "no attribute 'NoSuch'" in result.stderr
+    assert command("run", str(tmp_path / "none.py")).returncode == 2
+
+
+def test_doctor(tmp_path):
+    assert names_used(SCRIPT) == {
+        "keras.layers", "keras.layers.Dense", "keras.models.Sequential", "keras.Input",
+        "keras.layers.Activation", "keras.optimizers.Adam", "keras.backend.__name__"}
+    script = tmp_path / "script.py"
+    script.write_text("import keras\nkeras.layers.Dense(1)\nkeras.layers.NoSuch(2)\n")
+    result = command("doctor", str(script), "--json")
+    assert result.returncode == 1
+    assert json.loads(result.stdout) == {"keras.layers.Dense": True, "keras.layers.NoSuch": False}
+    script.write_text("import keras\nkeras.layers.Dense(1)\n")
+    assert command("doctor", str(script)).returncode == 0
+    script.write_text("def")
+    assert command("doctor", str(script)).returncode == 2
+
+
+def test_install_refuses_when_keras_is_there(monkeypatch):
+    monkeypatch.setitem(sys.modules, "keras", object())
+    with pytest.raises(RuntimeError, match="has been imported already"):
+        nnc.install_as_keras()
+
+
+def test_assert_close_to_keras():
+    keras = pytest.importorskip("keras")
+    ours, theirs = (k.Sequential([k.Input((4,)), k.layers.Dense(3, activation="tanh")])
+                    for k in (nnc, keras))
+    x = np.random.default_rng(0).normal(size=(5, 4)).astype("float32")
+    before = ours.get_weights()[0].copy()
+    testing.assert_close_to_keras(ours, theirs, x)
+    np.testing.assert_array_equal(ours.get_weights()[0], before)
+    with pytest.raises(AssertionError, match="output 0 differs most at"):
+        testing.assert_close_to_keras(ours, theirs, x, weights=False)
+    other = nnc.Sequential([nnc.Input((4,)), nnc.layers.Dense(2)])
+    with pytest.raises(AssertionError, match=r"has shape \(4, 2\), Keras's has \(4, 3\)"):
+        testing.assert_close_to_keras(other, theirs, x)
