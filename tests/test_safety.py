@@ -337,15 +337,15 @@ for i in range(count):
             bad[at] = draw.choice((bad[at] ^ (1 << draw.randrange(8)), 0, 255))
     with open(path, "wb") as f:
         f.write(bad)
-    start = time.perf_counter()
+    start = time.process_time()
     try:
         read(path)
     except (ValueError, TypeError):
         refused += 1
     except BaseException as error:
         sys.exit(f"{i}: {type(error).__name__}: {error}")
-    if time.perf_counter() - start > 3:
-        sys.exit(f"{i}: took {time.perf_counter() - start:.1f} s")
+    if time.process_time() - start > 3:
+        sys.exit(f"{i}: took {time.process_time() - start:.1f} s")
 grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - base) >> 10
 print(refused, grown)
 '''

@@ -10,16 +10,14 @@ from live import keras, same
 X = np.random.default_rng(1).normal(size=(16, 4)).astype("float32")
 Y = (X[:, 0] + X[:, 1] > 0).astype("int32")
 OPTIMIZERS = {
-    "sgd": lambda k: k.optimizers.SGD(0.1, momentum=0.9, nesterov=True),
     "adam": lambda k: k.optimizers.Adam(0.01, amsgrad=True, clipnorm=1.0),
     "adamw": lambda k: k.optimizers.AdamW(k.optimizers.schedules.CosineDecay(0.02, 9), use_ema=True,
                                           ema_overwrite_frequency=3),
     "rmsprop": lambda k: k.optimizers.RMSprop(0.01, centered=True, momentum=0.5),
-    "adagrad": lambda k: k.optimizers.Adagrad(0.05),
 }
 
 
-def make(k, optimizer="sgd"):
+def make(k, optimizer="rmsprop"):
     """The same model in `k`, trained a little."""
     k.utils.set_random_seed(2)
     inner = k.Sequential([k.layers.Dense(4, "gelu"), k.layers.Flatten()], name="inner")
@@ -37,16 +35,13 @@ def train(model):
     return model.fit(X, Y, batch_size=8, epochs=2, verbose=0, shuffle=False).history
 
 
-def agree(ours, theirs, optimizer=True):
+def agree(ours, theirs):
     """Equal weights and optimizer state, and equal numbers after training both on.
 
     rtol, atol: four steps of float32 on each side.
     """
-    pairs = list(zip(ours.weights, theirs.weights))
-    if optimizer:
-        assert len(ours.optimizer.variables) == len(theirs.optimizer.variables)
-        pairs += list(zip(ours.optimizer.variables, theirs.optimizer.variables))
-    for a, b in pairs:
+    for a, b in [*zip(ours.weights, theirs.weights, strict=True),
+                 *zip(ours.optimizer.variables, theirs.optimizer.variables, strict=True)]:
         same(a, b, rtol=0, atol=0)
     ours_history, theirs_history = train(ours), train(theirs)
     assert list(ours_history) == list(theirs_history)
@@ -64,12 +59,12 @@ def test_both_ways(tmp_path, name, optimizer):
     ours = nnc.saving.load_model(tmp_path / name)
     ours.save(tmp_path / f"again{name[1:]}")
     again = keras.saving.load_model(tmp_path / f"again{name[1:]}")
-    agree(ours, theirs)
-    if name == "m.h5":          # Keras 3.15 builds the optimizer of an `.h5` file for no weights
-        for a, b in zip(nnc.saving.load_model(tmp_path / "again.h5").weights, again.weights):
-            same(a, b, rtol=0, atol=0)
-        return
-    agree(nnc.saving.load_model(tmp_path / f"again{name[1:]}"), again)
+    for a, b in zip(ours.weights, theirs.weights):
+        same(a, b, rtol=0, atol=0)
+    for a, b in zip(ours.optimizer.variables, theirs.optimizer.variables, strict=True):
+        same(a, b, rtol=0, atol=0)
+    # Keras 3.15 builds the optimizer of an `.h5` file for no weights: there, its first model goes on
+    agree(ours, again if name == "m.keras" else theirs)
 
 
 @pytest.mark.parametrize("name, shard", [("m.weights.h5", None), ("m.weights.json", 3e-7)])

@@ -15,6 +15,7 @@ from . import hdf5, keras_file
 from .object_registration import serialize_keras_object
 from .state import limited, load_state, save_state
 
+_MODELS = {"Sequential": "keras", "Functional": "keras.src.models.functional", "Model": "keras"}
 _LIMIT = 64512              # bytes of an attribute in an object's header
 
 
@@ -148,8 +149,8 @@ def _place(value, module):
     elif isinstance(value, dict):
         inner = value.get("config")
         if "class_name" in value:
-            models = ("Sequential", "Functional", "Model")
-            value.setdefault("module", "keras" if value["class_name"] in models else module)
+            value.setdefault("module", _MODELS.get(value["class_name"], module)
+                             if isinstance(value["class_name"], str) else module)
             if isinstance(inner, dict) and module == "keras.layers":
                 for key in ("layers", "layer", "cell", "cells"):
                     _place(inner.get(key), module)
