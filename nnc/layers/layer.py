@@ -377,6 +377,34 @@ class Layer(Operation):
         changes[0] += 1
         return variable
 
+    add_variable = add_weight
+
+    def save_own_variables(self, store):
+        """Puts the layer's own variables (not those of layers in it) into a dictionary-like store.
+        """
+        for i, variable in enumerate(self._own_variables):
+            store[str(i)] = variable.numpy()
+
+    def load_own_variables(self, store):
+        """Sets the layer's own variables to what a store holds.
+
+        Raises:
+            ValueError: If there are too few or too many, or one has another shape.
+        """
+        own = self._own_variables
+        if len(store.keys()) != len(own):
+            raise ValueError(f"Layer '{self.name}': expected {len(own)} variables, but received "
+                             f"{len(store.keys())} during loading."
+                             + (" The layer is not built: call it, or `build`, first."
+                                if not own and not self.built else ""))
+        arrays = [np.asarray(store[str(i)]) for i in range(len(own))]
+        for variable, array in zip(own, arrays):
+            if array.shape != tuple(variable.shape):
+                raise ValueError(f"Layer '{self.name}': weight '{variable.path}' has shape "
+                                 f"{tuple(variable.shape)}. Received: shape {array.shape}")
+        for variable, array in zip(own, arrays):
+            variable.assign(array)
+
     def get_weights(self):
         """The weights' values as a list of NumPy arrays (copies)."""
         return [variable.numpy() for variable in self.weights]
@@ -499,6 +527,45 @@ class Layer(Operation):
         if mask is not None or self.supports_masking:
             self._pass_mask(first, outputs, mask)
         return outputs
+
+    def stateless_call(self, trainable_variables, non_trainable_variables, *args,
+                       return_losses=False, **kwargs):
+        """The output for these values of the variables; the layer's own stay as they are.
+
+        Args:
+            trainable_variables: Values, in the order of `trainable_variables`.
+            non_trainable_variables: Values, in the order of `non_trainable_variables`.
+            *args, **kwargs: Arguments of the call.
+            return_losses: Whether `losses` are returned too.
+
+        Returns:
+            Outputs, the new values of the non-trainable variables, and, if asked for, the losses.
+
+        Gradients flow to the values of trainable variables.
+        """
+        if not self.built:
+            raise ValueError(f"To call stateless_call, layer '{self.name}' must be built (its "
+                             "variables must have been created).")
+        variables = self.trainable_variables, self.non_trainable_variables
+        values = list(trainable_variables), list(non_trainable_variables)
+        for kind, own, new in zip(("trainable", "non_trainable"), variables, values):
+            if len(own) != len(new):
+                raise ValueError(f"stateless_call: layer '{self.name}' has {len(own)} {kind} "
+                                 f"variables. Received: {len(new)}")
+        fixed, kept = variables[1], [variable.numpy() for variable in variables[1]]
+        swaps = {id(variable): _core.convert(value, variable.dtype)
+                 for variable, value in zip(variables[0], values[0])}
+        try:
+            for variable, value in zip(fixed, values[1]):
+                variable.assign(value)
+            with _swapped(self, swaps):
+                outputs = self(*args, **kwargs)
+                losses = self.losses if return_losses else None
+            state = [_core.convert(variable.numpy()) for variable in fixed]
+        finally:
+            for variable, value in zip(fixed, kept):
+                variable.assign(value)
+        return (outputs, state, losses) if return_losses else (outputs, state)
 
     def _fill_in(self, signature, args, kwargs):
         """The keyword arguments of `call` with `training` and `mask`; and what these are."""
@@ -683,6 +750,22 @@ class Layer(Operation):
 
 
 Layer.build = _build_wrapper(Layer.build)
+
+
+@contextlib.contextmanager
+def _swapped(layer, swaps):
+    """Tensors in the place of variables, in the attributes of a layer and of those in it."""
+    replaced = []
+    for inner in layer._flatten_layers():
+        for name, value in list(inner.__dict__.items()):
+            if isinstance(value, _core.Variable) and id(value) in swaps:
+                replaced.append((inner.__dict__, name, value))
+                inner.__dict__[name] = swaps[id(value)]
+    try:
+        yield
+    finally:
+        for attributes, name, value in replaced:
+            attributes[name] = value
 
 
 def _flatten(layer):
