@@ -299,6 +299,7 @@ def test_ops_are_keras_s_operations():
             made.append((k.Model([x, y], output), output))
         (ours, a), (theirs, b) = made
         assert (a.shape, a.dtype) == (tuple(b.shape), b.dtype)
-        same_outputs(ours([A, B]), theirs([A, B]))
+        eager = function(nnc.ops, nnc.Tensor(A), nnc.Tensor(B))
+        assert values(ours([A, B])).tobytes() == values(eager).tobytes()
         assert plain(json.loads(ours.to_json())["config"]) == \
             plain(json.loads(theirs.to_json())["config"])

@@ -633,7 +633,15 @@ class Layer(Operation):
             self._build_for(args, kwargs)
             self.built = True
         outputs = fresh(self.compute_output_spec(*args, **kwargs))
-        Node(self, args, kwargs, outputs)
+        noted = kwargs
+        if self._signature.mask and len(args) == 1 and not _has_mask(first):
+            noted = {"mask": None, **kwargs}            # as in Keras's configurations
+        Node(self, args, noted, outputs)
+        if self.supports_masking and type(outputs) is KerasTensor and (
+                type(self).compute_mask is not Layer.compute_mask or _has_mask(first)):
+            mask = traced_spec(lambda x: self.compute_mask(x, _mask_of(x)), (first,), {})
+            if mask is not None:
+                outputs._keras_mask = mask
         self._output_shape = tree.map_leaves(lambda leaf: leaf.shape, outputs)
         return outputs
 
@@ -817,6 +825,10 @@ def _mask_of(value):
     return None
 
 
+def _has_mask(value):
+    return any("_keras_mask" in getattr(leaf, "__dict__", ()) for leaf in tree.flatten(value))
+
+
 def _placeholders(shape, dtype):
     if isinstance(shape, dict):
         return {key: _placeholders(part, dtype) for key, part in shape.items()}
@@ -827,9 +839,14 @@ def _placeholders(shape, dtype):
 
 def _traced_spec(layer, args, kwargs):
     """The output's KerasTensors by recording the call; see `traced_spec`."""
+    def call(*args, **kwargs):
+        mask = _mask_of(args[0]) if len(args) == 1 else None
+        if mask is not None and layer._signature.mask and "mask" not in kwargs:
+            kwargs["mask"] = mask
+        return layer.call(*args, **kwargs)
     depth, context.depth = context.depth, 1                         # leaves the losses alone
     try:
-        return traced_spec(layer.call, args, kwargs)
+        return traced_spec(call, args, kwargs)
     finally:
         context.depth = depth
         for inner in layer._flatten_layers():
