@@ -70,6 +70,8 @@ class OpOperation(Operation):
 
     def call(self, *args, **kwargs):
         """The op on these tensors."""
+        if self._function.__name__ == "get_item" and isinstance(args[1], list):
+            args = (args[0], tuple(args[1]))            # files have lists in the place of tuples
         names = _tensor_names(self._function)
         rest = [p for p in _parameters(self._function) if p.kind == p.VAR_POSITIONAL]
         if rest:
