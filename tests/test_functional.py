@@ -194,8 +194,9 @@ def test_training_reaches_layers_inside():
 def test_masks_travel():
     x = nnc.Input((3, 2))
     h = nnc.layers.Masking()(x)
-    marked = nnc.layers.Lambda(lambda v, mask: nnc.ops.where(nnc.ops.expand_dims(mask, -1), v, -5.0),
-                               mask=lambda v, mask: mask)(h)
+    marked = nnc.layers.Lambda(
+        lambda v, mask: nnc.ops.where(nnc.ops.expand_dims(mask, -1), v, -5.0),
+        mask=lambda v, mask: mask)(h)
     model = nnc.Model(x, nnc.layers.Add()([marked, marked]))
     data = np.array([[[1, 2], [0, 0], [3, 0]]], "float32")
     result = model(data)

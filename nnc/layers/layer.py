@@ -25,6 +25,7 @@ from ..ops.operation import Node, Operation, fresh, traced_spec
 from ..random.seed_generator import SeedGenerator
 from ..utils.text import suggest
 from ..variables import Variable, changes
+from .arrays import numeric_array
 from .input_spec import assert_input_compatibility
 from .keras_tensor import KerasTensor, standardize_shape
 
@@ -543,29 +544,10 @@ class Layer(Operation):
 
         Gradients flow to the values of trainable variables.
         """
-        if not self.built:
-            raise ValueError(f"To call stateless_call, layer '{self.name}' must be built (its "
-                             "variables must have been created).")
-        variables = self.trainable_variables, self.non_trainable_variables
-        values = list(trainable_variables), list(non_trainable_variables)
-        for kind, own, new in zip(("trainable", "non_trainable"), variables, values):
-            if len(own) != len(new):
-                raise ValueError(f"stateless_call: layer '{self.name}' has {len(own)} {kind} "
-                                 f"variables. Received: {len(new)}")
-        fixed, kept = variables[1], [variable.numpy() for variable in variables[1]]
-        swaps = {id(variable): _core.convert(value, variable.dtype)
-                 for variable, value in zip(variables[0], values[0])}
-        try:
-            for variable, value in zip(fixed, values[1]):
-                variable.assign(value)
-            with _swapped(self, swaps):
-                outputs = self(*args, **kwargs)
-                losses = self.losses if return_losses else None
-            state = [_core.convert(variable.numpy()) for variable in fixed]
-        finally:
-            for variable, value in zip(fixed, kept):
-                variable.assign(value)
-        return (outputs, state, losses) if return_losses else (outputs, state)
+        from .stateless import stateless_call
+
+        return stateless_call(self, trainable_variables, non_trainable_variables, args,
+                              return_losses, kwargs)
 
     def _fill_in(self, signature, args, kwargs):
         """The keyword arguments of `call` with `training` and `mask`; and what these are."""
@@ -760,22 +742,6 @@ class Layer(Operation):
 Layer.build = _build_wrapper(Layer.build)
 
 
-@contextlib.contextmanager
-def _swapped(layer, swaps):
-    """Tensors in the place of variables, in the attributes of a layer and of those in it."""
-    replaced = []
-    for inner in layer._flatten_layers():
-        for name, value in list(inner.__dict__.items()):
-            if isinstance(value, _core.Variable) and id(value) in swaps:
-                replaced.append((inner.__dict__, name, value))
-                inner.__dict__[name] = swaps[id(value)]
-    try:
-        yield
-    finally:
-        for attributes, name, value in replaced:
-            attributes[name] = value
-
-
 def _flatten(layer):
     found, seen = [layer], {id(layer)}
 
@@ -851,25 +817,3 @@ def _traced_spec(layer, args, kwargs):
         context.depth = depth
         for inner in layer._flatten_layers():
             inner._losses.clear()
-
-
-def numeric_array(value, what):
-    """`value` as a NumPy array of numbers.
-
-    Raises:
-        TypeError: If it holds anything else; the text begins with `what`.
-    """
-    if isinstance(value, (Tensor, _core.Variable)):
-        return value.numpy()
-    try:
-        array = np.asarray(value)
-    except ValueError as error:
-        raise ValueError(f"{what} is no array of numbers: its rows have different lengths "
-                         f"({error}).") \
-            from None
-    if array.dtype.kind not in "biuf" and array.dtype.name != "bfloat16":
-        kind = {"O": "Python objects", "U": "strings", "S": "bytes", "c": "complex numbers",
-                "M": "dates", "m": "time spans"}.get(array.dtype.kind, "no numbers")
-        raise TypeError(f"{what} holds {kind} (dtype {array.dtype}); expected numbers: convert "
-                        "them first, for example with .astype('float32').")
-    return array.astype("float64") if array.dtype.itemsize > 8 else array
