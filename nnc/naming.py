@@ -38,6 +38,17 @@ def reset_names():
         _counts.clear()
 
 
+def clear_session(free_memory=True):
+    """Numbers in names begin anew. Nothing else is kept between models, so there is nothing more to
+    clear; `free_memory` collects what nobody refers to.
+    """
+    reset_names()
+    if free_memory:
+        import gc
+
+        gc.collect()
+
+
 class name_scope:
     """Within `with name_scope(name)` new variables get paths below it."""
 

@@ -51,6 +51,9 @@ def output_shape_text(layer):
     shape = getattr(layer, "_output_shape", None)           # known from a symbolic call
     if shape is None:
         try:
+            nodes = getattr(layer, "_inbound_nodes", None)
+            if nodes:
+                return _shape_text([t.shape for t in nodes[0].output_tensors])
             built = getattr(layer, "_build_shapes", None)
             if not built:
                 return "?"
@@ -82,7 +85,14 @@ def summary_text(model, line_length=None, positions=None, expand_nested=False,
                  show_trainable=False, layer_range=None):
     """The whole summary as one string, without a line end after it."""
     header, align, default = ["Layer (type)", "Output Shape", "Param #"], "llr", 88
-    positions = list(positions or (0.45, 0.80, 1.0))
+    parts = model.layers
+    connected = hasattr(model, "operations") and not is_chain(model)
+    if connected:
+        header.append("Connected to")
+        align, default, parts = align + "l", 108, model.operations
+        positions = list(positions or (0.3, 0.56, 0.74, 1.0))
+    else:
+        positions = list(positions or (0.45, 0.80, 1.0))
     if show_trainable:
         header.append("Trainable")
         align, default = align + "c", default + 12
@@ -95,8 +105,9 @@ def summary_text(model, line_length=None, positions=None, expand_nested=False,
     line_length = line_length or min(default, shutil.get_terminal_size().columns - 4)
     widths = _column_widths(positions, line_length)
     rows = []
-    for layer in _in_range(model.layers, layer_range):
-        rows += _layer_rows(layer, expand_nested, show_trainable, 0)
+    for layer in _in_range(parts, layer_range):
+        rows += _layer_rows(layer, expand_nested, show_trainable, 0,
+                            model if connected else None)
     lines = [f'Model: "{model.name}"', *_table(header, rows, widths, align)]
     lines += [f" {label}: {count:,} ({memory_text(size)})" for label, count, size in totals(model)]
     return "\n".join(lines)
@@ -154,16 +165,43 @@ def _in_range(layers, layer_range):
     return layers[min(first):max(last) + 1]
 
 
-def _layer_rows(layer, expand_nested, show_trainable, depth):
+def is_chain(model):
+    """Whether a functional model's nodes stand in one line."""
+    counts = {}
+    for node in model._nodes:
+        if len(node.input_tensors) > 1 or len(node.output_tensors) > 1:
+            return False
+        for tensor in node.input_tensors:
+            counts[id(tensor)] = counts.get(id(tensor), 0) + 1
+    operations = [id(node.operation) for node in model._nodes]
+    return all(count == 1 for count in counts.values()) and len(set(operations)) == len(operations)
+
+
+def connections_text(model, layer):
+    """`"dense[0][0], add[0][0]"`: where the inputs of a layer's calls in a model come from."""
+    kept = {id(node) for node in model._nodes}
+    texts = []
+    for node in layer._inbound_nodes:
+        if id(node) in kept:
+            for tensor in node.input_tensors:
+                operation, index, output = tensor._keras_history
+                number = sum(id(n) in kept for n in operation._inbound_nodes[:index])
+                texts.append(f"{operation.name}[{number}][{output}]")
+    return ", ".join(texts) or "-"
+
+
+def _layer_rows(layer, expand_nested, show_trainable, depth, model=None):
     prefix = "   " * depth + "└ " if depth else ""
-    row = [f"{prefix}{layer.name} ({type(layer).__name__})", output_shape_text(layer),
-           params_text(layer)]
+    kind = getattr(layer, "class_name", None) or type(layer).__name__
+    row = [f"{prefix}{layer.name} ({kind})", output_shape_text(layer), params_text(layer)]
+    if model is not None:
+        row.append("-" if depth else connections_text(model, layer))
     if show_trainable:
         row.append("-" if not getattr(layer, "weights", None) else "Y" if layer.trainable else "N")
     rows = [row]
     if expand_nested:
         for inner in getattr(layer, "layers", None) or ():
-            rows += _layer_rows(inner, expand_nested, show_trainable, depth + 1)
+            rows += _layer_rows(inner, expand_nested, show_trainable, depth + 1, model)
     return rows
 
 

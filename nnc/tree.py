@@ -1,6 +1,6 @@
-"""`nnc.tree`: nests of lists, tuples and dicts (in the order of their sorted keys), and their leaves.
+"""`nnc.tree`: nests of lists, tuples and dicts (in the order of sorted keys) and their leaves.
 
-`None` is a leaf of the public functions; `flatten(value)` within nnc (`leaves`) leaves it out.
+`None` is a leaf, but not of `flatten`, `map_leaves` and `pack`.
 """
 
 

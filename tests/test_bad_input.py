@@ -132,7 +132,7 @@ ROWS = [
      r"unique names.*'last'"),
     ("second input", lambda m: m.add(nnc.layers.InputLayer((3,))), ValueError,
      r"already been configured"),
-    ("functional", lambda m: nnc.Model(1, 2), ValueError, r"functional API.*not supported yet"),
+    ("functional", lambda m: nnc.Model(1, 2), ValueError, r"must be KerasTensors"),
     ("shape", lambda m: nnc.Input((3, -1)), ValueError, r"negative sizes"),
 ]
 

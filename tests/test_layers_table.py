@@ -156,9 +156,13 @@ def test_configurations_weights_and_shapes(name, options, shape):
     assert rounded(plain(ours.get_config())) == rounded(plain(theirs.get_config()))
     assert [w.path for w in ours.weights] == [w.path for w in theirs.weights]
     assert len(ours.trainable_weights) == len(theirs.trainable_weights)
-    assert ours.supports_masking == theirs.supports_masking
+    # Keras's RMSNormalization loses masks.
+    assert ours.supports_masking == (theirs.supports_masking or name == "RMSNormalization")
     expected = tuple(theirs.compute_output_shape(unknown(shape)))
-    assert tuple(ours.compute_output_shape(unknown(shape))) == expected
+    made = tuple(ours.compute_output_shape(unknown(shape)))
+    if name == "EinsumDense":               # Keras forgets sizes that `output_shape` leaves out
+        made = tuple(n if m is not None else None for m, n in zip(expected, made, strict=True))
+    assert made == expected
     for source, target in ((nnc, keras), (keras, nnc)):
         layer = ours if source is nnc else theirs
         config = source.saving.serialize_keras_object(layer)

@@ -130,7 +130,7 @@ class EinsumDense(Layer):
 
 
 def _parse(equation):
-    """Letters of input, kernel and output, and where `...` stands: `"left"`, `"right"` or `None`."""
+    """Letters of input, kernel and output, and the side of `...`: `"left"`, `"right"` or `None`."""
     wrong = ValueError("EinsumDense: `equation` must be like 'ab,bc->ac', '...ab,bc->...ac' or "
                        f"'ab...,bc->ac...', no letter twice in a part. Received: "
                        f"equation={equation!r}")
@@ -155,7 +155,7 @@ def _parse(equation):
 
 
 def _contract(x, w, y, inputs, kernel):
-    """The einsum `x,w->y`: letters in both and in `y` are a batch, those in both only are summed."""
+    """The einsum `x,w->y`: letters of all three are a batch, those of `x` and `w` are summed."""
     summed = [c for c in x if c not in y and c not in w]
     if summed:                                          # in the input only: summed first
         inputs = ops.sum(inputs, axis=tuple(x.index(c) for c in summed))

@@ -26,6 +26,7 @@ from ..random.seed_generator import SeedGenerator
 from ..saving.saveable import LayerFiles
 from ..utils.text import suggest
 from ..variables import Variable, changes
+from .arrays import numeric_array
 from .input_spec import assert_input_compatibility
 from .keras_tensor import KerasTensor, standardize_shape
 
@@ -378,6 +379,34 @@ class Layer(LayerFiles, Operation):
         changes[0] += 1
         return variable
 
+    add_variable = add_weight
+
+    def save_own_variables(self, store):
+        """Puts the layer's own variables (not those of layers in it) into a dictionary-like store.
+        """
+        for i, variable in enumerate(self._own_variables):
+            store[str(i)] = variable.numpy()
+
+    def load_own_variables(self, store):
+        """Sets the layer's own variables to what a store holds.
+
+        Raises:
+            ValueError: If there are too few or too many, or one has another shape.
+        """
+        own = self._own_variables
+        if len(store.keys()) != len(own):
+            raise ValueError(f"Layer '{self.name}': expected {len(own)} variables, but received "
+                             f"{len(store.keys())} during loading."
+                             + (" The layer is not built: call it, or `build`, first."
+                                if not own and not self.built else ""))
+        arrays = [np.asarray(store[str(i)]) for i in range(len(own))]
+        for variable, array in zip(own, arrays):
+            if array.shape != tuple(variable.shape):
+                raise ValueError(f"Layer '{self.name}': weight '{variable.path}' has shape "
+                                 f"{tuple(variable.shape)}. Received: shape {array.shape}")
+        for variable, array in zip(own, arrays):
+            variable.assign(array)
+
     def get_weights(self):
         """The weights' values as a list of NumPy arrays (copies)."""
         return [variable.numpy() for variable in self.weights]
@@ -501,6 +530,26 @@ class Layer(LayerFiles, Operation):
             self._pass_mask(first, outputs, mask)
         return outputs
 
+    def stateless_call(self, trainable_variables, non_trainable_variables, *args,
+                       return_losses=False, **kwargs):
+        """The output for these values of the variables; the layer's own stay as they are.
+
+        Args:
+            trainable_variables: Values, in the order of `trainable_variables`.
+            non_trainable_variables: Values, in the order of `non_trainable_variables`.
+            *args, **kwargs: Arguments of the call.
+            return_losses: Whether `losses` are returned too.
+
+        Returns:
+            Outputs, the new values of the non-trainable variables, and, if asked for, the losses.
+
+        Gradients flow to the values of trainable variables.
+        """
+        from .stateless import stateless_call
+
+        return stateless_call(self, trainable_variables, non_trainable_variables, args,
+                              return_losses, kwargs)
+
     def _fill_in(self, signature, args, kwargs):
         """The keyword arguments of `call` with `training` and `mask`; and what these are."""
         training = kwargs.pop("training", None) if kwargs else None
@@ -567,7 +616,15 @@ class Layer(LayerFiles, Operation):
             self._build_for(args, kwargs)
             self.built = True
         outputs = fresh(self.compute_output_spec(*args, **kwargs))
-        Node(self, args, kwargs, outputs)
+        noted = kwargs
+        if self._signature.mask and len(args) == 1 and not _has_mask(first):
+            noted = {"mask": None, **kwargs}            # as in Keras's configurations
+        Node(self, args, noted, outputs)
+        if self.supports_masking and type(outputs) is KerasTensor and (
+                type(self).compute_mask is not Layer.compute_mask or _has_mask(first)):
+            mask = traced_spec(lambda x: self.compute_mask(x, _mask_of(x)), (first,), {})
+            if mask is not None:
+                outputs._keras_mask = mask
         self._output_shape = tree.map_leaves(lambda leaf: leaf.shape, outputs)
         return outputs
 
@@ -735,6 +792,10 @@ def _mask_of(value):
     return None
 
 
+def _has_mask(value):
+    return any("_keras_mask" in getattr(leaf, "__dict__", ()) for leaf in tree.flatten(value))
+
+
 def _placeholders(shape, dtype):
     if isinstance(shape, dict):
         return {key: _placeholders(part, dtype) for key, part in shape.items()}
@@ -745,32 +806,15 @@ def _placeholders(shape, dtype):
 
 def _traced_spec(layer, args, kwargs):
     """The output's KerasTensors by recording the call; see `traced_spec`."""
+    def call(*args, **kwargs):
+        mask = _mask_of(args[0]) if len(args) == 1 else None
+        if mask is not None and layer._signature.mask and "mask" not in kwargs:
+            kwargs["mask"] = mask
+        return layer.call(*args, **kwargs)
     depth, context.depth = context.depth, 1                         # leaves the losses alone
     try:
-        return traced_spec(layer.call, args, kwargs)
+        return traced_spec(call, args, kwargs)
     finally:
         context.depth = depth
         for inner in layer._flatten_layers():
             inner._losses.clear()
-
-
-def numeric_array(value, what):
-    """`value` as a NumPy array of numbers.
-
-    Raises:
-        TypeError: If it holds anything else; the text begins with `what`.
-    """
-    if isinstance(value, (Tensor, _core.Variable)):
-        return value.numpy()
-    try:
-        array = np.asarray(value)
-    except ValueError as error:
-        raise ValueError(f"{what} is no array of numbers: its rows have different lengths "
-                         f"({error}).") \
-            from None
-    if array.dtype.kind not in "biuf" and array.dtype.name != "bfloat16":
-        kind = {"O": "Python objects", "U": "strings", "S": "bytes", "c": "complex numbers",
-                "M": "dates", "m": "time spans"}.get(array.dtype.kind, "no numbers")
-        raise TypeError(f"{what} holds {kind} (dtype {array.dtype}); expected numbers: convert "
-                        "them first, for example with .astype('float32').")
-    return array.astype("float64") if array.dtype.itemsize > 8 else array

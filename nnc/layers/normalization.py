@@ -288,6 +288,8 @@ class RMSNormalization(Layer):
         epsilon: Float, added to the mean square. Defaults to `1e-6`.
         **kwargs: See `Layer`.
 
+    Masks pass through (in Keras they are lost here).
+
     Reference: [Zhang & Sennrich, 2019](https://arxiv.org/abs/1910.07467)
     """
 

@@ -109,7 +109,7 @@ class CategoryEncoding(Layer):
 
 
 class Normalization(Layer):
-    """`(x - mean) / sqrt(variance)`, by statistics that `adapt` finds in the data or that are given.
+    """`(x - mean) / sqrt(variance)`, by statistics that `adapt` finds or that are given.
 
     Args:
         axis: Integer, tuple of integers or `None`: the axes that have statistics of their own.

@@ -154,8 +154,7 @@ class Functional(Model):
         return fill(self._outputs_struct, values)
 
     def _standardize(self, inputs):
-        """The inputs as a flat list of tensors of the ranks and dtypes that they were declared with.
-        """
+        """The inputs as a flat list of tensors of the declared ranks and dtypes."""
         struct = self._inputs_struct
         if isinstance(inputs, dict):
             inputs = self._by_name(inputs)

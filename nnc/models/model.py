@@ -58,7 +58,7 @@ class Model(ModelFiles, Trainer, Layer):
         Trainer.__init__(self)
 
     def __getstate__(self):
-        """For `copy` and `pickle`: without programs, which are recorded anew, and without history."""
+        """For `copy` and `pickle`: without programs (they are recorded anew) and history."""
         dropped = ("_programs", "_fast", "_eager_kinds", "_ready", "_found", "_flat", "history",
                    "train_function", "test_function", "predict_function")
         return {key: value for key, value in super().__getstate__().items() if key not in dropped}

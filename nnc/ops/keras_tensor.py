@@ -90,7 +90,7 @@ def _operator(name, swapped=False):
 
 
 for _method, _name in (("add", "add"), ("sub", "subtract"), ("mul", "multiply"),
-                       ("truediv", "divide"), ("floordiv", "floor_divide"), ("mod", "mod"),
+                       ("truediv", "true_divide"), ("floordiv", "floor_divide"), ("mod", "mod"),
                        ("pow", "power"), ("matmul", "matmul"), ("and", "logical_and"),
                        ("or", "logical_or"), ("xor", "logical_xor")):
     setattr(KerasTensor, f"__{_method}__", _operator(_name))

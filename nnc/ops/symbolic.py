@@ -8,6 +8,7 @@ arguments of the call, everything else of `__init__`.
 import functools
 import inspect
 
+from .. import config
 from ..naming import auto_name
 from .keras_tensor import any_symbolic_tensors
 from .operation import Node, Operation, fresh, traced_spec
@@ -69,6 +70,8 @@ class OpOperation(Operation):
 
     def call(self, *args, **kwargs):
         """The op on these tensors."""
+        if self._function.__name__ == "get_item" and isinstance(args[1], list):
+            args = (args[0], tuple(args[1]))            # files have lists in the place of tuples
         names = _tensor_names(self._function)
         rest = [p for p in _parameters(self._function) if p.kind == p.VAR_POSITIONAL]
         if rest:
@@ -90,7 +93,7 @@ class OpOperation(Operation):
                 "registered_name": self.class_name}
 
 
-def from_keras_form(config):
+def from_keras_form(form):
     """The operation that a configuration (nnc's or Keras's) describes.
 
     Raises:
@@ -100,12 +103,12 @@ def from_keras_form(config):
 
     for name in dir(ops):
         function = getattr(ops, name)
-        if hasattr(function, "_nnc_op") and class_name(name) == config["class_name"]:
+        if hasattr(function, "_nnc_op") and class_name(name) == form["class_name"]:
             known = {p.name for p in _parameters(function)} | {"name"}
-            options = {k: v for k, v in config["config"].items() if k in known or v is not None}
+            options = {k: v for k, v in form["config"].items() if k in known or v is not None}
             return OpOperation(function._nnc_op, **options)
-    raise TypeError(f"Could not locate the op '{config['class_name']}' of "
-                    f"'{config.get('module')}': there is none of that name here.")
+    raise TypeError(f"Could not locate the op '{form['class_name']}' of "
+                    f"'{form.get('module')}': there is none of that name here.")
 
 
 def _symbolic(function, args, kwargs):
@@ -127,9 +130,12 @@ def _symbolic(function, args, kwargs):
             options[p.name] = value
     while tensors and tensors[-1] is None:
         tensors.pop()                           # an optional tensor that was not given
+    if function.__name__ in ("one_hot", "multi_hot") and options.get("dtype") is None:
+        options["dtype"] = config.floatx()      # noted in the configuration
     operation = OpOperation(function, **_without_name(options))
     outputs = fresh(traced_spec(operation.call, tensors, {}))
-    Node(operation, tensors, {}, outputs)
+    noted = {"constant_values": None} if function.__name__ == "pad" and len(tensors) == 1 else {}
+    Node(operation, tensors, noted, outputs)
     return outputs
 
 

@@ -12,7 +12,8 @@ from nnc.utils.numerical import normalize, to_categorical
 from nnc.utils.rng import set_random_seed
 
 __all__ = [
-    "CustomObjectScope", "Progbar", "PyDataset", "Sequence", "atomic_write", "custom_object_scope",
+    "CustomObjectScope", "Progbar", "PyDataset", "Sequence", "atomic_write", "clear_session",
+    "custom_object_scope", "is_keras_tensor",
     "deserialize_keras_object", "disable_interactive_logging", "enable_interactive_logging",
     "get_custom_objects", "get_file", "get_registered_name", "get_registered_object",
     "is_interactive_logging_enabled", "normalize", "register_keras_serializable",
@@ -55,6 +56,14 @@ def __getattr__(name):
         from nnc.saving import object_registration
 
         return getattr(object_registration, name)
+    if name == "is_keras_tensor":
+        from nnc.ops.keras_tensor import is_keras_tensor
+
+        return is_keras_tensor
+    if name == "clear_session":
+        from nnc.naming import clear_session
+
+        return clear_session
     raise AttributeError(f"module 'nnc.utils' has no attribute {name!r}")
 
 

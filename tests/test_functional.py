@@ -1,0 +1,309 @@
+"""Functional models beside Keras's: graphs, calls, configurations both ways, training, copies."""
+import copy
+import json
+import pickle
+
+import numpy as np
+import pytest
+
+from tests.live import keras, plain, values
+
+import nnc
+
+RNG = np.random.default_rng(3)
+A, B = (RNG.normal(size=(6, 4)).astype("float32") for _ in range(2))
+
+
+def two_inputs(k):
+    """Two named inputs, a shared layer, ops, two outputs."""
+    a, b = k.Input((4,), name="a"), k.Input((4,), name="b")
+    shared = k.layers.Dense(4, activation="tanh", name="shared")
+    joined = k.layers.Add(name="joined")([shared(a), shared(b)])
+    part = k.ops.concatenate([joined[:, 1:3], k.ops.mean(joined * 2.0, axis=1, keepdims=True)], -1)
+    first = k.layers.Dense(2, name="first")(part)
+    second = k.layers.Dense(1, name="second")(k.ops.relu(joined) - 1.0)
+    return k.Model({"a": a, "b": b}, [first, second], name="two"), {"a": A, "b": B}
+
+
+def dict_outputs(k):
+    x = k.Input((4,), name="x")
+    h = k.layers.Dense(3, name="h")(x)
+    return k.Model(x, {"sum": k.ops.sum(h, axis=-1), "soft": k.layers.Softmax(name="s")(h)}), A
+
+
+def nested(k):
+    """A functional and a sequential model as layers of a third, the first called twice."""
+    i = k.Input((4,), name="i")
+    inner = k.Model(i, k.layers.Dense(4, name="d")(i), name="inner")
+    tail = k.Sequential([k.Input((4,)), k.layers.Dense(2, name="t")], name="tail")
+    x, y = k.Input((4,), name="x"), k.Input((4,), name="y")
+    joined = k.layers.Concatenate(axis=0, name="c")([inner(x), inner(y)])
+    return k.Model([x, y], tail(joined), name="outer"), [A, B]
+
+
+def residual(k):
+    """A layer at several depths, a reshape by -1, comparisons, a split."""
+    x = k.Input((4,), name="x")
+    d = k.layers.Dense(4, name="d")
+    h = d(d(x)) + x
+    h = k.ops.where(h > 0, h, 0.1 * h)
+    p, q = k.ops.split(h, 2, axis=-1)
+    return k.Model(x, k.ops.reshape(p @ k.ops.transpose(p), (-1, 1)) * q[0, 0] / 2.0), A
+
+
+MODELS = [two_inputs, dict_outputs, nested, residual]
+
+
+def flat(outputs):
+    return [values(leaf) for leaf in nnc.tree.flatten(outputs)]
+
+
+def same_outputs(a, b):
+    a, b = flat(a), flat(b)
+    assert len(a) == len(b)
+    for p, q in zip(a, b):
+        assert p.shape == q.shape
+        np.testing.assert_allclose(p, q, rtol=2e-5, atol=2e-6)     # float32, sums of 4 terms
+
+
+def reset():
+    for k in (nnc, keras):
+        k.utils.clear_session()
+
+
+def pair(make):
+    reset()
+    (ours, x), (theirs, _) = make(nnc), make(keras)
+    theirs.set_weights(ours.get_weights())
+    return ours, theirs, x
+
+
+@pytest.mark.parametrize("make", MODELS)
+def test_outputs_shapes_and_order(make):
+    ours, theirs, x = pair(make)
+    same_outputs(ours(x), theirs(x))
+    shapes = [tuple(t.shape) for t in theirs.outputs]
+    assert [t.shape for t in ours.outputs] == shapes
+    assert ours.input_shape == theirs.input_shape and ours.output_shape == theirs.output_shape
+    assert [o.name for o in ours.operations] == [o.name for o in theirs.operations]
+    assert [layer.name for layer in ours.layers] == [layer.name for layer in theirs.layers]
+    assert [w.path for w in ours.weights] == [w.path for w in theirs.weights]
+    if make is not residual and make is not nested:
+        predicted = ours.predict(x, batch_size=4, verbose=0)
+        same_outputs(predicted, theirs(x))
+
+
+@pytest.mark.parametrize("make", MODELS)
+def test_configurations_go_both_ways(make):
+    ours, theirs, x = pair(make)
+    a, b = json.loads(ours.to_json()), json.loads(theirs.to_json())
+    # Keras notes an empty build_config for functional models, and the backend in some versions.
+    assert _normal(a["config"]) == _normal(b["config"])
+    for text in (ours.to_json(), theirs.to_json()):
+        for k in (nnc, keras):
+            model = k.models.model_from_json(text)
+            model.set_weights(ours.get_weights())
+            same_outputs(model(x), theirs(x))
+    again = nnc.models.model_from_json(ours.to_json())
+    assert again.to_json() == ours.to_json()
+
+
+def _normal(config):
+    if isinstance(config, dict):
+        return {key: _normal(value) for key, value in config.items()
+                if not (key == "build_config" and (value or {}).get("input_shape") is None)}
+    return [_normal(part) for part in config] if isinstance(config, list) else config
+
+
+@pytest.mark.parametrize("make", MODELS)
+@pytest.mark.parametrize("duplicate", [copy.deepcopy, lambda m: pickle.loads(pickle.dumps(m)),
+                                       nnc.models.clone_model])
+def test_copies_compute_the_same_and_share_nothing(make, duplicate):
+    reset()
+    model, x = make(nnc)
+    other = duplicate(model)
+    assert other.to_json() == model.to_json()
+    assert not {id(w) for w in other.weights} & {id(w) for w in model.weights}
+    other.set_weights(model.get_weights())
+    for p, q in zip(flat(model(x)), flat(other(x))):
+        assert p.tobytes() == q.tobytes()
+
+
+def test_parts_of_a_model():
+    ours, theirs, x = pair(two_inputs)
+    for k, model in ((nnc, ours), (keras, theirs)):
+        part = k.Model(model.input, model.get_layer("joined").output)
+        middle = k.Model(model.get_layer("joined").output, model.outputs[1])
+        result = middle(part(x))
+        if k is nnc:
+            mine = result
+    same_outputs(mine, result)
+    same_outputs(mine, theirs(x)[1])
+    assert ours.get_layer("first").input.shape == (None, 3)
+    with pytest.raises(AttributeError, match="never been called"):
+        nnc.layers.Dense(1).output
+
+
+@pytest.mark.parametrize("make", [two_inputs, nested])
+def test_summary_is_keras_s(make, capsys):
+    ours, theirs, _ = pair(make)
+    for expand in (False, True):
+        lines = []
+        ours.summary(print_fn=lines.append, expand_nested=expand, line_length=100)
+        theirs.summary(print_fn=lambda text, **_: lines.append(text), expand_nested=expand,
+                       line_length=100)
+        names = [[line.split()[1] for line in text.splitlines() if line.startswith("│ ")]
+                 for text in lines]
+        assert names[0] == names[1]
+        assert "Connected to" in lines[0] and ("joined" in lines[0]) == (make is two_inputs)
+
+
+def test_training_follows_keras():
+    reset()
+
+    def make(k):
+        a, b = k.Input((4,), name="a"), k.Input((4,), name="b")
+        shared = k.layers.Dense(5, activation="relu", name="s")
+        h = k.layers.BatchNormalization(name="n")(shared(a) * 0.5 + shared(b))
+        return k.Model([a, b], k.layers.Dense(1, name="o")(h))
+    ours, theirs = make(nnc), make(keras)
+    theirs.set_weights(ours.get_weights())
+    y = A[:, :1] - B[:, 1:2]
+    losses = []
+    for model in (ours, theirs):
+        model.compile("sgd", "mse")
+        losses.append(model.fit([A, B], y, epochs=4, batch_size=3, shuffle=False,
+                                verbose=0).history["loss"])
+    np.testing.assert_allclose(*losses, rtol=1e-4)      # 8 steps of float32
+    for p, q in zip(ours.get_weights(), theirs.get_weights()):
+        np.testing.assert_allclose(p, q, rtol=1e-3, atol=1e-5)
+
+
+def test_training_reaches_layers_inside():
+    x = nnc.Input((50,))
+    inner = nnc.Model(x, nnc.layers.Dropout(0.5)(x))
+    y = nnc.Input((50,))
+    model = nnc.Model(y, inner(y) + 0.0)
+    ones = np.ones((4, 50), "float32")
+    assert (values(model(ones, training=True)) == 0).any()
+    assert (values(model(ones)) == 1).all() and (values(model(ones, training=False)) == 1).all()
+    always = nnc.Model(y, nnc.layers.Dropout(0.5)(y, training=True))
+    assert (values(always(ones)) == 0).any()
+
+
+def test_masks_travel():
+    x = nnc.Input((3, 2))
+    h = nnc.layers.Masking()(x)
+    marked = nnc.layers.Lambda(
+        lambda v, mask: nnc.ops.where(nnc.ops.expand_dims(mask, -1), v, -5.0),
+        mask=lambda v, mask: mask)(h)
+    model = nnc.Model(x, nnc.layers.Add()([marked, marked]))
+    data = np.array([[[1, 2], [0, 0], [3, 0]]], "float32")
+    result = model(data)
+    assert values(result).tolist() == [[[2, 4], [-10, -10], [6, 0]]]
+    assert values(result._keras_mask).tolist() == [[True, False, True]]
+    assert model.predict(data, verbose=0).tolist() == values(result).tolist()
+
+
+def test_inputs_are_fitted():
+    x = nnc.Input((1,), name="x")
+    model = nnc.Model(x, x * 2.0)
+    assert values(model(np.ones(3))).shape == (3, 1)
+    assert values(model([[1.0], [2.0]])).tolist() == [[2.0], [4.0]]
+    assert values(model({"x": np.ones((2, 1)), "other": 3.0})).shape == (2, 1)
+    whole = nnc.Input((2,), dtype="int32", name="ids")
+    assert values(nnc.Model(whole, whole + 1)(np.ones((2, 2)))).dtype == "int32"
+
+
+def test_subclass_of_a_functional_model():
+    class Doubled(nnc.Model):
+        def test_step(self, data):
+            return {"two": 2.0}
+
+    x = nnc.Input((4,))
+    model = Doubled(x, nnc.layers.Dense(1)(x))
+    assert model.layers[1].name.startswith("dense")
+    model.compile("sgd", "mse")
+    assert model.evaluate(A, A[:, :1], verbose=0, return_dict=True) == {"two": 2.0}
+
+
+def test_clone_with_functions():
+    model, x = two_inputs(nnc)
+    clone = nnc.models.clone_model(
+        model, clone_function=lambda layer: nnc.layers.Dense(7, name="wide")
+        if layer.name == "shared" else type(layer).from_config(layer.get_config()),
+        call_function=lambda layer, *args, **kwargs: layer(*args, **kwargs))
+    assert clone.get_layer("wide").units == 7 and clone.get_layer("second").kernel.shape == (7, 1)
+
+
+def test_stateless_call():
+    model, x = two_inputs(nnc)
+    new = [w.numpy() * 2 for w in model.trainable_variables]
+    kept = model.get_weights()
+    outputs, state = model.stateless_call(new, [], x)
+    for before, after in zip(kept, model.get_weights()):
+        assert before.tobytes() == after.tobytes()
+    model.set_weights(new)
+    assert values(model(x)[0]).tobytes() == values(outputs[0]).tobytes() and state == []
+    norm = nnc.layers.BatchNormalization(momentum=0.0)
+    norm.build((None, 4))
+    _, state = norm.stateless_call([np.ones(4), np.zeros(4)], [np.zeros(4), np.ones(4)], A,
+                                   training=True)
+    np.testing.assert_allclose(values(state[0]), A.mean(0), rtol=1e-4, atol=1e-6)
+    assert (norm.moving_mean.numpy() == 0).all()
+
+
+@pytest.mark.parametrize("make, text", [
+    (lambda x, m: nnc.Model(x, 3), "must be KerasTensors"),
+    (lambda x, m: nnc.Model([x, x], x), "named twice"),
+    (lambda x, m: nnc.Model(nnc.Input((4,)), nnc.layers.Dense(1)(x)), "not among `inputs`"),
+    (lambda x, m: nnc.Model(x, nnc.layers.Dense(2, name="d")(nnc.layers.Dense(2, name="d")(x))),
+     "\"d\" is used 2 times"),
+    (lambda x, m: m({"a": A}), "'b' is missing"),
+    (lambda x, m: m([A]), "expects 2 input"),
+    (lambda x, m: m([A, B[:, :3]]), "expected \\(None, 4\\), received \\(6, 3\\)"),
+    (lambda x, m: np.asarray(x), "symbolic placeholder"),
+    (lambda x, m: bool(x > 0), "symbolic placeholder"),
+    (lambda x, m: nnc.ops.matmul(x, np.ones((3, 3))), "3"),
+    (lambda x, m: nnc.models.model_from_json('{"module": "keras.src.ops.numpy", "class_name": '
+                                             '"Nothing", "config": {}}'), "Nothing"),
+])
+def test_errors(make, text):
+    model, _ = two_inputs(nnc)
+    with pytest.raises((ValueError, TypeError), match=text):
+        make(nnc.Input((4,)), model)
+
+
+OPS = [
+    lambda o, x, y: o.add(x, y), lambda o, x, y: o.clip(x, 0.0, 1.0),
+    lambda o, x, y: o.max(x, axis=1), lambda o, x, y: o.where(x > y, x, y),
+    lambda o, x, y: o.stack([x, y], axis=1), lambda o, x, y: o.expand_dims(x, 1),
+    lambda o, x, y: o.transpose(x), lambda o, x, y: o.tile(x, (1, 2)),
+    lambda o, x, y: o.cast(x, "int32"), lambda o, x, y: o.softmax(x, axis=-1),
+    lambda o, x, y: o.leaky_relu(x, 0.1), lambda o, x, y: o.one_hot(o.cast(x > 0, "int32"), 2),
+    lambda o, x, y: o.logsumexp(x, axis=-1, keepdims=True), lambda o, x, y: o.absolute(x) ** 2,
+    lambda o, x, y: o.power(o.absolute(x), y), lambda o, x, y: o.take(x, [0, 2], axis=1),
+    lambda o, x, y: o.squeeze(x[:, :1], axis=1), lambda o, x, y: o.repeat(x, 2, axis=1),
+    lambda o, x, y: o.std(x, axis=1), lambda o, x, y: o.pad(x, [[0, 0], [1, 2]]),
+    lambda o, x, y: o.tensordot(x, np.ones((4, 2), "float32"), 1), lambda o, x, y: o.erf(x),
+    lambda o, x, y: o.argmax(x, axis=1), lambda o, x, y: o.norm(x, axis=1),
+    lambda o, x, y: o.log_softmax(x), lambda o, x, y: o.swapaxes(x, 0, 1),
+    lambda o, x, y: o.true_divide(x, y), lambda o, x, y: o.logical_and(x > 0, y > 0),
+]
+
+
+def test_ops_are_keras_s_operations():
+    """Specs, numbers and the class, module, options and arguments of each op in configurations."""
+    for function in OPS:
+        made = []
+        reset()
+        for k in (nnc, keras):
+            x, y = k.Input((4,), name="x"), k.Input((4,), name="y")
+            output = function(k.ops, x, y)
+            made.append((k.Model([x, y], output), output))
+        (ours, a), (theirs, b) = made
+        assert (a.shape, a.dtype) == (tuple(b.shape), b.dtype)
+        eager = function(nnc.ops, nnc.Tensor(A), nnc.Tensor(B))
+        assert values(ours([A, B])).tobytes() == values(eager).tobytes()
+        assert plain(json.loads(ours.to_json())["config"]) == \
+            plain(json.loads(theirs.to_json())["config"])
