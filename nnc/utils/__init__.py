@@ -30,7 +30,8 @@ _REGISTRY = {
 # Imported when first used: name and module.
 _LATER = {
     "Config": "nnc.utils.settings", "PyDataset": "nnc.data", "Sequence": "nnc.data",
-    "is_keras_tensor": "nnc.utils.kinds", "standardize_dtype": "nnc.utils.kinds",
+    "clear_session": "nnc.naming", "is_keras_tensor": "nnc.ops.keras_tensor",
+    "standardize_dtype": "nnc.utils.kinds",
     "pack_x_y_sample_weight": "nnc.data", "unpack_x_y_sample_weight": "nnc.data",
     "pad_sequences": "nnc.utils.sequences",
     "timeseries_dataset_from_array": "nnc.utils.sequences",
@@ -56,14 +57,6 @@ def __getattr__(name):
         from nnc.saving import object_registration
 
         return getattr(object_registration, name)
-    if name == "is_keras_tensor":
-        from nnc.ops.keras_tensor import is_keras_tensor
-
-        return is_keras_tensor
-    if name == "clear_session":
-        from nnc.naming import clear_session
-
-        return clear_session
     raise AttributeError(f"module 'nnc.utils' has no attribute {name!r}")
 
 

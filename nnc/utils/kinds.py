@@ -1,17 +1,10 @@
-"""What a value is, and the names of dtypes."""
+"""The names of dtypes."""
 import numpy as np
 
 _KNOWN = ("bool", "uint8", "uint16", "uint32", "uint64", "int8", "int16", "int32", "int64",
           "float16", "float32", "float64", "bfloat16", "string")
 _PYTHON = {bool: "bool", int: "int64", float: "float32", str: "string", "int": "int64",
            "float": "float32"}
-
-
-def is_keras_tensor(x):
-    """Whether `x` is a symbolic tensor of a model that is being put together."""
-    from nnc.layers.keras_tensor import KerasTensor
-
-    return isinstance(x, KerasTensor)
 
 
 def standardize_dtype(dtype):
