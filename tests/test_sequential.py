@@ -231,3 +231,67 @@ def test_several_inputs_of_a_subclass():
     model.fit(x, X[:, :1], verbose=0, batch_size=3)
     assert model.predict(x, verbose=0).shape == (7, 1)
     assert model.evaluate(x, X[:, :1], verbose=0) > 0
+
+
+# ---- a call that comes again and again ----------------------------------------------------------
+
+def called_often(*last):
+    return nnc.Sequential([nnc.Input((6,)), nnc.layers.Dense(8, activation="relu"),
+                           nnc.layers.Dropout(0.5), *last])
+
+
+@pytest.mark.parametrize("last", ["softmax", "sigmoid", None])
+def test_later_calls_give_the_bits_of_the_first(last):
+    model = called_often(nnc.layers.Dense(3, activation=last))
+    first = model(X)
+    for again in (X, nnc.ops.convert_to_tensor(X), X.astype("float64"), X.tolist(), X, X, X):
+        result = model(again)
+        assert result.numpy().tobytes() == first.numpy().tobytes()
+        assert hasattr(result, "_keras_logits") == hasattr(first, "_keras_logits")
+    assert model._quick is not None
+    y = np.zeros((7, 1))
+    if last == "softmax":
+        loss = nnc.losses.SparseCategoricalCrossentropy()
+        assert loss(y, model(X)) == loss(y, first)
+    assert model(X[:2]).shape == (2, 3) and model(X[:0]).shape == (0, 3)
+    model.set_weights([np.zeros(w.shape) for w in model.get_weights()])
+    assert len(set(model(X).numpy().ravel().tolist())) == 1
+    model.add(nnc.layers.Dense(2))
+    assert model(X).shape == (7, 2)
+
+
+def test_later_calls_train_differentiate_and_refuse():
+    model = called_often(nnc.layers.Dense(1))
+    for _ in range(5):
+        plain = model(X).numpy()
+    assert (model(X, training=True).numpy() != plain).any()
+    with nnc.GradientTape() as tape:
+        loss = nnc.ops.sum(model(X))
+    gradients = tape.gradient(loss, model.trainable_variables)
+    np.testing.assert_allclose(gradients[-1].numpy(), [7.0], rtol=1e-6)
+    twin = copy.deepcopy(model)
+    assert twin(X).numpy().tobytes() == plain.tobytes()
+    with pytest.raises(ValueError, match="shape"):
+        model(X[:, :5])
+
+
+def test_what_a_user_writes_runs_in_every_call():
+    calls = []
+
+    class Counting(nnc.layers.Layer):
+        def call(self, x):
+            calls.append(x.shape)
+            return x
+
+    def activation(x):
+        calls.append(x.shape)
+        return x
+
+    for layer in (Counting(), nnc.layers.Dense(2, activation=activation),
+                  nnc.layers.Lambda(activation), nnc.layers.Activation(activation)):
+        model = called_often(layer)
+        model(X)
+        calls.clear()
+        for _ in range(6):
+            model(X)
+        assert len(calls) == 6

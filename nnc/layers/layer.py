@@ -194,7 +194,7 @@ class Layer(LayerFiles, Operation):
     _UNTRACKED = frozenset((
         "_own_variables", "_losses", "_dtype_policy", "_signature", "input_spec", "_build_shapes",
         "_found", "_flat", "_loss_tracker", "_compile_metrics", "_compile_loss",
-        "_compile_arguments", "_programs", "_fast", "_last_results", "_eager_kinds", "_ready",
+        "_compile_arguments", "_programs", "_fast", "_last_results", "_eager_kinds", "_ready", "_quick",
         "optimizer", "loss", "history", "_inbound_nodes"))
 
     def _parts(self, kind):

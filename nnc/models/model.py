@@ -59,12 +59,12 @@ class Model(ModelFiles, Trainer, Layer):
 
     def __getstate__(self):
         """For `copy` and `pickle`: without programs (they are recorded anew) and history."""
-        dropped = ("_programs", "_fast", "_eager_kinds", "_ready", "_found", "_flat", "history",
-                   "train_function", "test_function", "predict_function")
+        dropped = ("_programs", "_fast", "_eager_kinds", "_ready", "_quick", "_found", "_flat",
+                   "history", "train_function", "test_function", "predict_function")
         return {key: value for key, value in super().__getstate__().items() if key not in dropped}
 
     def __setstate__(self, state):
-        super().__setstate__(dict(state, history=None, _ready=None))
+        super().__setstate__(dict(state, history=None, _ready=None, _quick=None))
         self._forget()
 
     @property

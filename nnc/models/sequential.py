@@ -13,6 +13,14 @@ from .model import Model
 _PLAIN_NUMBERS = "?bBhHiIlLqQfd"
 
 
+def _is_ours(layer):
+    """Whether a layer and the functions that it was given are nnc's."""
+    given = [type(layer), getattr(layer, "activation", None), getattr(layer, "function", None),
+             getattr(layer, "layer", None)]
+    return all(str(getattr(part, "__module__", None)).startswith("nnc.")
+               for part in given if part is not None)
+
+
 class Sequential(Model):
     """A plain stack of layers.
 
@@ -29,6 +37,8 @@ class Sequential(Model):
         super().__init__(trainable=trainable, name=name)
         self._layers = []
         self._ready = None              # see _remember
+        self._quick = None              # see _make_quick
+        self._calls = (None, 0)
         if isinstance(layers, Layer) or layers is not None and not hasattr(layers, "__iter__"):
             raise ValueError("Sequential: `layers` must be a list of layers. "
                              f"Received: layers={layers!r} (of type {type(layers).__name__})")
@@ -93,7 +103,7 @@ class Sequential(Model):
 
     def _maybe_rebuild(self):
         self.built = False
-        self._ready = None
+        self._ready = self._quick = None
         first = self._layers[0] if self._layers else None
         if isinstance(first, InputLayer):
             if len(self._layers) > 1:
@@ -127,7 +137,7 @@ class Sequential(Model):
             x = layer(x)
         self._layers = layers
         self._outputs = x
-        self._ready = None
+        self._ready = self._quick = None
 
     def _build_for(self, args, kwargs):
         self.build((None, *args[0].shape[1:]) if args[0].shape else args[0].shape)
@@ -178,6 +188,16 @@ class Sequential(Model):
 
     def __call__(self, inputs, training=None, mask=None):
         """The output of the last layer. A shape that has gone through takes the short way."""
+        quick = self._quick
+        if quick is not None and quick[0] == changes[0] and mask is None and not training \
+                and (training is not None or not context.training) \
+                and (type(inputs) is np.ndarray
+                     or type(inputs) is Tensor and "_keras_mask" not in inputs.__dict__):
+            outputs = quick[1](inputs)
+            if type(outputs) is tuple:
+                outputs, outputs._keras_logits = outputs
+            if outputs is not None:
+                return outputs
         ready = self._ready
         if ready is not None and ready[0] == changes[0] and mask is None:
             if type(inputs) is not Tensor:
@@ -187,8 +207,11 @@ class Sequential(Model):
                 if training is None:
                     training = context.training
                 training = bool(training)
+                shape = inputs.shape
                 for call, takes_training in ready[3]:
                     inputs = call(inputs, training=training) if takes_training else call(inputs)
+                if not training and (quick is None or quick[0] != ready[0] or quick[2] != shape):
+                    self._count(shape)
                 return inputs
         if type(inputs) is not Tensor and not isinstance(inputs, KerasTensor):
             inputs = self._tensor(inputs)
@@ -223,6 +246,32 @@ class Sequential(Model):
             self.__dict__["_ready"] = (changes[0], inputs.dtype, set(), calls)
         if len(self._ready[2]) < 256:
             self._ready[2].add(inputs.shape)
+
+    def _count(self, shape):
+        """Notes one more call of a shape; the third in a row is recorded."""
+        seen, times = self._calls if self._calls[0] == (changes[0], shape) else (None, 0)
+        self.__dict__["_calls"] = (changes[0], shape), times + 1
+        if times == 2 and _core.current_graph() is None:
+            self._make_quick(shape)
+
+    def _make_quick(self, shape):
+        """Records the layers for inputs of a shape, if nothing but nnc's own code is in them: what a
+        user writes may do more than compute, and runs each time."""
+        _, dtype, _, calls = self._ready
+        if not all(_is_ours(layer) for layer in self.layers):
+            return
+        graph = _core.Graph()
+        try:
+            with graph:
+                x = h = graph.input(shape, dtype)
+                for call, takes_training in calls:
+                    h = call(h, training=False) if takes_training else call(h)
+        except _core.TraceError:
+            return
+        if h is x or not set(h.__dict__) <= {"_keras_logits"}:
+            return
+        outputs = [h, *h.__dict__.values()]
+        self.__dict__["_quick"] = (changes[0], _core.Program(graph, outputs).attempt, shape)
 
     def _convert(self, value, positional):
         return value
