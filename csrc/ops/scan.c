@@ -5,7 +5,8 @@
  * pieces are columns of a and b; each runs through its n steps in order, whatever the threads.
  *     cumsum      y_i = y_{i-1} + x_i            dx = cumsum(dy) from the other end
  *     cumprod     y_i = y_{i-1} x_i              dx_i = y_{i-1} s_i, s_i = dy_i + x_{i+1} s_{i+1}
- *     recurrence  s_i = a_i s_{i-1} + b_i        db_i = ds_i + a_{i+1} db_{i+1}, da_i = db_i s_{i-1}
+ *     recurrence  s_i = a_i s_{i-1} + b_i        db_i = ds_i + a_{i+1} db_{i+1},
+ *                                                da_i = db_i s_{i-1}
  * So no gradient divides, and zeros among the factors do no harm. `reverse` runs from the end. */
 #include "ops/support.h"
 #include "ops/table.h"

@@ -34,7 +34,7 @@ static int64_t checked_index(nnc_call *call, const nnc_array *indices, int64_t i
     return -1;
 }
 
-/* ---- take_along(x, indices), take_along_grad(dy, indices; shape): equal shapes but the axis ---- */
+/* ---- take_along(x, indices), take_along_grad(dy, indices; shape) ---- */
 
 typedef struct {
     int64_t a, v, n, b;
@@ -152,7 +152,7 @@ nnc_status nnc_op_take_along_grad_gradient(nnc_graph *graph, int index, const in
                    : NNC_OK;
 }
 
-/* ---- put(x, indices, rows): x (v, ...) with row indices[i] replaced by rows[i]; the last wins -- */
+/* ---- put(x, indices, rows): x (v, ...) with row indices[i] replaced by rows[i]; the last wins */
 
 nnc_status nnc_op_put_infer(nnc_op op, const nnc_attrs *attrs, const nnc_array *in, int input_count,
                             nnc_array *out)

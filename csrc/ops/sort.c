@@ -239,7 +239,8 @@ void nnc_op_sort_run(nnc_call *call, int phase, int64_t begin, int64_t end)
 }
 
 /* dx: dy back at the places the elements came from. */
-nnc_status nnc_op_sort_gradient(nnc_graph *graph, int index, const int *dy, const bool *need, int *dx)
+nnc_status nnc_op_sort_gradient(nnc_graph *graph, int index, const int *dy, const bool *need,
+                                int *dx)
 {
     nnc_status status = NNC_OK;
     const nnc_node node = graph->nodes[index];

@@ -180,8 +180,8 @@ def bincount(x, weights=None, minlength=0, sparse=False):
 
 
 def histogram(x, bins=10, range=None):
-    """How many elements fall into each of `bins` equal intervals (int32), and the edges. The last
-    interval holds its upper edge too.
+    """How many elements fall into each of `bins` equal intervals (in the dtype of `x`, as
+    Keras counts), and the edges. The last interval holds its upper edge too.
 
     Args:
         x: The array.
@@ -209,7 +209,7 @@ def histogram(x, bins=10, range=None):
     place = op.searchsorted(edges, x, 1)
     place = op.where(op.equal(x, edges[-1]), bins, place)
     counts = bincount(place, minlength=bins + 2)
-    return counts[1:bins + 1], edges
+    return cast_array(counts[1:bins + 1], x.dtype), edges
 
 
 # ---- quantiles -----------------------------------------------------------------------------------
