@@ -1,8 +1,13 @@
 """Fixtures for all tests: instruction set levels, thread counts and seeds, put back afterwards."""
+import signal
+
 import pytest
 
 import nnc
 from nnc import _core
+
+# A shell that runs the tests in the background has Ctrl-C ignored in them; tests send it themselves.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(params=_core.isa_available())
