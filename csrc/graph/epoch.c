@@ -20,6 +20,7 @@
 enum {
     TIMED_STEPS = 6,            /* in a turn of timing, at most */
     TURNS = 4,
+    FEW_TURNS = 16,             /* where replays are too short for TURNS */
     SHARED_BYTES = 1 << 16,     /* a batch larger than this is gathered by all threads */
     UNPOLLED_BYTES = 1 << 20    /* and this much between two looks at the poll */
 };
@@ -32,7 +33,8 @@ enum {
 #define SLICE_NS 2e7            /* between two looks at whether steps still take what they took */
 #define SLOWER 1.3              /* times the quickest: timed anew, but only every */
 #define RETIME_EVERY 0.25       /* seconds */
-#define UNTIMED_COST 1e5        /* ns: where too few steps come to be timed, one thread below this */
+#define UNTIMED_COST 1e5        /* ns: before it is timed, one thread below this */
+#define FEW_COST 2e4            /* ns: replays of few steps shorter than this run on one thread */
 
 static pthread_mutex_t replay_lock = PTHREAD_MUTEX_INITIALIZER;
 
@@ -319,29 +321,38 @@ static void end_timing(nnc_program *program, int threads)
         1 + (int64_t)(TIMING_EVERY * 1e9 / (best[0] < best[1] ? best[0] : best[1]));
 }
 
-/* Times one thread against all, in turns; the smaller of two tries counts. Before that all run
+/* Whether this replay ends before a timing could. */
+static bool has_few_steps(const replay *run)
+{
+    return run->steps - run->done < TURNS && run->program->cost < LONG_STEP;
+}
+
+/* Times one thread against all, in turns; the smallest of the tries counts. Before that all run
  * untimed for a while: threads that have just been woken may not have found their processors yet.
- * A replay that ends before that is gone on with by the next. */
+ * A replay that ends before that is gone on with by the next. Replays of few steps take more turns
+ * in the place of the warm-up, two of a kind behind one another: the second finds the threads
+ * awake. */
 static void time_threads(replay *run, int threads)
 {
     nnc_program *program = run->program;
     double *best = program->timing_best, start = now();
+    bool few = has_few_steps(run);
     int64_t steps = program->cost > TURN_NS ? 1 : (int64_t)(TURN_NS / program->cost);
-    steps = steps < TIMED_STEPS ? steps : TIMED_STEPS;
+    steps = few ? 1 : steps < TIMED_STEPS ? steps : TIMED_STEPS;
     if (program->timing_turn == 0 || program->threads_timing != threads) {
         program->threads_timing = threads;
         program->timing_turn = 0;
         best[0] = best[1] = 0;
-        while (now() < start + WARM_UP && !over(run))
+        while (!few && now() < start + WARM_UP && !over(run))
             run_some(run, steps, threads);
     }
-    for (; program->timing_turn < TURNS && !over(run); program->timing_turn++) {
-        int one = program->timing_turn % 2;
+    for (; program->timing_turn < (few ? FEW_TURNS : TURNS) && !over(run); program->timing_turn++) {
+        int one = program->timing_turn / (few ? 2 : 1) % 2;
         double t = run_some(run, steps, one ? 1 : threads);
         if (t > 0 && (best[one] == 0 || t < best[one]))
             best[one] = t;
     }
-    if (program->timing_turn == TURNS) {
+    if (program->timing_turn >= (few ? FEW_TURNS : TURNS)) {
         if (best[0] > 0 && best[1] > 0)
             end_timing(program, threads);
         program->timing_turn = 0;
@@ -382,10 +393,10 @@ static void run_all(replay *run)
     }
     while (!over(run)) {
         if (program->threads_timed != threads || program->steps_until_timing <= 0) {
-            if (run->steps - run->done >= TURNS || program->cost >= LONG_STEP)
-                time_threads(run, threads);
-            else
+            if (has_few_steps(run) && program->cost < FEW_COST)
                 run_some(run, run->steps, untimed_threads(program, threads));
+            else
+                time_threads(run, threads);
             continue;
         }
         run_slice(run, threads);
