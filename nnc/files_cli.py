@@ -92,6 +92,7 @@ def _random(file):
 
 def foreign_classes(config):
     """The classes and functions of a configuration that are neither nnc's nor registered."""
+    from .ops.symbolic import find_op
     from .saving.object_registration import _find
 
     found, rest = [], [config]
@@ -100,10 +101,10 @@ def foreign_classes(config):
         if isinstance(value, dict):
             if isinstance(value.get("class_name"), str) and "config" in value:
                 name, module = value["class_name"], value.get("module")
-                known = name in ("__tensor__", "__numpy__", "__bytes__", "__slice__",
-                                 "__ellipsis__", "__tuple__")
+                known = name in ("__keras_tensor__", "__tensor__", "__numpy__", "__bytes__",
+                                 "__slice__", "__ellipsis__", "__tuple__")
                 try:
-                    known = known or _find(value, None) is not None
+                    known = known or find_op(value) or _find(value, None) is not None
                 except (TypeError, AttributeError):
                     pass
                 if not known:

@@ -42,6 +42,15 @@ def test_inspect_and_verify(files, capsys, name):
     assert run(capsys, "verify", name)[0] == 0
 
 
+def test_functional_models_have_no_foreign_classes(tmp_path, capsys):
+    x = nnc.Input((3,))
+    path = str(tmp_path / "f.keras")
+    nnc.Model(x, layers.Add()([layers.Dense(2)(x), nnc.ops.relu(layers.Dense(2)(x))])).save(path)
+    status, text = run(capsys, "inspect", path, "--json")
+    assert status == 0 and json.loads(text)["foreign_classes"] == []
+    assert run(capsys, "verify", path)[0] == 0
+
+
 def test_verify_finds_what_is_wrong(files, capsys):
     with open("m.keras", "r+b") as f:
         f.truncate(3000)

@@ -381,32 +381,6 @@ class Layer(LayerFiles, Operation):
 
     add_variable = add_weight
 
-    def save_own_variables(self, store):
-        """Puts the layer's own variables (not those of layers in it) into a dictionary-like store.
-        """
-        for i, variable in enumerate(self._own_variables):
-            store[str(i)] = variable.numpy()
-
-    def load_own_variables(self, store):
-        """Sets the layer's own variables to what a store holds.
-
-        Raises:
-            ValueError: If there are too few or too many, or one has another shape.
-        """
-        own = self._own_variables
-        if len(store.keys()) != len(own):
-            raise ValueError(f"Layer '{self.name}': expected {len(own)} variables, but received "
-                             f"{len(store.keys())} during loading."
-                             + (" The layer is not built: call it, or `build`, first."
-                                if not own and not self.built else ""))
-        arrays = [np.asarray(store[str(i)]) for i in range(len(own))]
-        for variable, array in zip(own, arrays):
-            if array.shape != tuple(variable.shape):
-                raise ValueError(f"Layer '{self.name}': weight '{variable.path}' has shape "
-                                 f"{tuple(variable.shape)}. Received: shape {array.shape}")
-        for variable, array in zip(own, arrays):
-            variable.assign(array)
-
     def get_weights(self):
         """The weights' values as a list of NumPy arrays (copies)."""
         return [variable.numpy() for variable in self.weights]

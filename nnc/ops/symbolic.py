@@ -93,20 +93,29 @@ class OpOperation(Operation):
                 "registered_name": self.class_name}
 
 
+def find_op(form):
+    """The op whose class in Keras a configuration names; `None` if there is none here."""
+    from .. import ops
+
+    if str(form.get("module")).startswith(("keras.src.ops.", "keras.ops")):
+        for name in dir(ops):
+            function = getattr(ops, name)
+            if hasattr(function, "_nnc_op") and class_name(name) == form["class_name"]:
+                return function
+    return None
+
+
 def from_keras_form(form):
     """The operation that a configuration (nnc's or Keras's) describes.
 
     Raises:
         TypeError: If there is no such op here.
     """
-    from .. import ops
-
-    for name in dir(ops):
-        function = getattr(ops, name)
-        if hasattr(function, "_nnc_op") and class_name(name) == form["class_name"]:
-            known = {p.name for p in _parameters(function)} | {"name"}
-            options = {k: v for k, v in form["config"].items() if k in known or v is not None}
-            return OpOperation(function._nnc_op, **options)
+    function = find_op(form)
+    if function is not None:
+        known = {p.name for p in _parameters(function)} | {"name"}
+        options = {k: v for k, v in form["config"].items() if k in known or v is not None}
+        return OpOperation(function._nnc_op, **options)
     raise TypeError(f"Could not locate the op '{form['class_name']}' of "
                     f"'{form.get('module')}': there is none of that name here.")
 
