@@ -1,5 +1,6 @@
 """Functional models beside Keras's: graphs, calls, configurations both ways, training, copies."""
 import copy
+import inspect
 import json
 import pickle
 
@@ -307,3 +308,21 @@ def test_ops_are_keras_s_operations():
         assert values(ours([A, B])).tobytes() == values(eager).tobytes()
         assert plain(json.loads(ours.to_json())["config"]) == \
             plain(json.loads(theirs.to_json())["config"])
+
+
+def test_exported_ops_are_the_ops():
+    """Names, signatures and docstrings of the functions behind them; pickles; argument errors."""
+    found = [getattr(nnc.ops, name) for name in dir(nnc.ops)
+             if hasattr(getattr(nnc.ops, name), "_nnc_op")]
+    assert len(found) > 300
+    for op in found:
+        inside = op._nnc_op
+        assert inspect.signature(op) == inspect.signature(inside)
+        assert (op.__name__, op.__doc__) == (inside.__name__, inside.__doc__)
+        assert pickle.loads(pickle.dumps(op)) is op
+    x = nnc.KerasTensor((None, 4))
+    for args in ((), (x,), (x, x, x)):
+        with pytest.raises(TypeError, match=r"^add\(\) "):
+            nnc.ops.add(*args)
+    assert nnc.ops.einsum("ij,kj->ik", x, nnc.KerasTensor((3, 4))).shape == (None, 3)
+    assert nnc.ops.add(x2=x, x1=np.ones((1, 4))).shape == (None, 4)

@@ -1,8 +1,8 @@
 """Ops on KerasTensors: a call becomes a node instead of numbers.
 
 `dispatching(op)` is the op as the package exports it. A KerasTensor cannot be converted to an
-array, so an op that meets one raises; only then it is looked for, and an eager call pays for no
-more than one `try`. In configurations an op is the class that it is in Keras: its tensors are
+array, so an op that meets one raises; only then it is looked for, and an eager call pays for one
+more Python call and no more. In configurations an op is the class that it is in Keras: its tensors are
 arguments of the call, everything else of `__init__`.
 """
 import functools
@@ -143,9 +143,8 @@ def _without_name(options):
     return {key: value for key, value in options.items() if key not in ("name", "function")}
 
 
-def dispatching(function):
-    """`function`, that takes KerasTensors too."""
-    @functools.wraps(function)
+def _packed(function):
+    """`dispatching` for ops with `*`, `**` or arguments by keyword only."""
     def op(*args, **kwargs):
         try:
             return function(*args, **kwargs)
@@ -153,6 +152,48 @@ def dispatching(function):
             if not any_symbolic_tensors(args, kwargs):
                 raise
         return _symbolic(function, args, kwargs)
+    return op
+
+
+_WRAPPER = """
+def make(_function):
+    def op({0}):
+        try:
+            return _function({0})
+        except Exception:
+            if not any_symbolic_tensors(({0},)):
+                raise
+        return _symbolic(_function, ({0},), {{}})
+    return op
+"""
+
+
+@functools.lru_cache(maxsize=None)
+def _maker(count):
+    """What makes wrappers of ops with `count` parameters."""
+    names = {"any_symbolic_tensors": any_symbolic_tensors, "_symbolic": _symbolic}
+    text = _WRAPPER.format(", ".join(f"a{i}" for i in range(count)))
+    exec(compile(text, __file__, "exec"), names)
+    return names["make"]
+
+
+def dispatching(function):
+    """`function`, that takes KerasTensors too.
+
+    The wrapper has the op's own parameters and no `*args`, which would be packed and unpacked by
+    each call: wrappers of as many parameters are copies of one, under other names.
+    """
+    code = function.__code__
+    if code.co_kwonlyargcount or code.co_flags & (inspect.CO_VARARGS | inspect.CO_VARKEYWORDS):
+        op = functools.wraps(function)(_packed(function))
+    else:
+        op = _maker(code.co_argcount)(function)
+        op.__code__ = op.__code__.replace(co_varnames=code.co_varnames[:code.co_argcount],
+                                          co_name=function.__name__)
+        op.__defaults__ = function.__defaults__
+        functools.update_wrapper(op, function)
+        del op.__wrapped__                      # the signature is its own
+    op.__module__ = __package__                 # where `pickle` finds it under its name
     op._nnc_op = function
     return op
 
