@@ -813,7 +813,7 @@ def _traced_spec(layer, args, kwargs):
         return layer.call(*args, **kwargs)
     depth, context.depth = context.depth, 1                         # leaves the losses alone
     try:
-        return traced_spec(call, args, kwargs)
+        return traced_spec(call, args, kwargs, layer.weights)
     finally:
         context.depth = depth
         for inner in layer._flatten_layers():

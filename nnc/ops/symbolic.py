@@ -30,6 +30,8 @@ _MATH = frozenset(("segment_sum", "segment_max", "top_k", "in_top_k", "logsumexp
                    "erfinv", "logdet", "fft", "fft2", "ifft2", "rfft", "irfft", "stft", "istft",
                    "extract_sequences", "view_as_complex", "view_as_real"))
 _PLACES = {"arrays": "numpy"}
+# The classes of `activations`, of which some have the names of ops.
+_ACTIVATIONS = {"relu": "ReLU", "mish": "Mish"}
 
 
 @functools.lru_cache(maxsize=None)
@@ -50,6 +52,13 @@ def class_name(name):
     return _CLASSES.get(name) or "".join(part[:1].upper() + part[1:] for part in name.split("_"))
 
 
+def _class_of(function):
+    """The name of a function's class in Keras."""
+    if function.__module__ == "nnc.activations":
+        return _ACTIVATIONS[function.__name__]
+    return class_name(function.__name__)
+
+
 class OpOperation(Operation):
     """An op and its options.
 
@@ -60,13 +69,13 @@ class OpOperation(Operation):
     """
 
     def __init__(self, function, name=None, **options):
-        super().__init__(name or auto_name(class_name(function.__name__)))
+        super().__init__(name or auto_name(_class_of(function)))
         self._function, self._options = function, options
 
     @property
     def class_name(self):
         """The name of the class in Keras."""
-        return class_name(self._function.__name__)
+        return _class_of(self._function)
 
     def call(self, *args, **kwargs):
         """The op on these tensors."""
@@ -88,7 +97,8 @@ class OpOperation(Operation):
 
         place = self._function.__module__.rpartition(".")[2]
         place = "math" if self._function.__name__ in _MATH else _PLACES.get(place, place)
-        return {"module": f"keras.src.ops.{place}", "class_name": self.class_name,
+        module = "activations.activations" if place == "activations" else f"ops.{place}"
+        return {"module": f"keras.src.{module}", "class_name": self.class_name,
                 "config": serialize_keras_object(self.get_config()),
                 "registered_name": self.class_name}
 
@@ -99,11 +109,13 @@ def from_keras_form(form):
     Raises:
         TypeError: If there is no such op here.
     """
-    from .. import ops
+    from .. import activations, ops
 
-    for name in dir(ops):
-        function = getattr(ops, name)
-        if hasattr(function, "_nnc_op") and class_name(name) == form["class_name"]:
+    place = activations if "activations" in str(form.get("module")) else ops
+    for name in dir(place):
+        function = getattr(place, name)
+        if hasattr(function, "_nnc_op") and form["class_name"] == (
+                class_name(name) if place is ops else _ACTIVATIONS.get(name)):
             known = {p.name for p in _parameters(function)} | {"name"}
             options = {k: v for k, v in form["config"].items() if k in known or v is not None}
             return OpOperation(function._nnc_op, **options)
@@ -193,7 +205,6 @@ def dispatching(function):
         op.__defaults__ = function.__defaults__
         functools.update_wrapper(op, function)
         del op.__wrapped__                      # the signature is its own
-    op.__module__ = __package__                 # where `pickle` finds it under its name
     op._nnc_op = function
     return op
 
@@ -206,3 +217,4 @@ def dispatch_all(names, package):
                 and value.__module__.startswith(package) and not hasattr(value, "_nnc_op") \
                 and value.__module__ != __name__:
             names[name] = dispatching(value)
+            names[name].__module__ = package.rstrip(".")    # `pickle` finds it there by its name
