@@ -2,8 +2,8 @@
 
 `dispatching(op)` is the op as the package exports it. A KerasTensor cannot be converted to an
 array, so an op that meets one raises; only then it is looked for, and an eager call pays for one
-more Python call and no more. In configurations an op is the class that it is in Keras: its tensors are
-arguments of the call, everything else of `__init__`.
+more Python call and no more. In configurations an op is the class that it is in Keras: its tensors
+are arguments of the call, everything else of `__init__`.
 """
 import functools
 import inspect
