@@ -4,6 +4,7 @@ import types
 from . import identifiers, ops
 from ._core import op
 from .ops.core import float_array, tensor
+from .ops.symbolic import dispatching
 
 
 def linear(x):
@@ -11,6 +12,7 @@ def linear(x):
     return x
 
 
+@dispatching
 def relu(x, negative_slope=0.0, max_value=None, threshold=0.0):
     """The rectified linear unit: `max(x, 0)`, with three ways to bend it.
 
@@ -192,6 +194,7 @@ def exponential(x):
     return ops.exp(x)
 
 
+@dispatching
 def mish(x):
     """`x * tanh(softplus(x))`. Reference: Misra, 2019, arXiv:1908.08681."""
     return op.mish(float_array(x))

@@ -1,5 +1,6 @@
 """Functional models beside Keras's: graphs, calls, configurations both ways, training, copies."""
 import copy
+import inspect
 import json
 import pickle
 
@@ -307,3 +308,87 @@ def test_ops_are_keras_s_operations():
         assert values(ours([A, B])).tobytes() == values(eager).tobytes()
         assert plain(json.loads(ours.to_json())["config"]) == \
             plain(json.loads(theirs.to_json())["config"])
+
+
+def test_exported_ops_are_the_ops():
+    """Names, signatures and docstrings of the functions behind them; pickles; argument errors."""
+    found = [getattr(nnc.ops, name) for name in dir(nnc.ops)
+             if hasattr(getattr(nnc.ops, name), "_nnc_op")]
+    assert len(found) > 300
+    for op in found:
+        inside = op._nnc_op
+        assert inspect.signature(op) == inspect.signature(inside)
+        assert (op.__name__, op.__doc__) == (inside.__name__, inside.__doc__)
+        assert pickle.loads(pickle.dumps(op)) is op
+    x = nnc.KerasTensor((None, 4))
+    for args in ((), (x,), (x, x, x)):
+        with pytest.raises(TypeError, match=r"^add\(\) "):
+            nnc.ops.add(*args)
+    assert nnc.ops.einsum("ij,kj->ik", x, nnc.KerasTensor((3, 4))).shape == (None, 3)
+    assert nnc.ops.add(x2=x, x1=np.ones((1, 4))).shape == (None, 4)
+
+
+ACTIVATIONS = [("relu", ()), ("relu", (0.1, 6.0)), ("softmax", ()), ("gelu", (True,)),
+               ("exponential", ()), ("threshold", (0.1, 0.0)), ("glu", ()), ("selu", ())]
+
+
+def test_activations_of_keras_tensors():
+    """A node each, with Keras's configuration; two that Keras refuses work too."""
+    for name, args in ACTIVATIONS:
+        made = []
+        reset()
+        for k in (nnc, keras):
+            x = k.Input((4,), name="x")
+            made.append(k.Model(x, getattr(k.activations, name)(x, *args)))
+        ours, theirs = (json.loads(model.to_json())["config"] for model in made)
+        assert plain(ours) == plain(theirs)
+        eager = getattr(nnc.activations, name)(nnc.Tensor(A), *args)
+        for model in (made[0], nnc.models.model_from_json(made[1].to_json())):
+            assert values(model(A)).tobytes() == values(eager).tobytes()
+    for name, function in nnc.activations.ALL_OBJECTS.items():
+        x = nnc.Input((4,))
+        output = function(x, *((0.1, 0.0) if name == "threshold" else ()))
+        assert output.shape == ((None, 2) if name == "glu" else (None, 4))
+        assert pickle.loads(pickle.dumps(function)) is function
+    model = nnc.Model(x, nnc.activations.mish(x))
+    again = nnc.Model.from_config(model.get_config())
+    assert values(again(A)).tobytes() == values(nnc.activations.mish(A)).tobytes()
+
+
+SIZES = [((None, 4), (32, 4)), ((None, 4), (1, 4)), ((None, 1), (None, 4)), ((2, None), (2, 7)),
+         ((None, None), (32, 7)), ((None, None, 8), (50, 8)), ((None, None, 3), (32, 1, 3)),
+         ((None, None, 3), (1, 5, 1)), ((None, 4), (8, 4)), ((None, 3), (96, 3))]
+BROADCASTING = [lambda o, x, y: x + y, lambda o, x, y: o.where(y > 0, x, y),
+                lambda o, x, y: o.arctan2(x, y), lambda o, x, y: o.minimum(y, x)]
+
+
+@pytest.mark.parametrize("a, b", SIZES)
+def test_sizes_not_known_meet_fixed_ones(a, b):
+    """The broadcast shape is Keras's."""
+    for function in BROADCASTING:
+        ours, theirs = (function(k.ops, k.KerasTensor(a), k.KerasTensor(b)).shape
+                        for k in (nnc, keras))
+        assert ours == tuple(theirs)
+
+
+def test_sizes_not_known_in_layers():
+    """Of merged inputs, of a layer's own weights, of joined arrays; and what fits nothing."""
+    class Positions(nnc.Layer):
+        def build(self, input_shape):
+            self.table = self.add_weight((50, 8))
+
+        def call(self, x):
+            return x + self.table
+    x = nnc.Input((None, 8))
+    model = nnc.Model(x, Positions()(x))
+    assert model.output_shape == (None, 50, 8)
+    assert model(np.ones((3, 50, 8), "float32")).shape == (3, 50, 8)
+    some, fixed = nnc.KerasTensor((None, 4)), nnc.KerasTensor((8, 4))
+    assert nnc.layers.Add()([some, fixed]).shape == (8, 4)
+    assert nnc.ops.concatenate([some, fixed], 1).shape == (None, 8)
+    assert (some + np.ones((8, 4), "float32")).shape == (8, 4)
+    for other in ((8, 5), (3, 5)):
+        with pytest.raises(ValueError, match="do not broadcast"):
+            some + nnc.KerasTensor(other)
+    with pytest.raises(ValueError):
+        nnc.ops.concatenate([nnc.KerasTensor((None, None)), fixed], 1)

@@ -29,6 +29,8 @@ from ..variables import Variable, changes
 from .arrays import numeric_array
 from .input_spec import assert_input_compatibility
 from .keras_tensor import KerasTensor, standardize_shape
+from .nests import (_add_once, _collect, _flatten, _has_mask, _holds_arrays, _is_data, _mask_of,
+                    _placeholders)
 
 
 class _Context(threading.local):
@@ -194,8 +196,8 @@ class Layer(LayerFiles, Operation):
     _UNTRACKED = frozenset((
         "_own_variables", "_losses", "_dtype_policy", "_signature", "input_spec", "_build_shapes",
         "_found", "_flat", "_loss_tracker", "_compile_metrics", "_compile_loss",
-        "_compile_arguments", "_programs", "_fast", "_last_results", "_eager_kinds", "_ready", "_quick",
-        "optimizer", "loss", "history", "_inbound_nodes"))
+        "_compile_arguments", "_programs", "_fast", "_last_results", "_eager_kinds", "_ready",
+        "_quick", "optimizer", "loss", "history", "_inbound_nodes"))
 
     def _parts(self, kind):
         """The objects of a kind in the attributes, in their order, each once.
@@ -717,67 +719,6 @@ class Layer(LayerFiles, Operation):
 Layer.build = _build_wrapper(Layer.build)
 
 
-def _flatten(layer):
-    found, seen = [layer], {id(layer)}
-
-    def add(outer):
-        for inner in outer._sublayers:
-            if id(inner) not in seen:
-                seen.add(id(inner))
-                found.append(inner)
-                add(inner)
-    add(layer)
-    return found
-
-
-def _collect(value, kind, found, seen):
-    if isinstance(value, kind):
-        _add_once(value, found, seen)
-    elif isinstance(value, (list, tuple)):
-        for part in value:
-            _collect(part, kind, found, seen)
-    elif isinstance(value, dict):
-        for part in value.values():
-            _collect(part, kind, found, seen)
-
-
-def _add_once(value, found, seen):
-    if id(value) not in seen:
-        seen.add(id(value))
-        found.append(value)
-
-
-def _is_data(value):
-    leaves = tree.flatten(value)
-    return bool(leaves) and all(hasattr(leaf, "shape") and hasattr(leaf, "dtype")
-                                for leaf in leaves)
-
-
-def _holds_arrays(values):
-    return any(hasattr(leaf, "shape") for leaf in tree.flatten(values))
-
-
-def _mask_of(value):
-    if type(value) is Tensor:
-        return value.__dict__.get("_keras_mask")
-    if isinstance(value, (list, tuple)):
-        masks = [_mask_of(part) for part in value]
-        return masks if any(mask is not None for mask in masks) else None
-    return None
-
-
-def _has_mask(value):
-    return any("_keras_mask" in getattr(leaf, "__dict__", ()) for leaf in tree.flatten(value))
-
-
-def _placeholders(shape, dtype):
-    if isinstance(shape, dict):
-        return {key: _placeholders(part, dtype) for key, part in shape.items()}
-    if shape and all(isinstance(part, (list, tuple)) for part in shape):
-        return type(shape)(_placeholders(part, dtype) for part in shape)
-    return KerasTensor(shape, dtype)
-
-
 def _traced_spec(layer, args, kwargs):
     """The output's KerasTensors by recording the call; see `traced_spec`."""
     def call(*args, **kwargs):
@@ -787,7 +728,7 @@ def _traced_spec(layer, args, kwargs):
         return layer.call(*args, **kwargs)
     depth, context.depth = context.depth, 1                         # leaves the losses alone
     try:
-        return traced_spec(call, args, kwargs)
+        return traced_spec(call, args, kwargs, layer.weights)
     finally:
         context.depth = depth
         for inner in layer._flatten_layers():

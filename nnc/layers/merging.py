@@ -60,8 +60,6 @@ class _Merge(Layer):
             else:
                 raise ValueError(f"{type(self).__name__} layer '{self.name}': inputs have "
                                  f"incompatible shapes. Received: {a} and {b}")
-        if None in (a[0], b[0]):
-            sizes[0] = None
         return tuple(sizes)
 
     def compute_mask(self, inputs, mask=None):

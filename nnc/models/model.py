@@ -4,7 +4,8 @@ import inspect
 from .. import tree
 from ..layers.input_layer import InputLayer
 from ..layers.keras_tensor import KerasTensor
-from ..layers.layer import Layer, _placeholders
+from ..layers.layer import Layer
+from ..layers.nests import _placeholders
 from ..saving.saveable import ModelFiles
 from ..trainer import Trainer
 from ..utils.text import suggest

@@ -137,30 +137,74 @@ def fresh(outputs):
         else leaf, outputs)
 
 
-def traced_spec(function, args, kwargs):
+def traced_spec(function, args, kwargs, weights=()):
     """The KerasTensors of a call: it is recorded twice, with two sizes in the place of `None`.
 
-    What differs between the two depends on a size not known.
+    What differs between the two depends on a size not known. A call that takes neither may
+    broadcast a size not known with a fixed one, of an argument or of `weights`: see `_matched`.
     """
-    known = all(None not in leaf.shape for leaf in tree.flatten([list(args), dict(kwargs)])
-                if isinstance(leaf, KerasTensor))
-    results = []
-    for size in _STAND_INS[:1] if known else _STAND_INS:
-        graph = _core.Graph()
+    leaves = tree.flatten([list(args), dict(kwargs)])
+    if all(None not in leaf.shape for leaf in leaves if isinstance(leaf, KerasTensor)):
+        result = _recorded(function, args, kwargs, 1)
+        return tree.pack(result, [_spec(leaf, leaf) for leaf in tree.flatten(result)])
+    try:
+        a, b = (_recorded(function, args, kwargs, size) for size in _STAND_INS)
+    except ValueError:
+        found = _matched(function, args, kwargs, [*leaves, *weights])
+        if found is None:
+            raise
+        return found
+    return tree.pack(a, [_spec(p, q) for p, q in zip(tree.flatten(a), tree.flatten(b))])
 
-        def concrete(value, size=size, graph=graph):
-            if not isinstance(value, KerasTensor):
-                return value
-            made = graph.input(tuple(size if n is None else n for n in value.shape), value.dtype)
-            mask = value.__dict__.get("_keras_mask")
-            if mask is not None:
-                made._keras_mask = concrete(mask)
-            return made
-        with graph:
-            results.append(function(*tree.map_leaves(concrete, list(args)),
-                                    **tree.map_leaves(concrete, dict(kwargs))))
-    flat = [_spec(a, b) for a, b in zip(*(tree.flatten(r) for r in (results[0], results[-1])))]
-    return tree.pack(results[0], flat)
+
+def _recorded(function, args, kwargs, size):
+    """What a call gives that is recorded with `size` in the place of `None`."""
+    graph = _core.Graph()
+
+    def concrete(value):
+        if not isinstance(value, KerasTensor):
+            return value
+        made = graph.input(tuple(size if n is None else n for n in value.shape), value.dtype)
+        mask = value.__dict__.get("_keras_mask")
+        if mask is not None:
+            made._keras_mask = concrete(mask)
+        return made
+    with graph:
+        return function(*tree.map_leaves(concrete, list(args)),
+                        **tree.map_leaves(concrete, dict(kwargs)))
+
+
+def _matched(function, args, kwargs, leaves):
+    """The KerasTensors of a call in which sizes not known meet fixed ones; `None` if it has none.
+
+    A size not known can then only be 1, which broadcasts, or the fixed one: the call is recorded
+    with 1 and with each fixed size that there is. Where only one of them can be recorded, what is
+    of that size along an axis that some argument does not know is not known either; and if several
+    axes are not known, it need not be the size of all of them.
+    """
+    shapes = [leaf.shape for leaf in leaves if hasattr(leaf, "shape")]
+    unknown = {i for shape in shapes for i, n in enumerate(shape) if n is None}
+    results = {}
+    for size in sorted({1}.union(*shapes) - {None, 0}):
+        try:
+            results[size] = _recorded(function, args, kwargs, size)
+        except ValueError:
+            pass
+    if not results or (len(results) == 1 and 1 not in results and len(unknown) > 1):
+        return None
+    first = next(iter(results.values()))
+    made = []
+    for same in zip(*map(tree.flatten, results.values())):
+        if len({len(leaf.shape) for leaf in same}) > 1:
+            return None
+        spec = _spec(same[0], same[0])
+        sizes = zip(*(leaf.shape for leaf in same))
+        spec.shape = tuple(n[0] if len(set(n)) == 1 else None for n in sizes)
+        if len(results) == 1:
+            spec.shape = tuple(None if n in results and i in unknown else n
+                               for i, n in enumerate(spec.shape))
+        made.append(spec)
+    return tree.pack(first, made)
 
 
 def _spec(a, b):

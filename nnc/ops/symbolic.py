@@ -1,9 +1,9 @@
 """Ops on KerasTensors: a call becomes a node instead of numbers.
 
 `dispatching(op)` is the op as the package exports it. A KerasTensor cannot be converted to an
-array, so an op that meets one raises; only then it is looked for, and an eager call pays for no
-more than one `try`. In configurations an op is the class that it is in Keras: its tensors are
-arguments of the call, everything else of `__init__`.
+array, so an op that meets one raises; only then it is looked for, and an eager call pays for one
+more Python call and no more. In configurations an op is the class that it is in Keras: its tensors
+are arguments of the call, everything else of `__init__`.
 """
 import functools
 import inspect
@@ -30,6 +30,10 @@ _MATH = frozenset(("segment_sum", "segment_max", "top_k", "in_top_k", "logsumexp
                    "erfinv", "logdet", "fft", "fft2", "ifft2", "rfft", "irfft", "stft", "istft",
                    "extract_sequences", "view_as_complex", "view_as_real"))
 _PLACES = {"arrays": "numpy"}
+# The classes of `activations`, of which some have the names of ops.
+# Where Keras's classes of ops are, and those that activations make.
+_OP_MODULES = ("keras.src.ops.", "keras.ops", "keras.src.activations.")
+_ACTIVATIONS = {"relu": "ReLU", "mish": "Mish"}
 
 
 @functools.lru_cache(maxsize=None)
@@ -50,6 +54,13 @@ def class_name(name):
     return _CLASSES.get(name) or "".join(part[:1].upper() + part[1:] for part in name.split("_"))
 
 
+def _class_of(function):
+    """The name of a function's class in Keras."""
+    if function.__module__ == "nnc.activations":
+        return _ACTIVATIONS[function.__name__]
+    return class_name(function.__name__)
+
+
 class OpOperation(Operation):
     """An op and its options.
 
@@ -60,13 +71,13 @@ class OpOperation(Operation):
     """
 
     def __init__(self, function, name=None, **options):
-        super().__init__(name or auto_name(class_name(function.__name__)))
+        super().__init__(name or auto_name(_class_of(function)))
         self._function, self._options = function, options
 
     @property
     def class_name(self):
         """The name of the class in Keras."""
-        return class_name(self._function.__name__)
+        return _class_of(self._function)
 
     def call(self, *args, **kwargs):
         """The op on these tensors."""
@@ -88,20 +99,25 @@ class OpOperation(Operation):
 
         place = self._function.__module__.rpartition(".")[2]
         place = "math" if self._function.__name__ in _MATH else _PLACES.get(place, place)
-        return {"module": f"keras.src.ops.{place}", "class_name": self.class_name,
+        module = "activations.activations" if place == "activations" else f"ops.{place}"
+        return {"module": f"keras.src.{module}", "class_name": self.class_name,
                 "config": serialize_keras_object(self.get_config()),
                 "registered_name": self.class_name}
 
 
 def find_op(form):
-    """The op whose class in Keras a configuration names; `None` if there is none here."""
-    from .. import ops
+    """The op or activation whose class in Keras a configuration names; `None` if there is none."""
+    from .. import activations, ops
 
-    if str(form.get("module")).startswith(("keras.src.ops.", "keras.ops")):
-        for name in dir(ops):
-            function = getattr(ops, name)
-            if hasattr(function, "_nnc_op") and class_name(name) == form["class_name"]:
-                return function
+    module = str(form.get("module"))
+    if not module.startswith(_OP_MODULES):
+        return None
+    place = activations if "activations" in module else ops
+    for name in dir(place):
+        function = getattr(place, name)
+        if hasattr(function, "_nnc_op") and form["class_name"] == (
+                class_name(name) if place is ops else _ACTIVATIONS.get(name)):
+            return function
     return None
 
 
@@ -152,9 +168,8 @@ def _without_name(options):
     return {key: value for key, value in options.items() if key not in ("name", "function")}
 
 
-def dispatching(function):
-    """`function`, that takes KerasTensors too."""
-    @functools.wraps(function)
+def _packed(function):
+    """`dispatching` for ops with `*`, `**` or arguments by keyword only."""
     def op(*args, **kwargs):
         try:
             return function(*args, **kwargs)
@@ -162,6 +177,47 @@ def dispatching(function):
             if not any_symbolic_tensors(args, kwargs):
                 raise
         return _symbolic(function, args, kwargs)
+    return op
+
+
+_WRAPPER = """
+def make(_function):
+    def op({0}):
+        try:
+            return _function({0})
+        except Exception:
+            if not any_symbolic_tensors(({0},)):
+                raise
+        return _symbolic(_function, ({0},), {{}})
+    return op
+"""
+
+
+@functools.lru_cache(maxsize=None)
+def _maker(count):
+    """What makes wrappers of ops with `count` parameters."""
+    names = {"any_symbolic_tensors": any_symbolic_tensors, "_symbolic": _symbolic}
+    text = _WRAPPER.format(", ".join(f"a{i}" for i in range(count)))
+    exec(compile(text, __file__, "exec"), names)
+    return names["make"]
+
+
+def dispatching(function):
+    """`function`, that takes KerasTensors too.
+
+    The wrapper has the op's own parameters and no `*args`, which would be packed and unpacked by
+    each call: wrappers of as many parameters are copies of one, under other names.
+    """
+    code = function.__code__
+    if code.co_kwonlyargcount or code.co_flags & (inspect.CO_VARARGS | inspect.CO_VARKEYWORDS):
+        op = functools.wraps(function)(_packed(function))
+    else:
+        op = _maker(code.co_argcount)(function)
+        op.__code__ = op.__code__.replace(co_varnames=code.co_varnames[:code.co_argcount],
+                                          co_name=function.__name__)
+        op.__defaults__ = function.__defaults__
+        functools.update_wrapper(op, function)
+        del op.__wrapped__                      # the signature is its own
     op._nnc_op = function
     return op
 
@@ -174,3 +230,4 @@ def dispatch_all(names, package):
                 and value.__module__.startswith(package) and not hasattr(value, "_nnc_op") \
                 and value.__module__ != __name__:
             names[name] = dispatching(value)
+            names[name].__module__ = package.rstrip(".")    # `pickle` finds it there by its name

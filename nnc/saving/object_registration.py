@@ -297,7 +297,8 @@ def _deserialize_object(config, custom_objects):
     name, inner = config["class_name"], config["config"]
     if isinstance(name, str) and name.startswith("__") and name.endswith("__"):
         return _deserialize_special(name, inner)
-    if str(config.get("module")).startswith(("keras.src.ops.", "keras.ops")):
+    if str(config.get("module")).startswith(
+            ("keras.src.ops.", "keras.ops", "keras.src.activations.")):
         from ..ops.symbolic import from_keras_form
 
         return from_keras_form({**config, "config": deserialize_keras_object(inner)})
