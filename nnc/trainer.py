@@ -451,7 +451,7 @@ class Trainer:
         return self.history
 
     def _run_epoch(self, run, batches, callbacks, step=0):
-        """All batches of an epoch, from `step` on; between them Python only where callbacks want it."""
+        """An epoch's batches from `step` on; between them Python only where callbacks want it."""
         kind = run.kind
         hooks, live = callbacks.needs_batch_hooks(kind), callbacks.needs_updates(kind)
         begin = getattr(callbacks, f"on_{kind}_batch_begin")

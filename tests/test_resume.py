@@ -99,8 +99,12 @@ class Killer(callbacks.Callback):
             os.kill(os.getpid(), signal.SIGKILL)
 
 
-def helpers():
+def helpers(case):
     """Callbacks that remember something, or change the rate in relation to what it is."""
+    if case == "part":
+        return [callbacks.OneCycle(0.01)]
+    if case == "averages":
+        return [callbacks.SwapEMAWeights(swap_on_epoch=True)]
     return [callbacks.ReduceLROnPlateau("loss", factor=0.5, patience=1, min_delta=0.5),
             callbacks.EarlyStopping("loss", patience=9, restore_best_weights=True, mode="max"),
             callbacks.LearningRateScheduler(lambda epoch, rate: rate * 0.9)]
@@ -111,16 +115,27 @@ def train(case, folder, seed, *more):
     model = make(seed)
     backup = [callbacks.BackupAndRestore(folder, **options)] if folder else []
     history = model.fit(**data(), epochs=EPOCHS, verbose=0,
-                        callbacks=[*backup, *helpers(), *more])
+                        callbacks=[*backup, *helpers(case), *more])
     return model, history
 
 
 def killed(case, folder, place, count, seed=7):
     """Trains in a child until it is killed."""
+    child = os.fork()
+    if child == 0:
+        try:
+            train(case, folder, seed, Killer(place, count))
+        finally:
+            os._exit(1)
+    assert os.WTERMSIG(os.waitpid(child, 0)[1]) == signal.SIGKILL
+
+
+def test_killed_process_of_its_own(tmp_path):
     code = (f"import sys; sys.path.insert(0, {HERE!r}); import test_resume as t; "
-            f"t.train({case!r}, {str(folder)!r}, {seed}, t.Killer({place!r}, {count}))")
+            f"t.train('batches', {str(tmp_path)!r}, 7, t.Killer('on_train_batch_end', 7))")
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert run.returncode == -signal.SIGKILL, run.stderr
+    assert state(train("batches", tmp_path, 99)[0]) == wanted("batches")[0]
 
 
 _wanted = {}
