@@ -11,6 +11,7 @@ import numpy as np
 from . import _core, config, optimizers, tree
 from .autograd import GradientTape
 from .callbacks import CallbackList, EarlyStopping
+from .callbacks.backup_and_restore import Position
 from .compile_utils import CompileLoss, CompileMetrics, as_loss_scalar, check_loss, check_metrics
 from .data import (Batches, Data, Stream, check_count, class_weights, open_source, split,
                    standardize, unpack_x_y_sample_weight)
@@ -426,12 +427,13 @@ class Trainer:
     def _fit(self, run, batches, validation, callbacks, initial_epoch, epochs, validation_freq):
         """The epochs of `fit`."""
         self.stop_training = False
+        position = Position(batches, callbacks, initial_epoch)
         callbacks.on_train_begin()
         logs, warned = None, False
-        for epoch in range(initial_epoch, epochs):
+        for epoch in range(position.epoch, epochs):
             self.reset_metrics()
             callbacks.on_epoch_begin(epoch)
-            self._run_epoch(run, batches, callbacks)
+            self._run_epoch(run, batches, callbacks, position.begin())
             logs = run.logs()
             warned = warned or check_finite(run.data, logs, self, "fit")
             if validation is not None and _is_due(epoch, validation_freq):
@@ -448,17 +450,17 @@ class Trainer:
         callbacks.on_train_end(logs=logs)
         return self.history
 
-    def _run_epoch(self, run, batches, callbacks):
-        """All batches of an epoch; between them Python only where callbacks want it."""
+    def _run_epoch(self, run, batches, callbacks, step=0):
+        """An epoch's batches from `step` on; between them Python only where callbacks want it."""
         kind = run.kind
         hooks, live = callbacks.needs_batch_hooks(kind), callbacks.needs_updates(kind)
         begin = getattr(callbacks, f"on_{kind}_batch_begin")
         end = getattr(callbacks, f"on_{kind}_batch_end")
         flag = {"train": "stop_training", "test": "stop_evaluating"}[kind]
         setattr(self, flag, False)
-        step = grouped = 0
+        grouped = 0
         shown = time.monotonic()
-        for rows, first, count in batches.epoch():
+        for rows, first, count in batches.epoch(step):
             while count:
                 todo = min(count, self.steps_per_execution - grouped) if hooks else count
                 if hooks and not grouped:
@@ -466,6 +468,7 @@ class Trainer:
                 done = run.run(rows, first, todo, batches.order,
                                _SECONDS if live and not hooks else 0.0)
                 step += done
+                batches.taken += done
                 first += done * rows
                 count -= done
                 if hooks:

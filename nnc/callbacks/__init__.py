@@ -1,4 +1,5 @@
 """Callbacks: objects that `fit`, `evaluate` and `predict` call at fixed points."""
+from nnc.callbacks.backup_and_restore import BackupAndRestore
 from nnc.callbacks.callback import Callback
 from nnc.callbacks.callback_list import CallbackList
 from nnc.callbacks.csv_logger import CSVLogger
@@ -16,8 +17,8 @@ from nnc.callbacks.tensorboard import TensorBoard
 from nnc.callbacks.terminate_on_nan import TerminateOnNaN
 
 __all__ = [
-    "CSVLogger", "Callback", "CallbackList", "EarlyStopping", "History", "LambdaCallback",
-    "LearningRateScheduler", "LivePlot", "ModelCheckpoint", "OneCycle", "ProgbarLogger",
-    "ReduceLROnPlateau", "RemoteMonitor", "SwapEMAWeights", "TensorBoard", "TerminateOnNaN",
-    "lr_find",
+    "BackupAndRestore", "CSVLogger", "Callback", "CallbackList", "EarlyStopping", "History",
+    "LambdaCallback", "LearningRateScheduler", "LivePlot", "ModelCheckpoint", "OneCycle",
+    "ProgbarLogger", "ReduceLROnPlateau", "RemoteMonitor", "SwapEMAWeights", "TensorBoard",
+    "TerminateOnNaN", "lr_find",
 ]

@@ -15,6 +15,8 @@ class Callback:
     Attributes:
         params: Dict of the run: `verbose`, `epochs`, `steps`.
         model: The model that runs.
+        state_names: Names of the attributes (numbers, strings, lists of arrays) that
+            `BackupAndRestore` keeps.
 
     `logs` is a dict of names and floats: of the running means at a batch's end, of the epoch's
     results (validation's with the prefix `val_`) at an epoch's end. A callback may add to it;
@@ -23,6 +25,8 @@ class Callback:
     Overriding a hook of batches makes the loop return to Python at every batch; without one, whole
     stretches of an epoch run in C.
     """
+
+    state_names = ()
 
     def __init__(self):
         self.params = None

@@ -20,6 +20,8 @@ class EarlyStopping(MonitorCallback):
         start_from_epoch: Epochs to wait before watching.
     """
 
+    state_names = ("wait", "stopped_epoch", "best", "best_weights", "best_epoch")
+
     def __init__(
         self,
         monitor="val_loss",

@@ -89,6 +89,8 @@ class ReduceLROnPlateau(MonitorCallback):
         min_lr: The rate is never lowered below this.
     """
 
+    state_names = ("best", "cooldown_counter", "wait")
+
     def __init__(
         self,
         monitor="val_loss",

@@ -24,6 +24,8 @@ class ModelCheckpoint(MonitorCallback):
     The folder is made, and is tried to be written to, when training begins.
     """
 
+    state_names = ("best", "_waiting", "_last")
+
     def __init__(self, filepath, monitor="val_loss", verbose=0, save_best_only=False,
                  save_weights_only=False, mode="auto", save_freq="epoch",
                  initial_value_threshold=None):

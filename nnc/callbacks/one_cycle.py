@@ -17,6 +17,8 @@ class OneCycle(Callback):
         end_divisor: `max_learning_rate / end_divisor` is the last one.
     """
 
+    state_names = ("_step",)
+
     def __init__(self, max_learning_rate, rise=0.3, start_divisor=25.0, end_divisor=1e4):
         super().__init__()
         if not max_learning_rate > 0 or not 0 < rise < 1 or start_divisor < 1 or end_divisor < 1:

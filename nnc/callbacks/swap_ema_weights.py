@@ -12,6 +12,8 @@ class SwapEMAWeights(Callback):
     The optimizer must keep averages (`use_ema=True`).
     """
 
+    state_names = ("_swapped",)
+
     def __init__(self, swap_on_epoch=False):
         super().__init__()
         self.swap_on_epoch = swap_on_epoch

@@ -248,7 +248,7 @@ class Batches:
         self.count, self.batch, self.shuffle, self.seed = count, min(batch, count), shuffle, seed
         self.per_pass = -(-count // self.batch)
         self.steps = self.per_pass if steps is None else steps
-        self._passes = 0
+        self._passes = self.taken = 0               # taken: batches, over all epochs
         self._position = self.per_pass              # nothing left: the first epoch draws an order
         self.order = None
 
@@ -265,9 +265,11 @@ class Batches:
             found.append(rest)
         return found
 
-    def epoch(self):
-        """Runs of batches of one size: `(rows in each, first row, how many batches)`."""
-        remaining = self.steps
+    def epoch(self, step=0):
+        """Runs of batches of one size: `(rows in each, first row, how many batches)`; from `step`
+        of the epoch on.
+        """
+        remaining = self.steps - step
         full, rest = divmod(self.count, self.batch)
         while remaining:
             if self._position >= self.per_pass:
@@ -280,6 +282,35 @@ class Batches:
                 yield rest, full * self.batch, 1
             self._position += steps
             remaining -= steps
+
+    def where(self):
+        """What `seek` needs, as a dictionary for JSON."""
+        return {"seed": self.seed, "taken": self.taken, **self._shape()}
+
+    def _shape(self):
+        return {"count": self.count, "batch": self.batch, "steps": self.steps,
+                "shuffle": self.shuffle}
+
+    def check(self, where, step):
+        """Refuses to go on within an epoch of other batches."""
+        for name, value in self._shape().items() if step else ():
+            if where.get(name) != value:
+                raise ValueError(f"fit: the backup was made within an epoch with {name}="
+                                 f"{where.get(name)!r}, this one has {value!r}. Pass the same data "
+                                 "and arguments, or delete the backup.")
+
+    def seek(self, where, step):
+        """Goes to where another run over such samples was. Where the samples or batches are others,
+        the next epoch is a first one.
+        """
+        self.seed = where["seed"] if where["seed"] is not None else self.seed
+        if any(where.get(name) != value for name, value in self._shape().items()):
+            return
+        self.taken = where["taken"]
+        self._passes, position = divmod(self.taken, self.per_pass)
+        if position:
+            self._next_pass()
+            self._position = position
 
     def _next_pass(self):
         self._position = 0

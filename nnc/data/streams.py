@@ -38,6 +38,7 @@ class Stream:
         self.exhausted = False
         self._limit, self._class_weight, self._only_x = steps, class_weight, only_x
         self._passes, self._reader, self._run, self._begun = 0, None, None, False
+        self._within = self._ended = self.taken = 0     # batches of the pass; epochs; batches
 
     # ---- the beginning ----
 
@@ -82,9 +83,44 @@ class Stream:
 
     # ---- epochs ----
 
-    def epoch(self):
-        """Gives each batch to the run, then yields `(its rows, 0, 1)`."""
-        done, empty = 0, 0
+    def where(self):
+        """What `seek` needs, as a dictionary for JSON."""
+        return {"what": self.source.what, "seed": getattr(self.source, "_seed", None),
+                "pass": self._passes - (self._reader is not None), "within": self._within,
+                "ended": self._ended, "taken": self.taken}
+
+    def check(self, where, step):
+        """Refuses to go on with another kind of source."""
+        if where.get("what") != self.source.what:
+            raise ValueError("fit: the backup was made of training on "
+                             f"{where.get('what', 'arrays')}, `x` is a {self.source.what}. Pass "
+                             "the same data, or delete the backup.")
+
+    def seek(self, where, step):
+        """Goes to where another run over such a source was, by reading up to there.
+
+        The hooks of the epochs that have ended are called again: the source's own order follows.
+        """
+        ended = where["ended"]
+        for _ in range(ended):
+            self.source.hook("on_epoch_end")
+            self.source.hook("on_epoch_begin")
+        if where["seed"] is not None:
+            self.source._seed = where["seed"]
+        if not self.source.once:
+            self.close()
+            self._passes = where["pass"]
+            self._reader = _Reader(self._read())
+        for _ in range(where["within"]):
+            if self._reader.next() is None:
+                raise ValueError(f"{self.who}: `x` (a {self.source.what}) has fewer batches than "
+                                 f"the backup was made after: {where['within']}. Pass the same "
+                                 "data, or delete the backup.")
+        self._within, self._ended, self.taken = where["within"], ended, where["taken"]
+
+    def epoch(self, step=0):
+        """Gives each batch to the run, then yields `(its rows, 0, 1)`; from `step` on."""
+        done, empty = step, 0
         if not self._begun:
             self.source.hook("on_epoch_begin")
         self._begun = False
@@ -93,13 +129,14 @@ class Stream:
                 self._reader = _Reader(self._read())
             data = self._reader.next()
             if data is None:
-                self._reader = None
+                self._reader, self._within = None, 0
                 self.exhausted = self.source.once
                 empty += 1
                 if self._limit is None or self.exhausted or empty > 1:
                     break
                 continue
             empty = 0
+            self._within += 1
             self._run.feed(data)
             yield data.count, 0, 1
             done += 1
@@ -107,6 +144,7 @@ class Stream:
             self._warn(f"gave {done} of the {self._limit} batches of this epoch")
         if self.steps is None or self._limit is None:
             self.steps = done
+        self._ended += 1
         self.source.hook("on_epoch_end")
 
     def warn_end(self):
