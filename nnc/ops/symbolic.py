@@ -30,9 +30,9 @@ _MATH = frozenset(("segment_sum", "segment_max", "top_k", "in_top_k", "logsumexp
                    "erfinv", "logdet", "fft", "fft2", "ifft2", "rfft", "irfft", "stft", "istft",
                    "extract_sequences", "view_as_complex", "view_as_real"))
 _PLACES = {"arrays": "numpy"}
-# The classes of `activations`, of which some have the names of ops.
-# Where Keras's classes of ops are, and those that activations make.
+# Where Keras's classes of ops are.
 _OP_MODULES = ("keras.src.ops.", "keras.ops", "keras.src.activations.")
+# The classes of `activations`, of which some have the names of ops.
 _ACTIVATIONS = {"relu": "ReLU", "mish": "Mish"}
 
 
