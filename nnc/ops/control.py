@@ -1,0 +1,179 @@
+"""Branches and loops over functions of the user: `cond`, `switch`, `while_loop`, `scan`, `map` ...
+
+They are Python: a branch is taken and a loop goes round as the numbers say. In a recorded step a
+loop of known length is unrolled; a step whose branch or length depends on data that is not there yet
+(`cond`, `switch`, `while_loop`) cannot be recorded and runs eagerly, with one notice that names the
+line. Gradients are those of the ops inside.
+"""
+from .. import tree
+from . import arrays as _arrays
+from .core import tensor
+
+
+def _check_function(who, name, function):
+    if not callable(function):
+        raise TypeError(f"{who}: `{name}` must be a function. Received: {name}={function!r} (of "
+                        f"type {type(function).__name__})")
+
+
+def _leaves(who, name, nest):
+    """The tensors of a nest and their one leading size."""
+    leaves = [tensor(leaf) for leaf in tree.flatten(nest)]
+    sizes = {leaf.shape[0] if leaf.shape else None for leaf in leaves}
+    if len(sizes) > 1 or None in sizes:
+        raise ValueError(f"{who}: every tensor in `{name}` must have the same leading size. "
+                         f"Received: shapes {[tuple(leaf.shape) for leaf in leaves]}")
+    return leaves, sizes.pop() if sizes else None
+
+
+def _stacked(nests):
+    """The nest whose leaves are those of equal nests, stacked on a new first axis."""
+    columns = zip(*(tree.flatten(nest) for nest in nests))
+    return tree.pack(nests[0], [_arrays.stack(list(column)) for column in columns])
+
+
+def cond(pred, true_fn, false_fn):
+    """`true_fn()` if `pred` is true, else `false_fn()`; only that function is called."""
+    _check_function("cond", "true_fn", true_fn)
+    _check_function("cond", "false_fn", false_fn)
+    return true_fn() if bool(pred) else false_fn()
+
+
+def switch(index, branches, *operands):
+    """`branches[index](*operands)`; an index out of range counts as the nearest one in it."""
+    if not branches:
+        raise ValueError("switch: `branches` must hold at least one function. Received: none")
+    for branch in branches:
+        _check_function("switch", "branches", branch)
+    return branches[min(max(int(index), 0), len(branches) - 1)](*operands)
+
+
+def while_loop(cond, body, loop_vars, maximum_iterations=None):
+    """`loop_vars = body(*loop_vars)` as long as `cond(*loop_vars)`.
+
+    Args:
+        cond: Function of the loop variables; gives a truth value.
+        body: Function of the loop variables; gives the next ones, as many.
+        loop_vars: List or tuple of nests of tensors, or one tensor.
+        maximum_iterations: Rounds at the most; `None`: no limit.
+
+    Returns:
+        The last loop variables, in the form of `loop_vars`.
+    """
+    _check_function("while_loop", "cond", cond)
+    _check_function("while_loop", "body", body)
+    many = isinstance(loop_vars, (list, tuple))
+    values = tuple(tree.map_leaves(tensor, v) for v in (loop_vars if many else (loop_vars,)))
+    rounds = 0
+    while (maximum_iterations is None or rounds < maximum_iterations) and bool(cond(*values)):
+        after = body(*values)
+        after = tuple(after) if isinstance(after, (list, tuple)) else (after,)
+        if len(after) != len(values):
+            raise ValueError(f"while_loop: `body` must give {len(values)} values, as many as there "
+                             f"are in `loop_vars`. Received: {len(after)}")
+        values = after
+        rounds += 1
+    if not many:
+        return values[0]
+    return list(values) if isinstance(loop_vars, list) else values
+
+
+def fori_loop(lower, upper, body_fun, init_val):
+    """`value = body_fun(i, value)` for `i` from `lower` to `upper - 1`; returns the last value."""
+    _check_function("fori_loop", "body_fun", body_fun)
+    value = init_val
+    for i in range(int(lower), int(upper)):
+        value = body_fun(i, value)
+    return value
+
+
+def scan(f, init, xs=None, length=None, reverse=False, unroll=1):
+    """`carry, y = f(carry, x)` along the first axis of `xs`.
+
+    Args:
+        f: The function.
+        init: The first carry: a nest of tensors.
+        xs: Nest of tensors of one leading size; `None`: `f` gets `None`, `length` times.
+        length: Rounds; needed without `xs`.
+        reverse: Whether it begins at the end of `xs`; results keep their places.
+        unroll: Accepted as in Keras: every loop is unrolled where it is recorded.
+
+    Returns:
+        The last carry, and the `y`s stacked (`None` if they are `None`).
+    """
+    _check_function("scan", "f", f)
+    if not isinstance(unroll, (bool, int)) or unroll < 0 and not isinstance(unroll, bool):
+        raise ValueError(f"scan: `unroll` must be a bool or a whole number >= 0. Received: {unroll}")
+    leaves, size = ([], None) if xs is None else _leaves("scan", "xs", xs)
+    if size is None:
+        if length is None:
+            raise ValueError("scan: without `xs`, `length` must be given. Received: length=None")
+        size = int(length)
+    elif length is not None and int(length) != size:
+        raise ValueError(f"scan: `length` must be the leading size of `xs`, {size}. "
+                         f"Received: length={length}")
+    carry, results = init, [None] * size
+    for i in reversed(range(size)) if reverse else range(size):
+        x = None if xs is None else tree.pack(xs, [leaf[i] for leaf in leaves])
+        carry, results[i] = f(carry, x)
+    if not results or not tree.flatten(results[0]):
+        return carry, None
+    return carry, _stacked(results)
+
+
+def map(f, xs):
+    """`f(x)` for each `x` along the first axis of `xs` (a nest), the results stacked."""
+    _check_function("map", "f", f)
+    leaves, size = _leaves("map", "xs", xs)
+    if not size:
+        raise ValueError("map: `xs` must hold at least one element along its first axis. "
+                         f"Received: shapes {[tuple(leaf.shape) for leaf in leaves]}")
+    return _stacked([f(tree.pack(xs, [leaf[i] for leaf in leaves])) for i in range(size)])
+
+
+def vectorized_map(function, elements):
+    """`function` for each element along the first axis of `elements` (a nest), the results stacked:
+    the same as `map`."""
+    _check_function("vectorized_map", "function", function)
+    return map(function, elements)
+
+
+def _part(leaf, axis, start, stop):
+    return leaf[(slice(None),) * axis + (slice(start, stop),)]
+
+
+def associative_scan(f, elems, reverse=False, axis=0):
+    """Running results of an associative function along an axis: `y[i] = f(y[i-1], x[i])`.
+
+    Args:
+        f: Function of two nests like `elems` (parts of it along the axis, of one size); it must work
+            on each place along the axis by itself, and be associative.
+        elems: Nest of tensors of one size along `axis`.
+        reverse: Whether it runs from the end.
+        axis: The axis.
+
+    The function is called about `log2(n)` times, each time on whole parts (Hillis and Steele 1986).
+    """
+    _check_function("associative_scan", "f", f)
+    leaves = [tensor(leaf) for leaf in tree.flatten(elems)]
+    if not leaves:
+        raise ValueError("associative_scan: `elems` must hold a tensor. Received: none")
+    rank = len(leaves[0].shape)
+    if not -rank <= axis < rank:
+        raise ValueError(f"associative_scan: axis {axis} is out of range for shape "
+                         f"{tuple(leaves[0].shape)}")
+    axis %= rank
+    sizes = {leaf.shape[axis] if len(leaf.shape) > axis else None for leaf in leaves}
+    if len(sizes) > 1 or None in sizes:
+        raise ValueError("associative_scan: every tensor in `elems` must have the same size along "
+                         f"axis {axis}. Received: shapes {[tuple(v.shape) for v in leaves]}")
+    size, apart = sizes.pop(), 1
+    leaves = [_arrays.flip(leaf, axis) if reverse else leaf for leaf in leaves]
+    while apart < size:
+        before = tree.pack(elems, [_part(leaf, axis, 0, size - apart) for leaf in leaves])
+        here = tree.pack(elems, [_part(leaf, axis, apart, size) for leaf in leaves])
+        joined = tree.flatten(f(before, here))
+        leaves = [_arrays.concatenate([_part(old, axis, 0, apart), new], axis)
+                  for old, new in zip(leaves, joined)]
+        apart *= 2
+    return tree.pack(elems, [_arrays.flip(leaf, axis) if reverse else leaf for leaf in leaves])
