@@ -392,3 +392,15 @@ def test_sizes_not_known_in_layers():
             some + nnc.KerasTensor(other)
     with pytest.raises(ValueError):
         nnc.ops.concatenate([nnc.KerasTensor((None, None)), fixed], 1)
+
+
+def test_ops_have_keras_s_modules():
+    """What `ops` has of Keras's `ops.nn`, `ops.numpy` and `ops.linalg` is there too."""
+    for place in ("nn", "numpy", "linalg"):
+        names = [name for name in dir(getattr(keras.ops, place))
+                 if not name.startswith("_") and hasattr(nnc.ops, name)]
+        assert len(names) > 12
+        missing = [name for name in names if not hasattr(getattr(nnc.ops, place), name)]
+        assert not missing
+    with pytest.raises(AttributeError, match="no attribute 'no_such'"):
+        nnc.ops.numpy.no_such

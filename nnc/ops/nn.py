@@ -366,3 +366,18 @@ def psnr(x1, x2, max_val):
     error = numpy.mean(op.square(op.subtract(x1, x2)))
     peak = op.log10(Tensor(float(max_val), x1.dtype))
     return op.subtract(op.multiply(peak, 20.0), op.multiply(op.log10(error), 10.0))
+
+
+_ELSEWHERE = frozenset((
+    "adaptive_average_pool", "adaptive_max_pool", "average_pool", "conv", "conv_transpose",
+    "depth_to_space", "depthwise_conv", "dot_product_attention", "fold", "max_pool",
+    "separable_conv", "space_to_depth", "sparsemax", "unfold"))
+
+
+def __getattr__(name):
+    """Keras's `ops.nn` has these too."""
+    if name in _ELSEWHERE:
+        from .. import ops
+
+        return getattr(ops, name)
+    raise AttributeError(f"module '{__name__}' has no attribute '{name}'")

@@ -530,3 +530,20 @@ def logsumexp(x, axis=None, keepdims=False):
     if not keepdims:
         top = op.reshape(top, tuple(n for a, n in enumerate(x.shape) if a not in axes))
     return op.add(total, top)
+
+
+# Where they are defined; some of elementwise.py are made by functions of this file.
+_ELSEWHERE = tuple(f"{__package__}.{name}" for name in ("arrays", "elementwise", "indexing",
+                                                        "sorting", "einstein", "numpy"))
+
+
+def __getattr__(name):
+    """Keras's `ops.numpy` has the ops of these files too."""
+    if not name.startswith("_"):
+        from .. import ops
+
+        found = getattr(ops, name, None)
+        if name == "slogdet" or getattr(getattr(found, "_nnc_op", found), "__module__",
+                                        None) in _ELSEWHERE:
+            return found
+    raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
