@@ -1,5 +1,9 @@
 /* update.c - puts an optimizer's step behind the product that is its gradient: one node instead of
- * two where nobody else reads the gradient. It keeps every bit. */
+ * two where nobody else reads the gradient. It keeps every bit.
+ *
+ * Only where the product is cut into whole rows: a step on pieces of rows walks w and its slots in
+ * short runs far apart, which costs more than the gradient's way through the cache saves (784 x 512
+ * at a batch of 128: a tenth of the training step). */
 #include "ops/optimizer.h"
 #include "passes/passes.h"
 
@@ -13,6 +17,17 @@ static bool factor_is_written(const nnc_graph *graph, const nnc_node *step, int 
             return true;
     }
     return false;
+}
+
+static bool is_cut_by_rows(const nnc_graph *graph, const nnc_node *product)
+{
+    nnc_array in[2] = {graph->values[product->inputs[0]].array,
+                       graph->values[product->inputs[1]].array};
+    nnc_call call = {.op = NNC_OP_matmul, .input_count = 2, .output_count = 1,
+                     .attrs = &product->attrs, .in = in};
+    call.out[0] = graph->values[product->outputs[0]].array;
+    nnc_region first = nnc_matmul_region(&call, 0, 0);
+    return first.r0 == first.r1 || first.c1 - first.c0 == call.out[0].shape.dim[1];
 }
 
 /* The product of two matrices that is the step's gradient and nothing else; NULL if there is none. */
@@ -30,7 +45,7 @@ static const nnc_node *product_of(const nnc_graph *graph, const nnc_node *step, 
             factor_is_written(graph, step, product->inputs[k]))
             return NULL;
     }
-    return product;
+    return is_cut_by_rows(graph, product) ? product : NULL;
 }
 
 static nnc_status join(nnc_node *step, const nnc_node *product)
