@@ -138,6 +138,29 @@ def test_refusals(call, error, text):
         call()
 
 
+def test_jvp():
+    a, b = X.astype("float64"), np.abs(X[0]).astype("float64")
+    da, db = np.ones_like(a), np.arange(3.0)
+
+    def function(a, b):
+        return {"y": ops.sin(a) * b, "s": ops.sum(ops.log(b))}
+
+    out, along = ops.jvp(function, (a, b), (da, db))
+    step = 1e-6
+    high, low = (function(ops.convert_to_tensor(a + s * da, "float64"),
+                          ops.convert_to_tensor(b + s * db, "float64")) for s in (step, -step))
+    for key in ("y", "s"):
+        slope = (np.asarray(high[key]) - np.asarray(low[key])) / (2 * step)
+        np.testing.assert_allclose(along[key], slope, rtol=1e-7, atol=1e-8)
+        np.testing.assert_allclose(out[key], function(a, b)[key], rtol=1e-15)
+    got, = recorded(lambda x: ops.jvp(ops.square, (x,), (x,))[1], X)
+    np.testing.assert_allclose(got, 2 * X * X, rtol=1e-6)
+    assert ops.jvp(lambda x: (x * 2, "more"), (X,), (X,), has_aux=True)[2] == "more"
+    assert not np.asarray(ops.jvp(lambda x: ops.ones((2,)), (X,), (X,))[1]).any()
+    with pytest.raises(ValueError, match="jvp: `tangents`"):
+        ops.jvp(ops.sin, (X,), (X[:2],))
+
+
 def test_like_keras():
     keras = pytest.importorskip("keras")
     theirs, ours = keras.ops, ops

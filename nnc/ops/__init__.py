@@ -53,5 +53,5 @@ from .symbolic import dispatch_all as _dispatch_all
 _dispatch_all(globals(), "nnc.ops.")
 
 # What takes functions is no op on symbolic tensors.
-from .control import (associative_scan, cond, fori_loop, map, scan, switch,     # noqa: E402
+from .control import (associative_scan, cond, fori_loop, jvp, map, scan, switch,    # noqa: E402
                       vectorized_map, while_loop)

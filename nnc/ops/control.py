@@ -6,8 +6,9 @@ loop of known length is unrolled; a step whose branch or length depends on data 
 line. Gradients are those of the ops inside.
 """
 from .. import tree
+from .._core import op
 from . import arrays as _arrays
-from .core import tensor
+from .core import _FLOATS, tensor
 
 
 def _check_function(who, name, function):
@@ -177,3 +178,53 @@ def associative_scan(f, elems, reverse=False, axis=0):
                   for old, new in zip(leaves, joined)]
         apart *= 2
     return tree.pack(elems, [_arrays.flip(leaf, axis) if reverse else leaf for leaf in leaves])
+
+
+def _check_tangents(points, along):
+    """Tangents are like the points that they belong to."""
+    if [tuple(p.shape) for p in points] != [tuple(t.shape) for t in along]:
+        raise ValueError("jvp: `tangents` must have the structure and shapes of `primals`. "
+                         f"Received: shapes {[tuple(t.shape) for t in along]}, expected "
+                         f"{[tuple(p.shape) for p in points]}")
+
+
+def jvp(fun, primals, tangents, has_aux=False):
+    """`fun(*primals)` and its Jacobian times `tangents`.
+
+    Args:
+        fun: Function of tensors; gives a nest of tensors, with `has_aux` a pair of that and
+            anything.
+        primals: Tuple of nests of tensors.
+        tangents: The same in form and shapes.
+        has_aux: Whether `fun` gives something more, which comes third in the result.
+
+    Two reverse passes: the gradient weighted with u is linear in u, and its own gradient with
+    respect to u is the Jacobian times the tangents.
+    """
+    from ..autograd import GradientTape
+
+    _check_function("jvp", "fun", fun)
+    primals = [tree.map_leaves(lambda x: op.copy(tensor(x)), p) for p in primals]
+    points, along = tree.flatten(primals), [tensor(t) for t in tree.flatten(list(tangents))]
+    _check_tangents(points, along)
+    with GradientTape(persistent=True) as outer:
+        with GradientTape() as inner:
+            for point in points:
+                if point.dtype in _FLOATS:
+                    inner.watch(point)
+            result = fun(*primals)
+            out, aux = result if has_aux else (result, None)
+            out = tree.map_leaves(tensor, out)
+        ys = tree.flatten(out)
+        us = [_arrays.zeros_like(y) for y in ys]
+        for u in us:
+            outer.watch(u)
+        grads = inner.gradient(ys, points, output_gradients=us)
+    used = [(g, t) for g, t in zip(grads, along) if g is not None]
+    if used:
+        found = outer.gradient([g for g, _ in used], us, [op.cast(t, g.dtype) for g, t in used],
+                               unconnected_gradients="zero")
+    else:
+        found = [_arrays.zeros_like(y) for y in ys]
+    tangent = tree.pack(out, found)
+    return (out, tangent, aux) if has_aux else (out, tangent)
