@@ -47,10 +47,6 @@ class ModelCheckpoint(MonitorCallback):
                              f"filepath={self.filepath!r}")
 
     def on_train_begin(self, logs=None):
-        method = "save_weights" if self.save_weights_only else "save"
-        if not callable(getattr(self.model, method, None)):
-            raise NotImplementedError(f"ModelCheckpoint: a {type(self.model).__name__} has no "
-                                      f"method `{method}`.")
         folder = os.path.dirname(self.filepath)
         if "{" in folder:
             return

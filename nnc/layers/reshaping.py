@@ -370,24 +370,34 @@ class UpSampling1D(_UpSampling):
 
 
 class UpSampling2D(_UpSampling):
-    """Each row and column of an image repeated.
+    """Each row and column of an image repeated, or the image resized by a filter.
 
     Args:
         size: Integer or pair (rows, columns): how often.
         data_format: `"channels_last"` or `"channels_first"`.
-        interpolation: Must be `"nearest"`.
+        interpolation: `"nearest"`, `"bilinear"`, `"bicubic"`, `"lanczos3"` or `"lanczos5"`.
         **kwargs: See `Layer`.
     """
 
     _plain = True
     _rank = 2
+    _FILTERS = ("nearest", "bilinear", "bicubic", "lanczos3", "lanczos5")
 
     def __init__(self, size=(2, 2), data_format=None, interpolation="nearest", **kwargs):
-        if interpolation != "nearest":
-            raise NotImplementedError("UpSampling2D: only `interpolation='nearest'` exists here. "
-                                      f"Received: interpolation={interpolation!r}")
+        if interpolation not in self._FILTERS:
+            raise ValueError("UpSampling2D: `interpolation` must be one of "
+                             f"{', '.join(self._FILTERS)}. Received: interpolation="
+                             f"{interpolation!r}")
         super().__init__(size, data_format, **kwargs)
         self.interpolation = interpolation
+
+    def call(self, inputs):
+        if self.interpolation == "nearest":
+            return super().call(inputs)
+        from ..ops.image import resize
+
+        size = [inputs.shape[self._first + i] * times for i, times in enumerate(self._each)]
+        return resize(inputs, size, self.interpolation, data_format=self.data_format)
 
     def get_config(self):
         return {**super().get_config(), "interpolation": self.interpolation}

@@ -30,8 +30,6 @@ _MATH = frozenset(("segment_sum", "segment_max", "top_k", "in_top_k", "logsumexp
                    "erfinv", "logdet", "fft", "fft2", "ifft2", "rfft", "irfft", "stft", "istft",
                    "extract_sequences", "view_as_complex", "view_as_real"))
 _PLACES = {"arrays": "numpy"}
-# Where Keras's classes of ops are.
-_OP_MODULES = ("keras.src.ops.", "keras.ops", "keras.src.activations.")
 # The classes of `activations`, of which some have the names of ops.
 _ACTIVATIONS = {"relu": "ReLU", "mish": "Mish"}
 
@@ -108,9 +106,10 @@ class OpOperation(Operation):
 def find_op(form):
     """The op or activation whose class in Keras a configuration names; `None` if there is none."""
     from .. import activations, ops
+    from ..saving.object_registration import OP_MODULES
 
     module = str(form.get("module"))
-    if not module.startswith(_OP_MODULES):
+    if not module.startswith(OP_MODULES):
         return None
     place = activations if "activations" in module else ops
     for name in dir(place):

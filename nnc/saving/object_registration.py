@@ -293,12 +293,15 @@ def deserialize_keras_object(config, custom_objects=None, safe_mode=True, **kwar
     return _deserialize_object(config, custom_objects)
 
 
+#: Where Keras's classes of ops are.
+OP_MODULES = ("keras.src.ops.", "keras.ops", "keras.src.activations.")
+
+
 def _deserialize_object(config, custom_objects):
     name, inner = config["class_name"], config["config"]
     if isinstance(name, str) and name.startswith("__") and name.endswith("__"):
         return _deserialize_special(name, inner)
-    if str(config.get("module")).startswith(
-            ("keras.src.ops.", "keras.ops", "keras.src.activations.")):
+    if str(config.get("module")).startswith(OP_MODULES):
         from ..ops.symbolic import from_keras_form
 
         return from_keras_form({**config, "config": deserialize_keras_object(inner)})
