@@ -296,3 +296,11 @@ def _matrix_norm(x, ord, axis, keepdims):
     sums = _numpy.sum(_numpy.absolute(x), inner, keepdims=True)
     result = reduce(sums, outer, keepdims=True)
     return result if keepdims else arrays.squeeze(result, (row, column))
+
+
+def __getattr__(name):
+    if name == "jvp":               # beside the other functions of functions
+        from .control import jvp
+
+        return jvp
+    raise AttributeError(f"module 'nnc.ops.linalg' has no attribute {name!r}")
