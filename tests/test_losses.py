@@ -124,9 +124,9 @@ def test_circle(arguments):
     ours, theirs = (library.losses.Circle(**arguments) for library in (nnc, keras))
     # a product of 80 and a difference near 0, in float32
     same(ours(y_true, y_pred), theirs(y_true, y_pred), rtol=1e-4, atol=1e-5)
-    ours, theirs = gradient((ours, theirs), y_true, y_pred)
+    got, wanted = gradient((ours, theirs), y_true, y_pred)
     # sums that nearly cancel: what counts is the largest number, of which both miss 1e-7
-    same(ours, theirs, rtol=0, atol=1e-6 * abs(np.asarray(theirs)).max())
+    same(got, wanted, rtol=0, atol=1e-6 * abs(np.asarray(wanted)).max())
     plain_pair = [library.losses.circle(y_true, y_pred, ref_labels=y_true[:4],
                                         ref_embeddings=y_pred[:4], remove_diagonal=False,
                                         gamma=5, margin=0.2) for library in (nnc, keras)]
