@@ -24,8 +24,8 @@ bool nnc_call_run_parallel(nnc_call *call);
 static inline void nnc_call_share(int64_t pieces, int thread, int threads, int64_t *begin,
                                   int64_t *end)
 {
-    *begin = pieces * thread / threads;
-    *end = pieces * (thread + 1) / threads;
+    *begin = (pieces * thread + threads - 1) / threads;
+    *end = (pieces * (thread + 1) + threads - 1) / threads;
 }
 /* The fault's status, its text told through nnc_fail; NNC_OK if there is none. */
 nnc_status nnc_fault_raise(const nnc_fault *fault);

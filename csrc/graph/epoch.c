@@ -22,6 +22,7 @@ enum {
     TURNS = 4,
     FEW_TURNS = 16,             /* where replays are too short for TURNS */
     SHARED_BYTES = 1 << 16,     /* a batch larger than this is gathered by all threads */
+    LONG_PART_BYTES = 1 << 10,  /* of a row: worth a thread's reading a part of every row */
     UNPOLLED_BYTES = 1 << 20    /* and this much between two looks at the poll */
 };
 #define SHORT_PROGRAM 8000.0    /* ns: never worth a second thread */
@@ -87,33 +88,36 @@ static int64_t row_elements(const nnc_array *input, const nnc_rows *source)
         ? size : size / input->shape.dim[0];
 }
 
-/* A row of the next batch is asked for while this one is worked on: shuffled rows are in no
- * cache. */
+/* A part of a row of the next batch is asked for while this one is worked on: shuffled rows are in
+ * no cache. */
 static void prefetch(const char *row, int64_t bytes)
 {
     for (int64_t b = 0; b < bytes; b += 64)
         __builtin_prefetch(row + b, 0, 2);
 }
 
-/* Rows begin..end-1 of the batch of input i, into its place in the arena. */
-static void gather(replay *run, int64_t i, int64_t begin, int64_t end)
+/* Rows begin..end-1, and of these the elements low..high-1, of the batch of input i, into its place
+ * in the arena. */
+static void gather(replay *run, int64_t i, int64_t begin, int64_t end, int64_t low, int64_t high)
 {
     nnc_program *program = run->program;
     const nnc_rows *source = &run->sources[i];
     const nnc_array *input = nnc_program_input(program, i);
-    int64_t row = row_elements(input, source), bytes = row * nnc_dtype_size(input->dtype);
+    int64_t size = nnc_dtype_size(input->dtype), from_size = nnc_dtype_size(source->dtype);
+    int64_t bytes = row_elements(input, source) * size;
     int64_t first = run->first + run->done * run->batch;
-    char *target = program->bound[i];
+    char *target = (char *)program->bound[i] + low * size;
+    const char *data = (const char *)source->data + low * from_size;
     for (int64_t j = begin; j < end; j++) {
         int64_t r = run->order == NULL ? first + j : run->order[first + j];
-        const char *from = (const char *)source->data + r * source->row_bytes;
+        const char *from = data + r * source->row_bytes;
         if (source->dtype == input->dtype)
-            memcpy(target + j * bytes, from, (size_t)bytes);
+            memcpy(target + j * bytes, from, (size_t)((high - low) * size));
         else
-            nnc_convert(from, source->dtype, target + j * bytes, input->dtype, row);
+            nnc_convert(from, source->dtype, target + j * bytes, input->dtype, high - low);
         if (run->order != NULL && run->done + 1 < run->limit)
-            prefetch((const char *)source->data + run->order[first + j + run->batch] * source->row_bytes,
-                     row * nnc_dtype_size(source->dtype));
+            prefetch(data + run->order[first + j + run->batch] * source->row_bytes,
+                     (high - low) * from_size);
     }
 }
 
@@ -147,24 +151,30 @@ static void prepare_batch(replay *run, int threads)
         if (whole)
             nnc_convert(source->data, source->dtype, program->bound[i], input->dtype, row);
         else if (!program->large[i])
-            gather(run, i, 0, run->batch);
+            gather(run, i, 0, run->batch, 0, row);
     }
 }
 
-/* This thread's rows of the large inputs, a few at a time. */
+/* This thread's part of the large inputs, a few rows at a time: a part of every row where rows are
+ * long, since a thread that reads the same columns as its part of a weight finds them in its own
+ * cache; else a part of the rows. */
 static void gather_share(replay *run, int thread, int threads)
 {
     nnc_program *program = run->program;
     for (int64_t i = 0; i < program->graph->input_count; i++) {
         const nnc_array *input = nnc_program_input(program, i);
-        int64_t begin, end, bytes;
+        int64_t begin = 0, end = run->batch, low = 0, high;
         if (!program->large[i])
             continue;
-        bytes = row_elements(input, &run->sources[i]) * nnc_dtype_size(input->dtype) + 1;
+        high = row_elements(input, &run->sources[i]);
+        int64_t bytes = high * nnc_dtype_size(input->dtype) + 1;
         int64_t some = UNPOLLED_BYTES / bytes + 1;
-        nnc_call_share(run->batch, thread, threads, &begin, &end);
+        if (bytes > threads * LONG_PART_BYTES)
+            nnc_call_share(high, thread, threads, &low, &high);
+        else
+            nnc_call_share(run->batch, thread, threads, &begin, &end);
         for (; begin < end && !stopped(run, thread); begin += some)
-            gather(run, i, begin, begin + some < end ? begin + some : end);
+            gather(run, i, begin, begin + some < end ? begin + some : end, low, high);
     }
 }
 
