@@ -2,7 +2,10 @@
 
     make -C csrc
     python benchmarks/gemm.py [--threads 1,2] [--rounds 3] [--picture gemm.png] [MxNxK ...]
+    python benchmarks/gemm.py --sweep 200 --threads 2 --picture gemm.png
 
+--sweep takes so many shapes at random, each side from 1 to 4096 (as many between 1 and 2 as between
+2048 and 4096), and tells how the ratio to the best other library is spread and where it is below one.
 Layouts: NN the forward product, NT the gradient of the input, TN the gradient of the weight. Every
 round runs each library in a process of its own, one after the other, and the best round counts. One
 thread is timed by its own processor time, several by the clock on the wall. The peak is that of
@@ -12,9 +15,12 @@ multiply-adds on registers, measured beside.
 import argparse
 import importlib.util
 import json
+import math
 import os
 import pathlib
+import random
 import re
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -119,6 +125,66 @@ def show(best, peak, shapes, threads):
             print("| " + " | ".join(cells) + " |")
 
 
+def random_shapes(count, most=4096):
+    """Shapes with sides from 1 to `most`, even on a logarithmic scale; always the same ones."""
+    draw = random.Random(1)
+    shapes = set()
+    while len(shapes) < count:
+        shapes.add("x".join(str(round(2 ** draw.uniform(0, math.log2(most)))) for _ in range(3)))
+    return sorted(shapes, key=size_of)
+
+
+def size_of(shape):
+    """The side of the cube with as many multiplications."""
+    return math.prod(map(int, shape.split("x"))) ** (1 / 3)
+
+
+def show_spread(best, peak, shapes, threads):
+    """How nnc stands to the best other library over many shapes."""
+    keys = [(shape, layout) for shape in shapes for layout in LAYOUTS]
+    ratio = {key: best["nnc"][key] / max(best[name][key] for name in best if name != "nnc")
+             for key in keys}
+    ordered = sorted(ratio.values())
+    print(f"\n{threads} thread(s), peak {peak:.0f} GFLOP/s, {len(shapes)} shapes x {len(LAYOUTS)}")
+    print("nnc / best other: " + ", ".join(
+        f"{name} {ordered[int(part * (len(ordered) - 1))]:.2f}"
+        for name, part in [("least", 0), ("5 %", 0.05), ("25 %", 0.25), ("median", 0.5),
+                           ("75 %", 0.75), ("most", 1)]))
+    slower = [key for key in keys if ratio[key] < 1]
+    print(f"slower than the best other on {len(slower)} of {len(keys)}")
+    for key in sorted(slower, key=ratio.get)[:20]:
+        rates = ", ".join(f"{name} {best[name][key]:.1f}" for name in best)
+        print(f"  {key[0]:>16} {key[1]}: {ratio[key]:.2f} ({rates})")
+
+
+def draw_sweep(results, shapes, path):
+    """GFLOP/s against size: a point a shape (the median of its layouts), a line through the
+    medians of neighbours."""
+    import matplotlib
+
+    matplotlib.use("agg")
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(1, len(results), figsize=(8 * len(results), 5), squeeze=False)
+    for axis, (threads, (best, peak)) in zip(axes[0], results.items()):
+        sizes = [size_of(shape) for shape in shapes]
+        for name, rates in best.items():
+            middle = [statistics.median(rates[shape, layout] for layout in LAYOUTS)
+                      for shape in shapes]
+            points = axis.scatter(sizes, middle, s=8, alpha=0.4)
+            smooth = [statistics.median(middle[max(0, i - 8):i + 9]) for i in range(len(middle))]
+            axis.plot(sizes, smooth, color=points.get_facecolor()[0], alpha=1, label=name)
+        axis.axhline(peak, color="black", linestyle=":", label="peak of multiply-adds")
+        axis.set_xscale("log", base=2)
+        axis.set_xlabel("cube root of M N K")
+        axis.set_ylabel("GFLOP/s")
+        axis.set_title(f"C = A B in float32, {threads} thread(s), sides from 1 to 4096")
+        axis.legend(loc="upper left")
+        axis.grid(alpha=0.2)
+    figure.tight_layout()
+    figure.savefig(path)
+
+
 def draw(results, shapes, path):
     import matplotlib
 
@@ -148,17 +214,19 @@ def main():
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--library", default=ROOT / "csrc" / "build" / "libnnc.a")
     parser.add_argument("--picture")
+    parser.add_argument("--sweep", type=int, metavar="N", help="N random shapes")
     parser.add_argument("--peer", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.peer:
         return time_peer(options.peer, options.shapes)
     peers = [name for name in ("numpy", "torch") if importlib.util.find_spec(name)]
     program, results = build(options.library), {}
+    shapes = random_shapes(options.sweep) if options.sweep else options.shapes
     for threads in map(int, options.threads.split(",")):
-        results[threads] = compare(program, peers, options.shapes, threads, options.rounds)
-        show(*results[threads], options.shapes, threads)
+        results[threads] = compare(program, peers, shapes, threads, options.rounds)
+        (show_spread if options.sweep else show)(*results[threads], shapes, threads)
     if options.picture:
-        draw(results, options.shapes, options.picture)
+        (draw_sweep if options.sweep else draw)(results, shapes, options.picture)
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@
  * A source that needs neither shuffling nor conversion is not copied: the steps read the user's
  * rows. Since bits do not depend on the number of threads, it is chosen by timing: a few steps on
  * one thread, a few on all, again after a while. */
+#include "core/ahead.h"
 #include "core/lock.h"
 #include "graph/call.h"
 #include "graph/program.h"
@@ -22,6 +23,7 @@ enum {
     TURNS = 4,
     FEW_TURNS = 16,             /* where replays are too short for TURNS */
     SHARED_BYTES = 1 << 16,     /* a batch larger than this is gathered by all threads */
+    LONG_AHEAD = 64,            /* cache lines that are not asked for all at once */
     LONG_PART_BYTES = 1 << 10,  /* of a row: worth a thread's reading a part of every row */
     UNPOLLED_BYTES = 1 << 20    /* and this much between two looks at the poll */
 };
@@ -88,37 +90,49 @@ static int64_t row_elements(const nnc_array *input, const nnc_rows *source)
         ? size : size / input->shape.dim[0];
 }
 
-/* A part of a row of the next batch is asked for while this one is worked on: shuffled rows are in
- * no cache. */
-static void prefetch(const char *row, int64_t bytes)
-{
-    for (int64_t b = 0; b < bytes; b += 64)
-        __builtin_prefetch(row + b, 0, 2);
-}
+/* Part of the rows of the batch: rows begin..end-1, and of these the elements low..high-1. */
+typedef struct {
+    int64_t begin, end, low, high;
+} rows_part;
 
-/* Rows begin..end-1, and of these the elements low..high-1, of the batch of input i, into its place
- * in the arena. */
-static void gather(replay *run, int64_t i, int64_t begin, int64_t end, int64_t low, int64_t high)
+/* A part of the batch of input i, into its place in the arena. */
+static void gather(replay *run, int64_t i, const rows_part *part)
 {
     nnc_program *program = run->program;
     const nnc_rows *source = &run->sources[i];
     const nnc_array *input = nnc_program_input(program, i);
-    int64_t size = nnc_dtype_size(input->dtype), from_size = nnc_dtype_size(source->dtype);
+    int64_t size = nnc_dtype_size(input->dtype), count = part->high - part->low;
     int64_t bytes = row_elements(input, source) * size;
     int64_t first = run->first + run->done * run->batch;
-    char *target = (char *)program->bound[i] + low * size;
-    const char *data = (const char *)source->data + low * from_size;
-    for (int64_t j = begin; j < end; j++) {
+    char *target = (char *)program->bound[i] + part->low * size;
+    const char *data = (const char *)source->data + part->low * nnc_dtype_size(source->dtype);
+    for (int64_t j = part->begin; j < part->end; j++) {
         int64_t r = run->order == NULL ? first + j : run->order[first + j];
         const char *from = data + r * source->row_bytes;
         if (source->dtype == input->dtype)
-            memcpy(target + j * bytes, from, (size_t)((high - low) * size));
+            memcpy(target + j * bytes, from, (size_t)(count * size));
         else
-            nnc_convert(from, source->dtype, target + j * bytes, input->dtype, high - low);
-        if (run->order != NULL && run->done + 1 < run->limit)
-            prefetch(data + run->order[first + j + run->batch] * source->row_bytes,
-                     (high - low) * from_size);
+            nnc_convert(from, source->dtype, target + j * bytes, input->dtype, count);
     }
+}
+
+/* The same part of the next batch is asked for while this one is worked on, for shuffled rows are in
+ * no cache: a long part by and by, by the products; a short one, or a second long one, at once. */
+static void look_ahead(replay *run, int64_t i, const rows_part *part)
+{
+    const nnc_rows *source = &run->sources[i];
+    int64_t size = nnc_dtype_size(source->dtype);
+    if (run->order == NULL || run->done + 1 >= run->limit || part->begin >= part->end)
+        return;
+    nnc_ahead ahead = {
+        .data = (const char *)source->data + part->low * size,
+        .order = run->order + run->first + (run->done + 1) * run->batch + part->begin,
+        .row_bytes = source->row_bytes, .rows = part->end - part->begin,
+        .lines = ((part->high - part->low) * size + 63) / 64};
+    if (ahead.lines * ahead.rows < LONG_AHEAD || nnc_ahead_now.row < nnc_ahead_now.rows)
+        nnc_ahead_ask(&ahead, INT64_MAX);
+    else
+        nnc_ahead_now = ahead;
 }
 
 /* Thread 0: binds what is not copied, copies what is small; the rest is marked for
@@ -150,31 +164,40 @@ static void prepare_batch(replay *run, int threads)
         run->gathering |= program->large[i];
         if (whole)
             nnc_convert(source->data, source->dtype, program->bound[i], input->dtype, row);
-        else if (!program->large[i])
-            gather(run, i, 0, run->batch, 0, row);
+        else if (!program->large[i]) {
+            rows_part all = {0, run->batch, 0, row};
+            gather(run, i, &all);
+            look_ahead(run, i, &all);
+        }
     }
 }
 
 /* This thread's part of the large inputs, a few rows at a time: a part of every row where rows are
  * long, since a thread that reads the same columns as its part of a weight finds them in its own
- * cache; else a part of the rows. */
+ * cache; else, and where two threads would write one cache line of a row, a part of the rows. */
 static void gather_share(replay *run, int thread, int threads)
 {
     nnc_program *program = run->program;
     for (int64_t i = 0; i < program->graph->input_count; i++) {
         const nnc_array *input = nnc_program_input(program, i);
-        int64_t begin = 0, end = run->batch, low = 0, high;
         if (!program->large[i])
             continue;
-        high = row_elements(input, &run->sources[i]);
-        int64_t bytes = high * nnc_dtype_size(input->dtype) + 1;
-        int64_t some = UNPOLLED_BYTES / bytes + 1;
-        if (bytes > threads * LONG_PART_BYTES)
-            nnc_call_share(high, thread, threads, &low, &high);
-        else
-            nnc_call_share(run->batch, thread, threads, &begin, &end);
-        for (; begin < end && !stopped(run, thread); begin += some)
-            gather(run, i, begin, begin + some < end ? begin + some : end, low, high);
+        rows_part part = {0, run->batch, 0, row_elements(input, &run->sources[i])}, some;
+        int64_t bytes = part.high * nnc_dtype_size(input->dtype);
+        if (bytes % 64 == 0 && bytes > threads * LONG_PART_BYTES) {
+            int64_t line = 64 / nnc_dtype_size(input->dtype);
+            nnc_call_share(part.high / line, thread, threads, &part.low, &part.high);
+            part.low *= line;
+            part.high *= line;
+        } else {
+            nnc_call_share(run->batch, thread, threads, &part.begin, &part.end);
+        }
+        for (some = part; some.begin < part.end && !stopped(run, thread); some.begin = some.end) {
+            some.end = some.begin + UNPOLLED_BYTES / (bytes + 1) + 1;
+            some.end = some.end < part.end ? some.end : part.end;
+            gather(run, i, &some);
+        }
+        look_ahead(run, i, &part);
     }
 }
 
@@ -210,7 +233,7 @@ static void run_parallel_step(replay *run, nnc_step *step, int thread, int threa
         int64_t begin, end, pieces = call->work.pieces[phase];
         if (phase > 0)
             nnc_pool_barrier(thread);
-        if (call->work.cost < TAKEN_COST) {
+        if (call->work.cost < TAKEN_COST || pieces == 1) {
             nnc_call_share(pieces, thread, threads, &begin, &end);
             if (begin < end && !(may_stop && stopped(run, thread)))
                 body(call, phase, begin, end);
@@ -238,7 +261,7 @@ static void run_serial_step(replay *run, nnc_call *call, bool may_stop)
 /* Returns whether effects may begin; the same on every thread. */
 static bool commit(replay *run, int thread, int threads)
 {
-    if (threads > 1)
+    if (threads > 1 && run->program->commit_waits)
         nnc_pool_barrier(thread);
     if (thread == 0)
         run->commit = !stopped(run, 0) && !atomic_load(&run->fault.set);
@@ -261,7 +284,7 @@ static void run_steps(replay *run, int thread, int threads)
         }
         if (step->parallel && threads > 1)
             run_parallel_step(run, step, thread, threads, before);
-        else if (thread == 0)
+        else if (thread == step->owner % threads)
             run_serial_step(run, &step->call, before);
     }
     if (program->first_effect == program->step_count)
@@ -272,6 +295,7 @@ static void replay_task(void *argument, int thread, int threads)
 {
     replay *run = argument;
     for (;;) {
+        nnc_ahead_now.rows = 0;
         if (thread == 0) {
             run->finish = run->done >= run->limit || atomic_load(&run->stop) ||
                 atomic_load(&run->fault.set) ||
@@ -289,7 +313,8 @@ static void replay_task(void *argument, int thread, int threads)
                 nnc_pool_barrier(thread);
         }
         run_steps(run, thread, threads);
-        if (threads > 1)
+        nnc_ahead_ask(&nnc_ahead_now, INT64_MAX);
+        if (threads > 1 && run->program->end_waits)
             nnc_pool_barrier(thread);
         if (thread == 0 && run->commit) {
             write_outputs(run);

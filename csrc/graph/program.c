@@ -97,6 +97,8 @@ static void prepare_calls(nnc_program *program)
             step->parallel |= step->call.work.pieces[phase] > 1 &&
                 step->call.work.cost > PARALLEL_STEP_COST;
         program->any_parallel |= step->parallel;
+        step->joined = step->call.work.phases > 1 &&
+            step->call.work.pieces[step->call.work.phases - 1] == 1;
         if (program->first_effect < 0 && (nnc_ops[node->op].flags & NNC_EFFECT))
             program->first_effect = program->step_count;
         program->step_count++;
@@ -180,18 +182,82 @@ static bool conflicts(const nnc_call *a, const nnc_call *b)
     return range_touched(a, b->workspace, b->work.workspace, true);
 }
 
+enum { OWNERS = 4 };
+#define OWNED_COST 100.0        /* ns: a shorter step is not worth another thread */
+
+/* Whether threads other than 0 may still be at work when it is thread 0's turn again. */
+static bool is_spread(const nnc_step *step)
+{
+    return step->parallel ? !step->joined : step->owner != 0;
+}
+
+static bool any_spread(const nnc_program *program, int64_t begin, int64_t end)
+{
+    for (int64_t i = begin; i < end; i++) {
+        if (is_spread(&program->steps[i]))
+            return true;
+    }
+    return false;
+}
+
+/* Who runs step i, an effect that is not parallel: one that writes or reads what a step since the
+ * last barrier did goes to the same thread, others to the one with the least to do. Returns whether
+ * the step needs a barrier. load: nanoseconds. */
+static bool choose_owner(nnc_program *program, int64_t since, int64_t i, double load[OWNERS])
+{
+    nnc_step *step = &program->steps[i];
+    int owner = -1;
+    for (int64_t j = since; j < i; j++) {
+        const nnc_step *before = &program->steps[j];
+        if (!conflicts(&before->call, &step->call))
+            continue;
+        if (before->parallel ? !before->joined : owner >= 0 && owner != before->owner)
+            return true;
+        owner = before->parallel ? 0 : before->owner;
+    }
+    for (int k = 0; owner < 0 && k < OWNERS && step->call.work.cost > OWNED_COST; k++) {
+        if (load[k] < load[step->owner])
+            step->owner = k;
+    }
+    if (owner >= 0)
+        step->owner = owner;
+    load[step->owner] += step->call.work.cost;
+    return false;
+}
+
+static bool needs_barrier(const nnc_program *program, int64_t since, int64_t i)
+{
+    const nnc_step *step = &program->steps[i];
+    for (int64_t j = since; j < i; j++) {
+        if ((step->parallel || is_spread(&program->steps[j])) &&
+            conflicts(&program->steps[j].call, &step->call))
+            return true;
+    }
+    return false;
+}
+
 static void place_barriers(nnc_program *program)
 {
     int64_t since = 0;
+    double load[OWNERS] = {0};
     for (int64_t i = 0; i < program->step_count; i++) {
         nnc_step *step = &program->steps[i];
-        step->barrier = i == program->first_effect && i > 0;
-        for (int64_t j = since; j < i && !step->barrier; j++)
-            step->barrier = (step->parallel || program->steps[j].parallel) &&
-                conflicts(&program->steps[j].call, &step->call);
-        if (step->barrier)
+        if (i == program->first_effect) {
+            program->commit_waits = any_spread(program, since, i);
+            step->barrier = i > 0;
+        } else if (i < program->first_effect || step->parallel) {
+            step->barrier = needs_barrier(program, since, i);
+        } else {
+            step->barrier = choose_owner(program, since, i, load);
+        }
+        if (step->barrier) {
             since = i;
+            memset(load, 0, sizeof load);
+        }
     }
+    program->end_waits = any_spread(program, since, program->step_count);
+    if (program->first_effect == program->step_count)
+        program->commit_waits = program->end_waits;
 }
 
 /* ---- new, release ---- */

@@ -8,7 +8,9 @@
 typedef struct {
     nnc_call call;
     bool parallel;          /* all threads share its pieces; else thread 0 runs it */
+    bool joined;            /* parallel, but its last phase is one piece: thread 0 ends it */
     bool barrier;           /* wait for the steps before it */
+    int owner;              /* not parallel: the thread that runs it, modulo the threads */
     atomic_llong taken[NNC_MAX_PHASES];     /* pieces that threads have begun in this replay */
 } nnc_step;
 
@@ -28,6 +30,8 @@ struct nnc_program {
     nnc_step *steps;
     int64_t step_count;
     int64_t first_effect;   /* the step from which on a replay is finished whatever happens */
+    bool commit_waits;      /* threads other than 0 have a part in what lies before it */
+    bool end_waits;         /* and in what comes after the last barrier */
     nnc_array *in;          /* every step's inputs, one after another */
     void **bound;           /* (inputs) where each input lies now */
     bool *large;            /* (inputs) whether all threads gather the batch in hand */

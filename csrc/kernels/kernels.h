@@ -6,6 +6,7 @@
 #ifndef NNC_KERNELS_H
 #define NNC_KERNELS_H
 
+#include "core/ahead.h"
 #include "nnc.h"
 
 /* Element-wise rows: ops/unary.def, ops/binary.def, ops/compare.def. */
@@ -42,6 +43,7 @@ typedef struct {
     int64_t a_row, a_col, b_row, b_col, ldc;
     int activation;          /* nnc_unary, or -1 */
     double alpha;            /* the activation's parameter */
+    int64_t most_rows;       /* of a piece, where somebody goes on with it at once; 0: any */
 } nnc_gemm;
 
 /* Rows r0..r1-1, columns c0..c1-1; r0 == r1: nothing. */

@@ -202,6 +202,8 @@ void nnc_op_softmax_crossentropy_run(nnc_call *call, int phase, int64_t begin, i
 
 /* ---- sparse_softmax_crossentropy_grad: (p - one_hot) dloss, in place of p if wished ---- */
 
+enum { FEW_CLASSES = 32 };      /* a call of a kernel costs more than the row */
+
 #define SPARSE_GRADIENT(suffix, real)                                                              \
     do {                                                                                           \
         const real *p = call->in[0].data, *dloss = call->in[2].data;                               \
@@ -209,8 +211,12 @@ void nnc_op_softmax_crossentropy_run(nnc_call *call, int phase, int64_t begin, i
         for (int64_t stop = row + count; row < stop; row++) {                                      \
             int64_t label = checked_label(call, row, c);                                           \
             real chosen = p[row * c + label] - 1;                                                  \
-            nnc_kernels->suffix->binary[NNC_BINARY_multiply][NNC_VS](p + row * c, dloss + row,     \
-                                                                     dx + row * c, c);             \
+            if (c <= FEW_CLASSES)                                                                  \
+                for (int64_t j = 0; j < c; j++)                                                    \
+                    dx[row * c + j] = p[row * c + j] * dloss[row];                                 \
+            else                                                                                   \
+                nnc_kernels->suffix->binary[NNC_BINARY_multiply][NNC_VS](                          \
+                    p + row * c, dloss + row, dx + row * c, c);                                    \
             dx[row * c + label] = chosen * dloss[row];                                             \
         }                                                                                          \
     } while (0)

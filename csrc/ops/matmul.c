@@ -37,6 +37,7 @@ static void matmul_product(const nnc_call *call, product *p)
     g->n = y->dim[y->rank - 1];
     g->k = a->dim[a->rank - (turn_a ? 2 : 1)];
     g->ldc = g->n;
+    g->most_rows = call->attrs->k[NNC_MATMUL_MOST_ROWS];
     matrix_strides(a->dim[a->rank - 1], turn_a, &g->a_row, &g->a_col);
     matrix_strides(b->dim[b->rank - 1], turn_b, &g->b_row, &g->b_col);
     p->batch = nnc_shape_size(&p->lead);

@@ -11,6 +11,9 @@
 void nnc_optimizer_rows(nnc_call *call, int64_t first, int64_t rows, int64_t columns,
                         int64_t apart);
 
+/* The attribute of a matmul with nnc_gemm's most_rows. */
+enum { NNC_MATMUL_MOST_ROWS = 2 };
+
 /* The part of a product of two matrices that is finished once a piece of a phase has run. */
 nnc_region nnc_matmul_region(const nnc_call *call, int phase, int64_t piece);
 

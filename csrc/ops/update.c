@@ -14,6 +14,7 @@ static const nnc_update updates[] = {
     {NNC_OP_rmsprop, NNC_OP_matmul_rmsprop, 0},
     {NNC_OP_adam, NNC_OP_matmul_adam, 0},
 };
+enum { NEAR_NUMBERS = 2048, NEAR_ROWS = 32 };   /* of the gradient at a time: in the nearest cache */
 enum { UPDATES = sizeof updates / sizeof updates[0] };
 
 const nnc_update *nnc_update_of_step(nnc_op step)
@@ -47,8 +48,11 @@ static void split(const nnc_call *call, halves *h)
 {
     const nnc_update *row = nnc_update_of_both(call->op);
     int slots = nnc_op_effects(&nnc_ops[call->op]), count = 0;
+    int64_t columns = call->in[0].shape.rank == 2 ? call->in[0].shape.dim[1] : 1;
     h->product_attrs = (nnc_attrs){.k = {call->attrs->k[row->integers],
                                          call->attrs->k[row->integers + 1]}};
+    h->product_attrs.k[NNC_MATMUL_MOST_ROWS] =
+        columns >= NEAR_NUMBERS / NEAR_ROWS ? NEAR_ROWS : NEAR_NUMBERS / (columns + 1) + 1;
     h->factors[0] = call->in[slots];
     h->factors[1] = call->in[slots + 1];
     h->product = (nnc_call){.op = NNC_OP_matmul, .input_count = 2, .output_count = 1,

@@ -6,9 +6,13 @@
  * what it reads. (Who reads the version before it may come later: snapshot.c sees to that.)
  * A seed_next is an effect that somebody needs at once; it becomes a copy of the state, and an
  * addition to the state that can be moved. */
+#include "graph/call.h"
 #include "passes/passes.h"
 
 #include <string.h>
+
+enum { MOST_SORTED = 256 };
+#define LONG_EFFECT 4000.0      /* ns: spread over threads */
 
 static int effects(const nnc_node *node)
 {
@@ -102,10 +106,64 @@ done:
     return status;
 }
 
+/* Nanoseconds that a node takes on one thread, estimated. */
+static nnc_status cost_of(const nnc_graph *graph, const nnc_node *node, double *out)
+{
+    nnc_status status;
+    nnc_array *in = NULL;
+    nnc_call call = {.op = node->op, .attrs = &node->attrs, .input_count = node->input_count,
+                     .output_count = node->output_count};
+    NNC_TRY(nnc_alloc_zero((node->input_count + 1) * (int64_t)sizeof *in, &in));
+    for (int k = 0; k < node->input_count; k++) {
+        in[k] = graph->values[node->inputs[k]].array;
+        in[k].data = NULL;
+    }
+    for (int k = 0; k < node->output_count; k++)
+        call.out[k] = graph->values[node->outputs[k]].array;
+    call.in = in;
+    nnc_call_plan(&call);
+    *out = call.work.cost;
+done:
+    nnc_free(in);
+    return status;
+}
+
+/* Long effects before short ones, in small programs: while all threads are at the long ones' pieces,
+ * who is ready first goes on with the short ones. */
+static nnc_status lead_with_long(nnc_graph *graph)
+{
+    nnc_status status = NNC_OK;
+    int64_t first = graph->node_count;
+    while (first > 0 && effects(&graph->nodes[first - 1]) > 0)
+        first--;
+    if (graph->node_count - first > MOST_SORTED)
+        return NNC_OK;
+    for (int64_t i = first; i < graph->node_count; i++) {
+        nnc_node node = graph->nodes[i];
+        double cost, other = 0;
+        int64_t j = i;
+        NNC_TRY(cost_of(graph, &node, &cost));
+        for (; j > first && cost > LONG_EFFECT; j--) {
+            if (must_precede(graph, &graph->nodes[j - 1], &node))
+                break;
+            NNC_TRY(cost_of(graph, &graph->nodes[j - 1], &other));
+            if (other > LONG_EFFECT)
+                break;
+        }
+        memmove(&graph->nodes[j + 1], &graph->nodes[j], (size_t)(i - j) * sizeof node);
+        graph->nodes[j] = node;
+    }
+done:
+    nnc_rewrite_renumber(graph, first);
+    return status;
+}
+
 nnc_status nnc_pass_order(nnc_pass *pass)
 {
-    nnc_status status = split_seeds(pass->graph);
-    if (status == NNC_OK)
-        sink_effects(pass->graph);
+    nnc_status status;
+    NNC_TRY(split_seeds(pass->graph));
+    sink_effects(pass->graph);
+    NNC_TRY(lead_with_long(pass->graph));
+done:
     return status;
 }
