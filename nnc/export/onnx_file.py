@@ -15,8 +15,8 @@ def import_onnx():
     try:
         import onnx
     except ImportError:
-        raise ImportError("ONNX files need the package onnx: pip install onnx (or nnc-core[onnx])") \
-            from None
+        raise ImportError("ONNX files need the package onnx: pip install onnx "
+                          "(or nnc-core[onnx])") from None
     return onnx
 
 
