@@ -377,3 +377,20 @@ def test_archive(tmp_path, capsys):
     a, b = np.ones((2, 4), "f"), np.ones((2, 3), "f")
     (got,) = served(tmp_path / "m" / "double.onnx", a, b).values()
     np.testing.assert_allclose(got, 2 * model.predict([a, b], verbose=0)[0], **TOLERANCE)
+
+
+@pytest.mark.parametrize("make, shape, want", [
+    (lambda: L.Conv2D(3, 3, strides=2, padding="same"), (9, 8, 2), "Conv"),
+    (lambda: L.Conv1D(3, 2, dilation_rate=2, use_bias=False), (9, 2), "Conv"),
+    (lambda: L.Conv3D(3, 2), (4, 4, 5, 2), "Conv"),
+    (lambda: L.Conv2D(3, 1), (None, 8, 2), "Conv"),
+    (lambda: L.MaxPooling2D(3, 2, padding="same"), (9, 8, 2), "MaxPool"),
+    (lambda: L.MaxPooling1D(2), (9, 2), "MaxPool")])
+def test_convolutions_and_pooling_are_one_operator(make, shape, want, tmp_path):
+    model = nnc.Sequential([nnc.Input(shape), make()])
+    model.export(tmp_path / "m.onnx", format="onnx", verbose=False)
+    found = [node.op_type for node in onnx.load(tmp_path / "m.onnx").graph.node]
+    assert want in found and not {"Gather", "Where", "MatMul"} & set(found)
+    x = np.random.default_rng(0).normal(size=(2, *(n or 6 for n in shape))).astype("f")
+    (got,) = served(tmp_path / "m.onnx", x).values()
+    np.testing.assert_allclose(got, model.predict(x, verbose=0), **TOLERANCE)

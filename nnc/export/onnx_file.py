@@ -1,4 +1,5 @@
 """A recording as the bytes of an ONNX file."""
+from . import onnx_patterns
 from .onnx_ops import convert
 from .onnx_writer import DTYPES, Writer
 
@@ -41,8 +42,12 @@ def to_bytes(recording, name, opset_version=None):
                                       "ONNX has not")
     writer = Writer(recording, onnx)
     writer.names.update((number, given) for given, number in recording.inputs)
+    groups, left_out = onnx_patterns.find(recording)
     for node in recording.nodes:
-        convert(writer, node)
+        if id(node) in groups:
+            groups[id(node)](writer)
+        elif id(node) not in left_out:
+            convert(writer, node)
     model = writer.model(name, opset)
     if model.ByteSize() > 2 ** 31 - 1:
         raise NotImplementedError("export to ONNX: the file would hold more than 2 GiB, the most "
