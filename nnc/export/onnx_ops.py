@@ -234,17 +234,6 @@ def _arg(op_type):
 
 # ---- where elements lie --------------------------------------------------------------------------
 
-def _reshape(w, node, x):
-    return _to_shape(w, x, node.attrs["shape"])
-
-
-def _to_shape(w, x, shape):
-    unknown = [i for i, rule in enumerate(shape) if isinstance(rule, Rule)]
-    if len(unknown) == 1 and 0 not in shape:
-        shape = [-1 if i == unknown[0] else size for i, size in enumerate(shape)]
-    return w.add("Reshape", x, w.numbers(shape))
-
-
 def _slice(w, node, x):
     ranges = node.attrs["ranges"]
     rank = len(ranges) // 3
@@ -354,7 +343,7 @@ def _patches_grad(w, node, y):
                      (c, 1, 1, 1, 1, 1)).reshape(c * count, 1, *kernel)
     # (n, o..., k..., c) -> (n, c k, o...)
     y = w.add("Transpose", y, perm=[0, 7, 4, 5, 6, 1, 2, 3])
-    y = _to_shape(w, y, [_rules(w, node)[0], c * count, *out])
+    y = w.reshape(y, [_rules(w, node)[0], c * count, *out])
     x = w.add("ConvTranspose", y, w.constant(places), group=c, strides=list(strides),
               dilations=list(dilations), kernel_shape=list(kernel))
     for i in range(3):      # what the windows cover, from `low` on, `sizes` of it
@@ -387,7 +376,7 @@ ROWS = {
     "max": _reduced("ReduceMax"), "min": _reduced("ReduceMin"),
     "any": _reduced("ReduceMax"), "all": _reduced("ReduceMin"),
     "argmax": _arg("ArgMax"), "argmin": _arg("ArgMin"),
-    "reshape": _reshape,
+    "reshape": lambda w, node, x: w.reshape(x, node.attrs["shape"]),
     "stop_gradient": lambda w, node, x: x, "copy": lambda w, node, x: x,
     "broadcast_to": lambda w, node, x: w.add("Expand", x, w.numbers(node.attrs["shape"])),
     "transpose": lambda w, node, x: w.add("Transpose", x, perm=list(node.attrs["perm"])),

@@ -133,6 +133,13 @@ class Writer:
             result = self.add("Add", result, self.constant(np.array([rule.constant], "int64")))
         return result
 
+    def reshape(self, x, shape):
+        """x in a shape of numbers and rules; one size that is not known is left to ONNX."""
+        unknown = [i for i, rule in enumerate(shape) if isinstance(rule, Rule)]
+        if len(unknown) == 1 and 0 not in shape:
+            shape = [-1 if i == unknown[0] else size for i, size in enumerate(shape)]
+        return self.add("Reshape", x, self.numbers(shape))
+
     # ---- the whole ----
 
     def signature(self, name, number):

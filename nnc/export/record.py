@@ -58,6 +58,32 @@ class Rule:
             product *= sizes[symbol]
         return self.constant + product
 
+    def _key(self):
+        return sorted(self.symbols), self.factor, self.constant
+
+    def __eq__(self, other):
+        return isinstance(other, Rule) and self._key() == other._key()
+
+    def __hash__(self):
+        return hash((tuple(sorted(self.symbols)), self.factor, self.constant))
+
+    def __mul__(self, other):
+        if isinstance(other, Rule):
+            if self.constant or other.constant:
+                return NotImplemented
+            return Rule((*self.symbols, *other.symbols), self.factor * other.factor)
+        return Rule(self.symbols, self.factor * other, self.constant * other)
+
+    def __add__(self, other):
+        if isinstance(other, Rule):
+            return NotImplemented
+        return Rule(self.symbols, self.factor, self.constant + other)
+
+    def __sub__(self, other):
+        return self + -other if not isinstance(other, Rule) else NotImplemented
+
+    __rmul__, __radd__ = __mul__, __add__
+
     @property
     def plain(self):
         """The symbol, if the number is just one, else `None`."""
