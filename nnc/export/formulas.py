@@ -1,8 +1,8 @@
 """The formulas of the op table's element-wise rows, computed over anything.
 
 A row is text such as `v_mul(x, v_sigmoid(x))` (`_core.op_formulas`): calls, names and numbers,
-which Python's own parser reads. `evaluate` walks it with a vocabulary: what each `v_` function does to
-whatever stands for numbers there, nodes of another graph for example. No text is ever run.
+which Python's own parser reads. `evaluate` walks it with a vocabulary: what each `v_` function does
+to whatever stands for numbers there, nodes of another graph for example. No text is ever run.
 """
 import ast
 

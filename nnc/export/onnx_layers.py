@@ -9,7 +9,7 @@ import numpy as np
 from .. import layers as L
 from .. import ops
 from ..layers.keras_tensor import KerasTensor
-from .onnx_load import MOST_NUMBERS, Moved, rules_of
+from .onnx_load import MOST_NUMBERS, Moved, numpy_dtype, rules_of
 from .record import Rule
 
 
@@ -218,7 +218,7 @@ def _where(b, node, attributes):
 
 def _cast(b, node, attributes):
     x = _get(b, node, 0)
-    dtype = b.onnx.helper.tensor_dtype_to_np_dtype(attributes["to"]).name
+    dtype = numpy_dtype(b.onnx, attributes["to"], f"{b.where}: the cast {node.output[0]!r}").name
     if _sizes(x):
         if np.dtype(dtype).kind not in "iu":
             raise b.refuse(node, "it computes with a size that is not known")
@@ -229,7 +229,8 @@ def _cast(b, node, attributes):
 # ---- products ------------------------------------------------------------------------------------
 
 def _dense(b, node, x, kernel, bias):
-    layer = L.Dense(kernel.shape[1], use_bias=bias is not None, name=b.name(node.input[1]), **_dtype(x))
+    layer = L.Dense(kernel.shape[1], use_bias=bias is not None, name=b.name(node.input[1]),
+                    **_dtype(x))
     return b.layer(node, layer, x, [kernel] if bias is None else [kernel, bias])
 
 
@@ -346,17 +347,14 @@ def _conv_transpose(b, node, attributes):
     strides = _numbers(attributes, "strides", spatial)
     pads = _numbers(attributes, "pads", 2 * spatial, 0)
     more = _numbers(attributes, "output_padding", spatial, 0)
-    layer = make(w.shape[1], list(w.shape[2:]), strides, "valid", data_format=_format(moved),
+    layer = make(w.shape[1], list(w.shape[2:]), strides, "valid", more, _format(moved),
                  use_bias=bias is not None, name=b.name(node.input[1]), **_dtype(x))
     weights = [np.transpose(w, (*range(2, spatial + 2), 1, 0))]
     y = b.layer(node, layer, x, weights if bias is None else [*weights, bias])
     first = 1 if moved else 2
     index = [slice(None)] * (spatial + 2)
-    for i in range(spatial):        # the layer gives n stride + max(k - stride, 0)
-        cut = pads[spatial + i] + max(strides[i] - w.shape[2 + i], 0) - more[i]
-        if cut < 0:
-            raise b.refuse(node, "its output_padding goes beyond what its kernel reaches")
-        index[first + i] = slice(pads[i], -cut or None)
+    for i in range(spatial):
+        index[first + i] = slice(pads[i], -pads[spatial + i] or None)
     y = y if all(one == slice(None) or one == slice(0, None) for one in index) else y[tuple(index)]
     return Moved(y) if moved else y
 
@@ -531,6 +529,8 @@ def _pad(b, node, attributes):
     if min(pads) < 0 or mode not in ("constant", "reflect"):
         raise b.refuse(node, f"mode={mode}, pads={pads}: expected constant or reflect, and no "
                        "negative number")
+    if isinstance(x, np.ndarray):
+        _limit(b, node, [size + pads[i] + pads[rank + i] for i, size in enumerate(x.shape)])
     extra = {} if mode == "reflect" else {
         "constant_values": attributes.get("value", 0.0) if value is None else value.item()}
     return ops.pad(x, list(zip(pads[:rank], pads[rank:])), mode=mode, **extra)

@@ -136,6 +136,14 @@ class Builder:
 
 # ---- reading -------------------------------------------------------------------------------------
 
+def numpy_dtype(onnx, number, what):
+    """NumPy's dtype for the number that a file has for one."""
+    try:
+        return onnx.helper.tensor_dtype_to_np_dtype(number)
+    except KeyError:
+        raise ValueError(f"{what} has a dtype that does not exist: {number}") from None
+
+
 def read_tensor(onnx, tensor, where):
     """The array of a `TensorProto`, once its sizes are known to fit.
 
@@ -154,7 +162,7 @@ def read_tensor(onnx, tensor, where):
     count = 1
     for size in tensor.dims:
         count *= size
-    dtype = onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type)
+    dtype = numpy_dtype(onnx, tensor.data_type, f"{where}: {name!r}")
     stored = len(tensor.raw_data) // max(dtype.itemsize, 1) if tensor.HasField("raw_data") else max(
         len(field) for field in (tensor.float_data, tensor.int32_data, tensor.int64_data,
                                  tensor.double_data, tensor.uint64_data))
@@ -184,7 +192,7 @@ def read_model(path):
     if size > 2 ** 31 - 1:
         raise ValueError(f"{path}: an ONNX file has at most 2 GiB. Received: {size:,} bytes")
     try:
-        model = onnx.load_model(path, load_external_data=False)
+        model = onnx.load_model(path, "protobuf", load_external_data=False)
     except Exception as error:                  # protobuf's errors have no base class of their own
         if isinstance(error, (OSError, MemoryError)):
             raise
@@ -207,6 +215,12 @@ def _check(onnx, model, where):
                          f"{len(graph.node):,} nodes")
     if not graph.output:
         raise ValueError(f"{where}: the graph has no output")
+    names = [one.name for group in (graph.node, graph.initializer, graph.input, graph.output)
+             for one in group] + [graph.name]
+    names += [text for node in graph.node for text in (
+        node.op_type, node.domain, *node.input, *node.output, *(a.name for a in node.attribute))]
+    if not all(isinstance(text, str) for text in names):
+        raise ValueError(f"{where}: the file is damaged: a name in it is no text")
     for node in graph.node:
         if node.domain not in ("", "ai.onnx"):
             raise NotImplementedError(f"{where}: the node {node.name!r} is of the domain "
@@ -214,11 +228,26 @@ def _check(onnx, model, where):
     return opset
 
 
+def contents(path):
+    """Arrays by name, facts about the writer, and pairs of operator and name, of a file."""
+    onnx, model = read_model(path)
+    values = {one.name: read_tensor(onnx, one, path) for one in model.graph.initializer}
+    facts = {"producer": f"{model.producer_name} {model.producer_version}".strip(),
+             "ir_version": model.ir_version, "graph": model.graph.name,
+             "operators": ", ".join(f"{one.domain or 'ai.onnx'} {one.version}"
+                                    for one in model.opset_import),
+             "inputs": ", ".join(one.name for one in model.graph.input if one.name not in values),
+             "outputs": ", ".join(one.name for one in model.graph.output)}
+    return values, facts, [(node.op_type, node.name or ", ".join(node.output))
+                           for node in model.graph.node]
+
+
 def _input(builder, info):
     onnx, kind = builder.onnx, info.type
     if not kind.HasField("tensor_type") or not kind.tensor_type.HasField("shape"):
         raise ValueError(f"{builder.where}: the input {info.name!r} is no tensor of known rank")
-    dtype = onnx.helper.tensor_dtype_to_np_dtype(kind.tensor_type.elem_type).name
+    dtype = numpy_dtype(onnx, kind.tensor_type.elem_type,
+                        f"{builder.where}: the input {info.name!r}").name
     shape = [dim.dim_value if dim.HasField("dim_value") and dim.dim_value > 0 else None
              for dim in kind.tensor_type.shape.dim]
     if not shape or len(shape) > MOST_RANK or dtype not in _DTYPES:
