@@ -121,6 +121,13 @@ LAYERS = [
     (lambda: L.Lambda(lambda x: x[:, ::-2] * 3 - 1 / x[:, 1:4]), (5,)),
     (lambda: L.Lambda(lambda x: ops.where((x > 0) & (x < 1) | ~(x < 2), x, -x)), (9,)),
     (lambda: L.Lambda(lambda x: ops.sqrt(ops.abs(x)) + ops.floor(x) * ops.round(x)), (900,)),
+    (lambda: L.Conv2D(5, 3, strides=2, padding="same", activation="relu"), (9, 8, 3)),
+    (lambda: L.Conv1D(3, 3, padding="causal", dilation_rate=2), (11, 30)),
+    (lambda: L.DepthwiseConv2D(3, depth_multiplier=2), (5, 6, 2)),
+    (lambda: L.MaxPooling2D(3, 2, padding="same"), (8, 7, 3)),
+    (lambda: L.AveragePooling2D(2, padding="same"), (7, 8, 3)),
+    (lambda: L.GlobalAveragePooling2D(), (5, 6, 3)),
+    (lambda: L.Lambda(lambda x: ops.cast(ops.argmin(x, 1), "float32")), (8, 3)),
     (lambda: L.Lambda(lambda x: ops.log(ops.abs(x)) - ops.ceil(x)), (900,)),
 ]
 

@@ -37,9 +37,12 @@ def convert(writer, node):
         if value.kind in ("constant", "variable") and writer.constant(number) is None:
             raise node.refuse("C", "it computes with the size of the batch. Fix that size by an "
                               "`input_signature`")
+        if value.dtype == "int32" and value.kind == "computed" \
+                and node.op not in ("one_hot", "cast"):
+            raise node.refuse("C", "there is no kernel for whole numbers yet")
     for number in node.outputs:
         value = writer.recording.values[number]
-        if value.dtype not in ("float32", "bool"):
+        if value.dtype not in ("float32", "bool") and node.op not in ("argmax", "argmin"):
             raise node.refuse("C", f"its result has the dtype {value.dtype}, and only float32 is "
                               "there")
         if writer.size(number) == 0:
@@ -137,10 +140,10 @@ def _logical(form):
 
 
 def _cast(w, node):
-    """float32 and bool to one another."""
+    """float32 and bool to one another, and places to float32: all are floats here."""
     y, x = node.outputs[0], node.inputs[0]
     kinds = w.recording.values[x].dtype, w.recording.values[y].dtype
-    if not {*kinds} <= {"float32", "bool"}:
+    if kinds != ("int32", "float32") and not {*kinds} <= {"float32", "bool"}:
         raise node.refuse("C", f"it turns {kinds[0]} into {kinds[1]}")
     form = "(float)({} != 0.0f)" if kinds[1] == "bool" else "{}"
     w.loops(w.shape(y), [(0, strides_of(w.shape(y)))],
@@ -263,6 +266,47 @@ def _softmax(w, node):
     w.line(f"k_{node.op}({w.at(x)}, {w.at(y)}, {w.size(x) // max(c, 1)}, {c});", x, y)
 
 
+def _split_at(w, shape, axis):
+    """The sizes before, at and behind an axis."""
+    before = after = 1
+    for size in shape[:axis]:
+        before *= size
+    for size in shape[axis + 1:]:
+        after *= size
+    return before, shape[axis], after
+
+
+def _arg(sign):
+    def row(w, node):
+        x, y, axis = node.inputs[0], node.outputs[0], _axis(w, node)
+        _no_first_axis(w, node, axis)
+        a, r, b = _split_at(w, w.shape(x), axis)
+        w.line(f"k_arg({w.at(x)}, {w.at(y)}, {a}, {r}, {b}, {sign});", x, y)
+    return row
+
+
+def _one_hot(w, node):
+    x, y = node.inputs[0], node.outputs[0]
+    shape, axis = w.shape(y), node.attrs["axis"]
+    axis = axis + len(shape) if axis < 0 else axis
+    _no_first_axis(w, node, axis)
+    if w.recording.values[x].dtype not in ("int32", "float32"):
+        raise node.refuse("C", "there is no kernel for whole numbers yet")
+    a, n, b = _split_at(w, shape, axis)
+    w.line(f"k_one_hot({w.at(x)}, {w.at(y)}, {a}, {n}, {b});", x, y)
+
+
+def _patches(w, node):
+    x, y = node.inputs[0], node.outputs[0]
+    n, *size, c = w.shape(x)
+    window = [w.fixed(number) for number in node.attrs["window"]]
+    kernel, stride, dilation, low = (window[i:i + 3] for i in range(0, 12, 3))
+    arrays = ", ".join(f"(const long[]){{{{{', '.join(map(str, numbers))}}}}}"
+                       for numbers in (size, w.shape(y)[1:4], kernel, stride, dilation, low))
+    w.line(f"k_patches({w.at(x)}, {w.at(y)}, {n}, {arrays}, {c}, "
+           f"{literal(_float32(node.attrs['value']))});", x, y)
+
+
 # ---- where elements lie --------------------------------------------------------------------------
 
 def _view(w, node):
@@ -331,6 +375,7 @@ ROWS = {
     "sum": _reduced("sum", "0.0f"), "mean": _reduced("sum", "0.0f"),
     "prod": _reduced("prod", "1.0f"), "max": _reduced("max", "0.0f"),
     "min": _reduced("min", "0.0f"),
+    "argmax": _arg("1.0f"), "argmin": _arg("-1.0f"), "one_hot": _one_hot, "patches": _patches,
     "softmax": _softmax, "log_softmax": _softmax,
     "reshape": _view, "stop_gradient": _view, "copy": _view,
     "broadcast_to": _broadcast_to, "transpose": _transpose, "concatenate": _concatenate,

@@ -142,7 +142,10 @@ class Writer:
         return number
 
     def at(self, number):
-        """Where a value lies, as C: `{number}` stands for what `plan` decides."""
+        """Where a value lies, as C: `{number}` stands for what `plan` decides.
+
+        Other braces are doubled in a line.
+        """
         number = self.root(number)
         array = self.constant(number)
         return f"{{{number}}}" if array is None else self.weight(array, number)
@@ -241,7 +244,8 @@ class Writer:
         """The statements."""
         texts = []
         for text, _ in self.lines:
-            text = re.sub(r"\{(-?\d+)\}", lambda found: self.places[int(found[1])], text)
+            text = re.sub(r"\{(-?\d+)\}(?!\})", lambda found: self.places[int(found[1])], text)
+            text = text.replace("{{", "{").replace("}}", "}")
             texts.append(textwrap.fill(
                 text, 100, initial_indent="    ", break_long_words=False, break_on_hyphens=False,
                 subsequent_indent="        " + " " * (len(text) - len(text.lstrip()))))

@@ -452,3 +452,48 @@ static void k_log_softmax(const float *x, float *y, long rows, long c)
             y[j] = (x[j] - top) - total;
     }
 }
+
+/* The first place of the largest, or of the first NaN; sign -1: of the least. x (a, r, b). */
+static void k_arg(const float *x, float *y, long a, long r, long b, float sign)
+{
+    for (long i = 0; i < a; i++, x += r * b, y += b)
+        for (long j = 0; j < b; j++) {
+            float best = sign * x[j];
+            y[j] = 0.0f;
+            for (long k = 1; k < r && best == best; k++)
+                if (!(sign * x[k * b + j] <= best)) {
+                    best = sign * x[k * b + j];
+                    y[j] = (float)k;
+                }
+        }
+}
+
+/* y (a, n, b): 1 where the number in x (a, b) is the place, else 0. */
+static void k_one_hot(const float *x, float *y, long a, long n, long b)
+{
+    for (long i = 0; i < a; i++, x += b)
+        for (long k = 0; k < n; k++, y += b)
+            for (long j = 0; j < b; j++)
+                y[j] = (float)(x[j] == (float)k);
+}
+
+/* x (n, size..., c) as windows (n, out..., kernel..., c); `value` in the padding. Each of size, out,
+ * kernel, stride, dilation and low has three numbers. */
+static void k_patches(const float *x, float *y, long n, const long *size, const long *out,
+                      const long *kernel, const long *stride, const long *dilation,
+                      const long *low, long c, float value)
+{
+    long outs = out[0] * out[1] * out[2], places = kernel[0] * kernel[1] * kernel[2], at[3];
+    for (long i = 0; i < n * outs * places; i++, y += c) {
+        long image = i / places / outs, o = i / places % outs, k = i % places;
+        int inside = 1;
+        at[2] = o % out[2] * stride[2] + k % kernel[2] * dilation[2] - low[2];
+        at[1] = o / out[2] % out[1] * stride[1] + k / kernel[2] % kernel[1] * dilation[1] - low[1];
+        at[0] = o / out[2] / out[1] * stride[0] + k / kernel[2] / kernel[1] * dilation[0] - low[0];
+        for (int d = 0; d < 3; d++)
+            inside = inside && at[d] >= 0 && at[d] < size[d];
+        for (long j = 0; j < c; j++)
+            y[j] = inside ? x[(((image * size[0] + at[0]) * size[1] + at[1]) * size[2] + at[2]) * c
+                              + j] : value;
+    }
+}
