@@ -7,6 +7,8 @@ import os
 import re
 import textwrap
 
+import numpy as np
+
 from .c_ops import convert, literal
 from .c_writer import Writer
 
@@ -183,6 +185,10 @@ def to_sources(recordings, path):
 
 def _numbers(array):
     """The numbers of an array, six a line."""
-    texts = [literal(number) for number in array.ravel().tolist()]
-    return "\n".join("    " + ", ".join(texts[i:i + 6]) + ","
-                     for i in range(0, len(texts), 6)) or "    0.0f"
+    numbers = array.ravel().tolist()
+    if np.isfinite(array).all():
+        texts = re.sub(r"\.?0+p", "p", " ".join(map(float.hex, numbers))).split(" ")
+        texts = [text + "f" for text in texts]
+    else:
+        texts = [literal(number) for number in numbers]
+    return "\n".join("    " + ", ".join(texts[i:i + 6]) + "," for i in range(0, len(texts), 6))
