@@ -187,8 +187,10 @@ def _numbers(array):
     """The numbers of an array, six a line."""
     numbers = array.ravel().tolist()
     if np.isfinite(array).all():
-        texts = re.sub(r"\.?0+p", "p", " ".join(map(float.hex, numbers))).split(" ")
-        texts = [text + "f" for text in texts]
+        # A double's 13 digits behind the point, of which a float has the first six
+        texts = "\n".join(map(float.hex, numbers)).replace("0000000p", "p").split("\n")
+        end = "f"
     else:
-        texts = [literal(number) for number in numbers]
-    return "\n".join("    " + ", ".join(texts[i:i + 6]) + "," for i in range(0, len(texts), 6))
+        texts, end = [literal(number) for number in numbers], ""
+    return "\n".join("    " + f"{end}, ".join(texts[i:i + 6]) + f"{end},"
+                     for i in range(0, len(texts), 6))
