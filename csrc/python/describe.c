@@ -7,25 +7,12 @@
 
 static const char *const kinds[] = {"computed", "input", "constant", "variable"};
 
-/* `count` numbers as a tuple. */
-static PyObject *int_tuple(const int64_t *numbers, int count)
+/* `count` numbers as a tuple: those of `wide`, or of `values` where that is NULL. */
+static PyObject *int_tuple(const int64_t *wide, const int *values, int count)
 {
     PyObject *tuple = PyTuple_New(count);
     for (int i = 0; tuple != NULL && i < count; i++) {
-        PyObject *number = PyLong_FromLongLong(numbers[i]);
-        if (number == NULL)
-            Py_CLEAR(tuple);
-        else
-            PyTuple_SetItem(tuple, i, number);
-    }
-    return tuple;
-}
-
-static PyObject *value_tuple(const int *values, int count)
-{
-    PyObject *tuple = PyTuple_New(count);
-    for (int i = 0; tuple != NULL && i < count; i++) {
-        PyObject *number = PyLong_FromLong(values[i]);
+        PyObject *number = PyLong_FromLongLong(wide != NULL ? wide[i] : values[i]);
         if (number == NULL)
             Py_CLEAR(tuple);
         else
@@ -42,7 +29,7 @@ static PyObject *attribute_value(const nnc_attrs *attrs, char kind, const char *
     switch (kind) {
     case 'L':
     case 's':
-        return int_tuple(attrs->list, attrs->list_count);
+        return int_tuple(attrs->list, NULL, attrs->list_count);
     case 'd':
         return PyUnicode_FromString(nnc_dtype_name(attrs->dtype));
     case 'f':
@@ -76,10 +63,11 @@ static PyObject *attribute_dict(const nnc_node *node)
     return dict;
 }
 
-static PyObject *describe_node(const nnc_node *node)
+static PyObject *describe_node(const nnc_graph *graph, int64_t i)
 {
-    PyObject *inputs = value_tuple(node->inputs, node->input_count);
-    PyObject *outputs = value_tuple(node->outputs, node->output_count);
+    const nnc_node *node = &graph->nodes[i];
+    PyObject *inputs = int_tuple(NULL, node->inputs, node->input_count);
+    PyObject *outputs = int_tuple(NULL, node->outputs, node->output_count);
     PyObject *attrs = attribute_dict(node), *result = NULL;
     if (inputs != NULL && outputs != NULL && attrs != NULL)
         result = Py_BuildValue("(sOOO)", nnc_ops[node->op].name, inputs, outputs, attrs);
@@ -89,8 +77,9 @@ static PyObject *describe_node(const nnc_node *node)
     return result;
 }
 
-static PyObject *describe_value(const nnc_value *value)
+static PyObject *describe_value(const nnc_graph *graph, int64_t i)
 {
+    const nnc_value *value = &graph->values[i];
     PyObject *shape = py_shape_tuple(&value->array.shape), *result = NULL;
     if (shape != NULL)
         result = Py_BuildValue("(sOs)", kinds[value->kind], shape,
@@ -101,40 +90,39 @@ static PyObject *describe_value(const nnc_value *value)
 
 /* ---- methods of Graph ---- */
 
+/* A list of what `describe` gives for each of `count` items. */
+static PyObject *describe_all(const nnc_graph *graph, int64_t count,
+                              PyObject *(*describe)(const nnc_graph *, int64_t))
+{
+    PyObject *list = PyList_New((Py_ssize_t)count);
+    for (int64_t i = 0; list != NULL && i < count; i++) {
+        PyObject *item = describe(graph, i);
+        if (item == NULL)
+            Py_CLEAR(list);
+        else
+            PyList_SetItem(list, (Py_ssize_t)i, item);
+    }
+    return list;
+}
+
 PyObject *py_graph_nodes(PyObject *object, PyObject *unused)
 {
     const nnc_graph *graph = ((py_graph *)object)->graph;
-    PyObject *list = PyList_New((Py_ssize_t)graph->node_count);
     (void)unused;
-    for (int64_t i = 0; list != NULL && i < graph->node_count; i++) {
-        PyObject *node = describe_node(&graph->nodes[i]);
-        if (node == NULL)
-            Py_CLEAR(list);
-        else
-            PyList_SetItem(list, (Py_ssize_t)i, node);
-    }
-    return list;
+    return describe_all(graph, graph->node_count, describe_node);
+}
+
+PyObject *py_graph_values(PyObject *object, PyObject *unused)
+{
+    const nnc_graph *graph = ((py_graph *)object)->graph;
+    (void)unused;
+    return describe_all(graph, graph->value_count, describe_value);
 }
 
 PyObject *py_graph_count(PyObject *object, PyObject *unused)
 {
     (void)unused;
     return PyLong_FromLongLong(((py_graph *)object)->graph->node_count);
-}
-
-PyObject *py_graph_values(PyObject *object, PyObject *unused)
-{
-    const nnc_graph *graph = ((py_graph *)object)->graph;
-    PyObject *list = PyList_New((Py_ssize_t)graph->value_count);
-    (void)unused;
-    for (int64_t i = 0; list != NULL && i < graph->value_count; i++) {
-        PyObject *value = describe_value(&graph->values[i]);
-        if (value == NULL)
-            Py_CLEAR(list);
-        else
-            PyList_SetItem(list, (Py_ssize_t)i, value);
-    }
-    return list;
 }
 
 PyObject *py_graph_find(PyObject *object, PyObject *thing)
