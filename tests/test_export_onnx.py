@@ -394,3 +394,25 @@ def test_convolutions_and_pooling_are_one_operator(make, shape, want, tmp_path):
     x = np.random.default_rng(0).normal(size=(2, *(n or 6 for n in shape))).astype("f")
     (got,) = served(tmp_path / "m.onnx", x).values()
     np.testing.assert_allclose(got, model.predict(x, verbose=0), **TOLERANCE)
+
+
+@pytest.mark.parametrize("make, shape, want", [
+    (lambda: L.BatchNormalization(), (4,), ["BatchNormalization"]),
+    (lambda: L.BatchNormalization(scale=False, epsilon=0.1), (3, 4),
+     ["Transpose", "BatchNormalization", "Transpose"]),
+    (lambda: L.BatchNormalization(axis=1, center=False), (3, 4, 2), ["BatchNormalization"]),
+    (lambda: L.LayerNormalization(epsilon=0.1), (3, 4), ["LayerNormalization"]),
+    (lambda: L.LayerNormalization(center=False), (4,), ["LayerNormalization"]),
+    (lambda: L.LayerNormalization(scale=False), (4,), ["LayerNormalization"]),
+    (lambda: L.LayerNormalization(axis=1), (3, 4), None),
+    (lambda: L.Lambda(lambda x: (x - ops.mean(x, -1, True)) * 2), (4,), None)])
+def test_normalizations_are_one_operator(make, shape, want, tmp_path):
+    """Where ONNX has it; with the weights under their names, and nothing that is not used."""
+    model = nnc.Sequential([nnc.Input(shape), make()])
+    check(model, tmp_path / "m.onnx", shape)
+    graph = onnx.load(tmp_path / "m.onnx").graph
+    found = [node.op_type for node in graph.node if node.op_type != "Identity"]
+    assert found == want if want else not {"BatchNormalization", "LayerNormalization"} & set(found)
+    assert {w.path for w in model.weights} <= {i.name for i in graph.initializer}
+    read = {name for node in graph.node for name in node.input}
+    assert {i.name for i in graph.initializer} <= read

@@ -1,5 +1,5 @@
 """Groups of nodes that ONNX has one operator for: convolutions and pooling, which are recorded over
-patches, and products of many rows.
+patches, products of many rows, and the normalizations of `onnx_norms`.
 
 A group is looked for from its first node on; each value between its nodes must have no other
 reader. The rest of the graph is written node by node (`onnx_ops`), and so is a group that differs
@@ -10,6 +10,7 @@ import math
 
 import numpy as np
 
+from .onnx_norms import batch_normalization, layer_normalization
 from .record import Rule
 
 
@@ -108,20 +109,14 @@ def _window(node, spatial):
             "pads": low + high}
 
 
-def _moved(w, x, spatial, write):
-    """`write` on (n, c, ...), for numbers that lie as (n, ..., c)."""
-    x = w.add("Transpose", x, perm=[0, spatial + 1, *range(1, spatial + 1)])
-    return w.add("Transpose", write(x), perm=[0, *range(2, spatial + 2), 1])
-
-
 def _convolution(graph, op_type, x, kernel, turned, bias, spatial, attributes):
     """What writes a convolution; `turned`: a function of the kernel's array."""
     def write(w, target):
         name = w.fresh(graph.recording.names.get(kernel, "kernel"))
         w.initializers.append(w.tensor(turned(graph.recording.held(kernel)), name))
         more = [] if bias is None else [w.value(bias)]
-        w.names[target] = _moved(w, w.value(x), spatial,
-                                 lambda x: w.add(op_type, x, name, *more, **attributes))
+        w.names[target] = w.moved(w.value(x), spatial,
+                                  lambda x: w.add(op_type, x, name, *more, **attributes))
     return write
 
 
@@ -192,8 +187,8 @@ def _max_pool(graph, node):
         return None
 
     def write(w):
-        w.names[last.outputs[0]] = _moved(w, w.value(first.inputs[0]), spatial,
-                                          lambda x: w.add("MaxPool", x, **window))
+        w.names[last.outputs[0]] = w.moved(w.value(first.inputs[0]), spatial,
+                                           lambda x: w.add("MaxPool", x, **window))
     return last, [first, node, columns, *chain], write
 
 
@@ -217,8 +212,8 @@ def _average_pool(graph, node):
     window = {key: value for key, value in window.items() if key != "dilations"}
 
     def write(w):
-        w.names[last.outputs[0]] = _moved(w, w.value(first.inputs[0]), spatial,
-                                          lambda x: w.add("AveragePool", x, **window))
+        w.names[last.outputs[0]] = w.moved(w.value(first.inputs[0]), spatial,
+                                           lambda x: w.add("AveragePool", x, **window))
     return last, [first, *chain], write
 
 
@@ -295,4 +290,5 @@ def _rows(graph, node):
 
 
 _ROWS = {"patches": (_conv, _max_pool, _average_pool, _depthwise),
-         "reshape": (_conv_transpose, _rows)}
+         "reshape": (_conv_transpose, _rows),
+         "multiply": (batch_normalization,), "mean": (layer_normalization,)}

@@ -140,6 +140,13 @@ class Writer:
             shape = [-1 if i == unknown[0] else size for i, size in enumerate(shape)]
         return self.add("Reshape", x, self.numbers(shape))
 
+    def moved(self, x, spatial, write):
+        """`write` on (n, c, ...), for numbers that lie as (n, ..., c); ... are `spatial` axes."""
+        if spatial == 0:
+            return write(x)
+        x = self.add("Transpose", x, perm=[0, spatial + 1, *range(1, spatial + 1)])
+        return self.add("Transpose", write(x), perm=[0, *range(2, spatial + 2), 1])
+
     # ---- the whole ----
 
     def signature(self, name, number):
@@ -148,6 +155,16 @@ class Writer:
         shape = [(rule.plain or None) if isinstance(rule, Rule) else rule for rule in value.rules]
         return self.onnx.helper.make_tensor_value_info(name, self.enum(value.dtype), shape)
 
+    def _prune(self):
+        """Drops what no output needs: parts of groups that were written as one."""
+        wanted, kept = {name for name, _ in self.recording.outputs}, []
+        for node in reversed(self.nodes):
+            if wanted.intersection(node.output):
+                kept.append(node)
+                wanted.update(node.input)
+        self.nodes = kept[::-1]
+        self.initializers = [one for one in self.initializers if one.name in wanted]
+
     def model(self, name, opset):
         """The finished `ModelProto`."""
         from .. import _core
@@ -155,6 +172,7 @@ class Writer:
         helper, recording = self.onnx.helper, self.recording
         for given, number in recording.outputs:
             self.nodes.append(helper.make_node("Identity", [self.value(number)], [given]))
+        self._prune()
         graph = helper.make_graph(
             self.nodes, name, [self.signature(*one) for one in recording.inputs],
             [self.signature(*one) for one in recording.outputs], self.initializers)
