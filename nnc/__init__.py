@@ -3,7 +3,7 @@ from . import _core
 from ._core import Tensor
 from . import config, dtype_policies, ops, random, tree
 from . import activations, constraints, initializers, regularizers
-from . import losses, metrics, optimizers, layers, saving, models, callbacks, datasets, utils
+from . import losses, metrics, optimizers, layers, saving, models, callbacks, datasets, utils, export
 from .autograd import GradientTape
 from .config import backend, show_config
 from .dtype_policies import DTypePolicy

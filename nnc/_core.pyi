@@ -20,6 +20,8 @@ __version__: str
 op_names: tuple[str, ...]
 #: name -> (inputs, outputs, attrs): the op table.
 op_table: dict[str, tuple[int, int, str]]
+#: Element-wise ops and comparisons -> what they compute of x, or of a and b, as C text over `v_` functions.
+op_formulas: dict[str, str]
 
 class TraceError(TypeError):
     """A traced value was asked for its number (`bool(t)`, `float(t)`, `t.numpy()`, `np.asarray(t)`)."""
@@ -75,6 +77,13 @@ class Graph:
     def input(self, shape: Sequence[int], dtype: str) -> Tensor: ...
     def gradients(self, targets: Sequence[Tensor], sources: Sequence[Tensor | Variable],
                   seeds: Sequence[Tensor | None] | None = None) -> list[Tensor | None]: ...
+    def nodes(self) -> list[tuple[str, tuple[int, ...], tuple[int, ...], dict[str, Any]]]:
+        """What is recorded: op, numbers of the values in and out, attributes by name."""
+    def count(self) -> int: ...                             # how many nodes there are
+    def values(self) -> list[tuple[str, tuple[int, ...], str]]:
+        """Kind ("computed", "input", "constant", "variable"), shape and dtype of each value."""
+    def find(self, thing: Tensor | Variable) -> int: ...    # the number of its value, or -1
+    def held(self, value: int) -> Tensor: ...               # a copy of a constant or a variable
     def __enter__(self) -> "Graph": ...
     def __exit__(self, *exc) -> None: ...
 

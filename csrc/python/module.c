@@ -254,7 +254,8 @@ static int execute(PyObject *module)
         if (state->dtype_name[i] == NULL)
             return -1;
     }
-    if (add_types(state, module) < 0 || py_ops_add(state, module) < 0)
+    if (add_types(state, module) < 0 || py_ops_add(state, module) < 0 ||
+        py_describe_add(module) < 0)
         return -1;
     return PyModule_AddStringConstant(module, "__version__", NNC_VERSION);
 }

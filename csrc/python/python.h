@@ -4,8 +4,8 @@
  * The extension parses, calls the core and wraps; nothing else. Files: module.c (start, functions),
  * error.c (status to exception, signals), convert.c (NumPy and numbers to tensors and back), ops.c
  * (an op called from Python), rows.c (the functions of `op`), number.c (operators), index.c
- * (t[...]), tensor.c, share.c (buffer, DLPack), variable.c, graph.c (traces), tape.c, program.c,
- * scan.c (checks on data), host.c (ops that NumPy computes). All functions hold the GIL unless they say otherwise, and return -1 or
+ * (t[...]), tensor.c, share.c (buffer, DLPack), variable.c, graph.c, describe.c (traces), tape.c,
+ * program.c, scan.c (checks on data), host.c (ops that NumPy computes). All functions hold the GIL unless they say otherwise, and return -1 or
  * NULL with an exception set. */
 #ifndef NNC_PYTHON_H
 #define NNC_PYTHON_H
@@ -236,6 +236,15 @@ typedef struct {
 PyObject *py_gradients(py_state *state, const py_differentiable *of, PyObject *args,
                        PyObject *kwargs);
 extern PyType_Spec py_graph_spec, py_no_trace_spec;
+
+/* ---- describe.c: methods of Graph, and _core.op_formulas ---- */
+
+PyObject *py_graph_nodes(PyObject *graph, PyObject *unused);
+PyObject *py_graph_count(PyObject *graph, PyObject *unused);
+PyObject *py_graph_values(PyObject *graph, PyObject *unused);
+PyObject *py_graph_find(PyObject *graph, PyObject *thing);
+PyObject *py_graph_held(PyObject *graph, PyObject *number);
+int py_describe_add(PyObject *module);
 
 /* ---- host.c ---- */
 

@@ -75,3 +75,30 @@ class ModelFiles:
         from .api import load_weights
 
         return load_weights(self, filepath, skip_mismatch=skip_mismatch, **kwargs)
+
+    def export(self, filepath, format="tf_saved_model", verbose=None, input_signature=None,
+               **kwargs):
+        """Writes the forward pass as a file that runs without nnc.
+
+        Args:
+            filepath: Path of the file.
+            format: `"onnx"`, which ONNX Runtime and others run, or `"c"`, one C source file and a
+                header with all that they need. Keras's other formats need TensorFlow or torch and
+                are refused; `"tf_saved_model"`, its default, is one of them.
+            verbose: Whether what was written is printed. Defaults to `True`.
+            input_signature: A list with a nest of InputSpecs, KerasTensors or arrays for each
+                argument. Defaults to what the model was built for. `None` in a shape is a size
+                not known; C sources take one sample at a time, and other sizes must be known.
+            **kwargs: `opset_version`, for ONNX: 18 (the default) or more.
+
+        Weights are those of now. Nothing is written if something cannot be expressed.
+
+        Raises:
+            ValueError: If the format is not one of the two, or the inputs are not known.
+            NotImplementedError: If a layer uses what the format cannot express; the text names
+                both.
+            ImportError: `"onnx"` without the package onnx.
+        """
+        from ..export.archive import export_model
+
+        export_model(self, filepath, format, verbose, input_signature, **kwargs)

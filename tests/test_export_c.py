@@ -1,0 +1,296 @@
+"""Models as C sources: compiled without a warning, and the bits of the portable level."""
+import ctypes
+import os
+import re
+import shutil
+import subprocess
+
+import numpy as np
+import pytest
+
+import nnc
+from nnc import _core, ops
+from nnc import layers as L
+
+STRICT = ["-std=c11", "-Wall", "-Wextra", "-Werror", "-pedantic"]
+COMPILERS = ["gcc", "clang"]
+needs_gcc = pytest.mark.skipif(shutil.which("gcc") is None, reason="gcc is not installed")
+
+
+@pytest.fixture
+def portable():
+    """The level that the exported kernels are written after."""
+    before = _core.isa()
+    _core.set_isa("portable")
+    yield
+    _core.set_isa(before)
+
+
+def compiled(source, compiler="gcc", flags=("-O2",)):
+    """The functions of a C source, as a library."""
+    library = str(source)[:-2] + f"_{compiler}{''.join(flags)}.so"
+    run = subprocess.run([compiler, *STRICT, *flags, "-shared", "-fPIC", str(source), "-o", library,
+                          "-lm"], capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr[:2000]
+    return ctypes.CDLL(library)
+
+
+def pointer(array):
+    return array.ctypes.data_as(ctypes.c_void_p)
+
+
+def called(function, inputs, shapes):
+    """The outputs of these shapes, each surrounded by numbers that must stay."""
+    room = [np.full(int(np.prod(shape)) + 2, 7, "float32") for shape in shapes]
+    function(*map(pointer, inputs), *[pointer(r[1:]) for r in room],
+             ctypes.c_size_t(len(inputs[0])))
+    assert all(r[0] == 7 and r[-1] == 7 for r in room)
+    return [r[1:-1].reshape(shape) for r, shape in zip(room, shapes)]
+
+
+def same_bits(a, b):
+    """Equal bits; NaN is NaN, whatever its sign."""
+    nan = np.isnan(a)
+    np.testing.assert_array_equal(nan, np.isnan(b))
+    np.testing.assert_array_equal(np.where(nan, 0, a).view("uint32"),
+                                  np.where(nan, 0, b).view("uint32"))
+
+
+def data(rng, shape, special=True):
+    x = (rng.normal(size=shape) * 2).astype("float32")
+    if special:
+        x.flat[:5] = [np.inf, -0.0, 1e-42, -100, 3e38]
+        x.flat[-1] = np.nan
+    return x
+
+
+def build(rows, rng):
+    """Models with random weights, exported into one archive: many layers, one compilation."""
+    models = []
+    for make, shape in rows:
+        model = nnc.Sequential([nnc.Input(shape), make()])
+        for weight in model.weights:
+            weight.assign(np.abs(rng.normal(size=weight.shape)) * 0.5 + 0.1)
+        models.append(model)
+    return models
+
+
+LAYERS = [
+    (lambda: L.Dense(3, activation="relu"), (4,)),
+    (lambda: L.Dense(70, activation="gelu"), (260,)),
+    (lambda: L.Dense(9), (1030,)),
+    (lambda: L.Dense(1, activation="sigmoid"), (257,)),
+    (lambda: L.Dense(130, activation="softmax"), (5, 30)),
+    (lambda: L.Dense(5, use_bias=False), (256,)),
+    (lambda: L.EinsumDense("abc,cd->abd", output_shape=(None, 3)), (3, 4)),
+    (lambda: L.TimeDistributed(L.Dense(2)), (3, 4)),
+    (lambda: L.BatchNormalization(), (4,)),
+    (lambda: L.BatchNormalization(axis=1), (3, 4)),
+    (lambda: L.LayerNormalization(), (5, 40)),
+    (lambda: L.LayerNormalization(), (5000,)),
+    (lambda: L.LayerNormalization(axis=1), (600, 3)),
+    (lambda: L.LayerNormalization(axis=(1, 2)), (7, 3)),
+    (lambda: L.RMSNormalization(), (33,)),
+    (lambda: L.GroupNormalization(2), (8,)),
+    (lambda: L.UnitNormalization(), (6,)),
+    (lambda: L.Normalization(mean=[1.0, 2.0, 0.0], variance=[3.0, 4.0, 0.5]), (2, 3)),
+    (lambda: L.Rescaling(2.0, 1.0), (8,)),
+    (lambda: L.Dropout(0.5), (6,)),
+    (lambda: L.GaussianDropout(0.5), (6,)),
+    (lambda: L.Flatten(), (4, 2)),
+    (lambda: L.Reshape((4, -1)), (8,)),
+    (lambda: L.Permute((3, 1, 2)), (3, 4, 2)),
+    (lambda: L.RepeatVector(3), (6,)),
+    (lambda: L.ZeroPadding1D((2, 1)), (4, 3)),
+    (lambda: L.Cropping1D(1), (4, 3)),
+    (lambda: L.UpSampling2D(2), (3, 4, 1)),
+    (lambda: L.GlobalAveragePooling1D(), (1200, 3)),
+    (lambda: L.GlobalMaxPooling1D(), (1200, 3)),
+    (lambda: L.PReLU(), (6,)),
+    (lambda: L.LeakyReLU(0.3), (6,)),
+    (lambda: L.ReLU(max_value=2.0, negative_slope=0.2, threshold=0.1), (6,)),
+    (lambda: L.Softmax(), (3, 3)),
+    (lambda: L.Softmax(), (7,)),
+    (lambda: L.Softmax(), (2, 29)),
+    (lambda: L.Lambda(lambda x: nnc.activations.log_softmax(x)), (37,)),
+    (lambda: L.Lambda(lambda x: ops.sum(x, 1, True)), (40000,)),
+    (lambda: L.Lambda(lambda x: ops.sum(x, 1)), (1030, 3)),
+    (lambda: L.Lambda(lambda x: ops.max(x, 1) - ops.min(x, -1, True)[:, 0]), (8, 8)),
+    (lambda: L.Lambda(lambda x: ops.prod(x, 1, True)), (77,)),
+    (lambda: L.Lambda(lambda x: ops.matmul(x, ops.transpose(x, (0, 2, 1)))), (6, 5)),
+    (lambda: L.Lambda(lambda x: x[:, ::-2] * 3 - 1 / x[:, 1:4]), (5,)),
+    (lambda: L.Lambda(lambda x: ops.where((x > 0) & (x < 1) | ~(x < 2), x, -x)), (9,)),
+    (lambda: L.Lambda(lambda x: ops.sqrt(ops.abs(x)) + ops.floor(x) * ops.round(x)), (900,)),
+    (lambda: L.Conv2D(5, 3, strides=2, padding="same", activation="relu"), (9, 8, 3)),
+    (lambda: L.Conv1D(3, 3, padding="causal", dilation_rate=2), (11, 30)),
+    (lambda: L.DepthwiseConv2D(3, depth_multiplier=2), (5, 6, 2)),
+    (lambda: L.MaxPooling2D(3, 2, padding="same"), (8, 7, 3)),
+    (lambda: L.AveragePooling2D(2, padding="same"), (7, 8, 3)),
+    (lambda: L.GlobalAveragePooling2D(), (5, 6, 3)),
+    (lambda: L.Lambda(lambda x: ops.cast(ops.argmin(x, 1), "float32")), (8, 3)),
+    (lambda: L.Lambda(lambda x: ops.log(ops.abs(x)) - ops.ceil(x)), (900,)),
+]
+
+
+@needs_gcc
+def test_layers(portable, tmp_path):
+    rng = np.random.default_rng(0)
+    models = build(LAYERS, rng)
+    archive = nnc.export.ExportArchive("c")
+    for i, model in enumerate(models):
+        archive.add_endpoint(f"m{i}", model)
+    archive.write_out(tmp_path / "net.c", verbose=False)
+    library = compiled(tmp_path / "net.c")
+    for i, model in enumerate(models):
+        for special in (True, False):
+            x = data(rng, (3, *LAYERS[i][1]), special)
+            want = model.predict(x, verbose=0)
+            (got,) = called(getattr(library, f"net_m{i}_batch"), [x], [want.shape])
+            try:
+                same_bits(got, want)
+            except AssertionError as error:
+                raise AssertionError(f"row {i}, {model.layers[-1].name}: {error}") from None
+
+
+ACTIVATIONS = [
+    "relu", "relu6", "leaky_relu", "elu", "selu", "celu", "gelu", "silu", "sigmoid", "log_sigmoid",
+    "hard_sigmoid", "hard_silu", "hard_tanh", "tanh", "tanh_shrink", "soft_shrink", "hard_shrink",
+    "softplus", "softsign", "squareplus", "sparse_plus", "sparse_sigmoid", "mish", "exponential",
+    "linear", "softmax", "log_softmax"]
+
+
+def activations_model():
+    x = nnc.Input((400,))
+    outputs = [L.Activation(name)(x) for name in ACTIVATIONS]
+    outputs.append(L.Activation(lambda x: nnc.activations.gelu(x, True))(x))
+    outputs.append(L.Activation(lambda x: nnc.activations.threshold(x, 0.5, 2.0))(x))
+    outputs += [L.Dense(5, activation=name)(x) for name in ("selu", "leaky_relu", "mish")]
+    return nnc.Model(x, outputs)
+
+
+@pytest.mark.parametrize("compiler, flags", [
+    ("gcc", ("-O0",)), ("gcc", ("-O3", "-march=native")), ("clang", ("-O3",)),
+    ("clang", ("-O1", "-march=native"))])
+def test_activations(portable, tmp_path, compiler, flags):
+    """With and without optimization, and where the processor could fuse products."""
+    if shutil.which(compiler) is None:
+        pytest.skip(f"{compiler} is not installed")
+    model = activations_model()
+    model.export(tmp_path / "acts.c", format="c", verbose=False)
+    library = compiled(tmp_path / "acts.c", compiler, flags)
+    rng = np.random.default_rng(0)
+    x = data(rng, (12, 400))
+    x[1] = np.linspace(-110, 110, 400)
+    x[2] = np.geomspace(1e-44, 3e38, 400)
+    x[3] = -x[2]
+    x[4:] *= np.geomspace(1e-3, 30, 8)[:, None].astype("f")
+    want = model.predict(x, verbose=0)
+    for got, wanted in zip(called(library.acts_predict_batch, [x], [w.shape for w in want]), want):
+        same_bits(got, wanted)
+
+
+def net():
+    a, b = nnc.Input((4,), name="a"), nnc.Input((3, 2), name="int")
+    h = L.Dense(6, activation="tanh")(a)
+    g = L.Flatten()(b)
+    h = L.Concatenate()([h, g, L.Multiply()([h, g])])
+    h = L.LayerNormalization()(L.Dense(6)(h))
+    h = L.Maximum()([L.Average()([h, g]), L.Subtract()([h, g])])
+    return nnc.Model({"a": a, "int": b}, {"p": L.Dense(3, activation="softmax")(h), "same": a,
+                                          "q*/": L.Reshape((2, 3))(h)})
+
+
+@pytest.mark.parametrize("compiler", COMPILERS)
+def test_models(portable, tmp_path, compiler):
+    """Several inputs and outputs, names that C has not, an output that is an input."""
+    if shutil.which(compiler) is None:
+        pytest.skip(f"{compiler} is not installed")
+    model = net()
+    model.export(str(tmp_path / "some net.c"), format="c", verbose=False)
+    assert sorted(os.listdir(tmp_path)) == ["some net.c", "some net.h"]
+    header = (tmp_path / "some net.h").read_text()
+    assert "void some_net_predict(const float *in_a, const float *in_n_int, float *out_p," in header
+    assert max(map(len, header.splitlines())) <= 100
+    rng = np.random.default_rng(0)
+    a, b = data(rng, (5, 4), False), data(rng, (5, 3, 2), False)
+    library = compiled(tmp_path / "some net.c", compiler)
+    want = model.predict({"a": a, "int": b}, verbose=0)
+    names = sorted(want)
+    got = called(library.some_net_predict_batch, [a, b], [want[name].shape for name in names])
+    for name, array in zip(names, got):
+        same_bits(array, want[name])
+
+
+@needs_gcc
+def test_an_arena_of_the_callers_own(portable, tmp_path):
+    """The *_in function with the least arena, between numbers that must stay."""
+    model = nnc.Sequential([nnc.Input((8,)), *[L.Dense(50, activation="gelu") for _ in range(4)],
+                            L.LayerNormalization(), L.Dense(3)])
+    model.export(tmp_path / "net.c", format="c", verbose=False)
+    size = int(re.search(r"#define NET_ARENA (\d+)", (tmp_path / "net.h").read_text())[1])
+    assert size <= 4 * 50           # not the sum of all arrays, which is 9 * 50
+    arena = np.full(size + 2, 7, "float32")
+    x, y = data(np.random.default_rng(0), (1, 8), False), np.empty((1, 3), "float32")
+    compiled(tmp_path / "net.c").net_predict_in(pointer(x), pointer(y), pointer(arena[1:]))
+    assert arena[0] == arena[-1] == 7
+    same_bits(y, model.predict(x, verbose=0))
+
+
+@needs_gcc
+def test_whole_batches(portable, tmp_path):
+    """With a batch of fixed size, samples may meet."""
+    model = nnc.Sequential([nnc.Input((4,)), L.Lambda(lambda x: x - ops.mean(x, 0))])
+    with pytest.raises(NotImplementedError, match="joins the samples of a batch"):
+        model.export(tmp_path / "net.c", format="c")
+    model.export(tmp_path / "net.c", format="c", verbose=False,
+                 input_signature=[nnc.InputSpec(shape=(6, 4), dtype="float32")])
+    x, y = data(np.random.default_rng(0), (6, 4), False), np.empty((6, 4), "float32")
+    compiled(tmp_path / "net.c").net_predict(pointer(x), pointer(y))
+    same_bits(y, model(x).numpy())
+
+
+@needs_gcc
+def test_a_program_of_its_own(portable, tmp_path):
+    """Compiled and linked without the mathematics library, with the header, and as C++ sees it."""
+    model = nnc.Sequential([nnc.Input((3,)), L.Dense(4, activation="tanh"), L.BatchNormalization(),
+                            L.LayerNormalization(), L.Dense(2, activation="softmax")])
+    model.layers[0].bias.assign([np.inf, -np.inf, np.nan, 1e-45])
+    model.export(tmp_path / "net", format="c", verbose=False)
+    (tmp_path / "main.c").write_text(
+        '#include "net.h"\n#include <stdio.h>\nint main(void)\n{\n'
+        "    const float x[6] = {1, 2, 3, 4, 5, 6};\n    float y[4];\n"
+        '    net_predict_batch(x, y, 2);\n    printf("%a %a %a %a", y[0], y[1], y[2], y[3]);\n'
+        "    return 0;\n}\n")
+    model.layers[0].bias.assign([0.5, -1, 0, 1e-45])
+    model.export(tmp_path / "net", format="c", verbose=False)
+    subprocess.run(["gcc", *STRICT, "main.c", "net.c", "-o", "main"], cwd=tmp_path, check=True)
+    text = subprocess.run([str(tmp_path / "main")], capture_output=True, text=True, check=True)
+    want = model.predict(np.arange(1, 7, dtype="f").reshape(2, 3), verbose=0)
+    assert [float.fromhex(one) for one in text.stdout.split()] == want.ravel().tolist()
+    assert "which needs no library" in (tmp_path / "net.c").read_text()
+
+
+REFUSED = [
+    (lambda: L.Lambda(lambda x: ops.sort(x, -1), name="s"), (4,), r"'s' \(Lambda\).*'sort'"),
+    (lambda: L.Lambda(ops.erfinv, name="e"), (4,), r"'e'.*erfinv"),
+    (lambda: L.Softmax(axis=1, name="x"), (4, 3), r"'x' \(Softmax\).*the axis 1"),
+    (lambda: L.Lambda(lambda x: x[:0], name="z"), (4,), r"'z'|batch"),
+    (lambda: L.Lambda(lambda x: ops.concatenate([x, x], 0)), (4,), "has no batch axis"),
+    (lambda: L.Lambda(lambda x: ops.reshape(ops.concatenate([x, x], 0), (-1, 8))), (4,),
+     "joins the samples"),
+    (lambda: L.Lambda(lambda x: x / ops.shape(x)[0]), (4,), "size of the batch"),
+    (lambda: L.Lambda(lambda x: ops.cast(x, "int32")), (4,), "int32"),
+    (lambda: L.Dense(2, dtype="float64"), (4,), "float64"),
+    (lambda: L.Dense(2), (None, 4), "size '.*_1' is not known"),
+]
+
+
+@pytest.mark.parametrize("row", REFUSED, ids=range(len(REFUSED)))
+def test_refusals_come_before_the_files(row, tmp_path):
+    make, shape, match = row
+    model = nnc.Sequential([nnc.Input(shape), make()])
+    with pytest.raises((NotImplementedError, ValueError), match=match):
+        model.export(tmp_path / "net.c", format="c")
+    assert not os.listdir(tmp_path)
+    with pytest.raises(TypeError, match="opset_version"):
+        model.export(tmp_path / "net.c", format="c", opset_version=18)
