@@ -17,6 +17,7 @@ from ._core import Tensor
 from .data import pack_x_y_sample_weight
 from .ops.core import _FLOATS
 from .variables import changes
+from .warnings import NumericWarning, tell, told_by
 
 # Recording changes layers (weights are made) and metrics: one thread at a time.
 lock = threading.RLock()
@@ -110,7 +111,7 @@ class Run:
         graph = _core.Graph()
         step = getattr(self.model, f"{self.kind}_step")
         try:
-            with graph:
+            with graph, told_by(self.model):
                 inputs = self._inputs(lambda a, dtype: graph.input((rows, *a.shape[1:]), dtype))
                 result = step(inputs)
         except _core.TraceError as error:
@@ -204,17 +205,14 @@ def check_finite(data, logs, model, who):
     loss = logs.get("loss")
     if not isinstance(loss, float) or math.isfinite(loss):
         return False
-    from .warnings import NumericWarning
-
     for name, nest in (("x", data.x), ("y", data.y)):
         for leaf in tree.flatten(nest):
             bad = _core.first_nonfinite(leaf) if leaf.dtype.kind == "f" else None
             if bad is not None:
                 value = leaf.reshape(leaf.shape[0], -1)[bad]
-                warnings.warn(f"{who}: the loss of model '{model.name}' is {loss} because the data "
-                              f"is not finite: `{name}` holds {value} in row {bad[0]}, column "
-                              f"{bad[1]}. Remove or replace such "
-                              "values.", NumericWarning, stacklevel=3)
+                tell("not-finite", f"{who}: the loss of model '{model.name}' is {loss} because the "
+                     f"data is not finite: `{name}` holds {value} in row {bad[0]}, column "
+                     f"{bad[1]}. Remove or replace such values.", model, NumericWarning, 4)
                 return True
     return False
 

@@ -84,6 +84,7 @@ class Trainer:
             raise ValueError("compile: `jit_compile` must be True, False or 'auto'. "
                              f"Received: jit_compile={jit_compile!r}")
         self._forget()
+        self.__dict__.update(_advised=False, _told=set())
         self.optimizer = made
         self.loss = loss
         self._compile_loss = None if loss is None else CompileLoss(loss, weight)
@@ -351,6 +352,8 @@ class Trainer:
 
         Raises ValueError or TypeError if an argument is wrong; then nothing was trained.
         """
+        from .advice import before_training
+
         self._check_compiled("fit")
         _check_options(shuffle, keep, validation_freq, verbose)
         epochs, initial_epoch = (check_count(v, n, "fit", 0)
@@ -370,6 +373,7 @@ class Trainer:
             self._prepare(run, batches.sizes())
             if validation is not None:
                 self._prepare(validation[0], validation[1].sizes())
+            before_training(self, run, validation)
             if not isinstance(callbacks, CallbackList):
                 callbacks = CallbackList(callbacks, add_history=True, add_progbar=verbose != 0,
                                          verbose=verbose, epochs=epochs, steps=batches.steps,
