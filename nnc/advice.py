@@ -20,7 +20,7 @@ _PROBABILITIES = ("softmax", "sigmoid", "hard_sigmoid")
 # Layers that leave the values of their input as they are.
 _THROUGH = (ActivityRegularization, Dropout, Flatten, Identity, Reshape)
 # Rows that are looked at.
-_IMAGES, _TRAINED, _VALIDATED, _COLUMNS = 16, 4096, 1024, 8
+_IMAGES, _TRAINED, _VALIDATED, _COLUMNS = 16, 2048, 512, 8
 # Shares of the validation rows: found among the training rows; alike among themselves.
 _OVERLAP, _REPEATED = 0.05, 0.01
 
@@ -79,7 +79,7 @@ def check_outputs(model):
         if isinstance(layer, Dense) and layer.units == 1 and activation_name(layer) == "softmax":
             tell("softmax-of-one", f"Layer '{layer.name}' of model '{model.name}': softmax over "
                  "one unit is always 1, and nothing is learned. Use activation='sigmoid' with "
-                 "'binary_crossentropy', or a unit for each class.", model, stacklevel=5)
+                 "'binary_crossentropy', or a unit for each class.", model)
     layers = output_layers(model)
     for index, loss, *_ in getattr(model._compile_loss, "_entries", None) or ():
         name = getattr(getattr(loss, "fn", None), "__name__", None)
@@ -94,13 +94,13 @@ def _check_logits(model, layer, loss, logits):
     if logits and made in _PROBABILITIES:
         tell("from-logits", f"Model '{model.name}': layer '{layer.name}' ends with {made}, which "
              f"gives probabilities, but the loss {loss} has from_logits=True. Drop one of the two.",
-             model, stacklevel=6)
+             model)
     elif not logits and made == "linear":
         right = "sigmoid" if loss.startswith("binary") else "softmax"
         tell("from-logits", f"Model '{model.name}': layer '{layer.name}' has no activation, so it "
              f"gives logits, but the loss {loss} has from_logits=False and expects probabilities. "
              f"Pass from_logits=True to the loss, or end the model with activation='{right}'.",
-             model, stacklevel=6)
+             model)
 
 
 # ---- images --------------------------------------------------------------------------------------
@@ -148,7 +148,7 @@ def check_images(model, data):
         tell("unscaled-images", f"Model '{model.name}': `x` looks like images with values of 0 to "
              f"{high:g}, and goes unscaled into layer '{first.name}'. Networks learn badly from "
              "such values: divide by 255 (x.astype('float32') / 255), or begin the model with "
-             "layers.Rescaling(1 / 255).", model, stacklevel=5)
+             "layers.Rescaling(1 / 255).", model)
 
 
 # ---- validation rows that are training rows ------------------------------------------------------
@@ -167,7 +167,7 @@ def _pairs(x, y, random):
     """Rows of x and y that may be equal, and how many of the rows of y that were looked at were
     alike: `(trained, validated, looked at, alike)`."""
     width = x[0].size
-    columns = np.unique(np.linspace(0, width - 1, min(width, 2 * _COLUMNS) + 2)[1:-1].astype(int)) \
+    columns = np.unique(np.linspace(0, width - 1, _COLUMNS + 2)[1:-1].astype(int)) \
         if width > 4 * _COLUMNS else np.arange(width)
     trained, validated = _some(len(x), _TRAINED, random), _some(len(y), _VALIDATED, random)
     validated = np.unique(validated)
@@ -199,4 +199,4 @@ def check_overlap(model, data, other):
     tell("validation-in-training", f"Model '{model.name}': about {min(share, 1):.0%} of the rows "
          f"to validate with are rows to train with (row {validated[first]} of the validation's "
          f"`x` is row {trained[first]} of `x`), so val_loss says little about new data. Pass rows "
-         "that are not trained with, or validation_split.", model, stacklevel=5)
+         "that are not trained with, or validation_split.", model)

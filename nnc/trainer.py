@@ -195,6 +195,7 @@ class Trainer:
         """The loss of a batch, noted in the mean over the epoch's samples."""
         loss = self.compute_loss(x=x, y=y, y_pred=y_pred, sample_weight=sample_weight,
                                  training=training)
+        self.__dict__["_last_loss"] = loss
         self._loss_tracker.update_state(loss, sample_weight=float(tree.flatten(x)[0].shape[0]))
         return loss
 
@@ -430,16 +431,19 @@ class Trainer:
 
     def _fit(self, run, batches, validation, callbacks, initial_epoch, epochs, validation_freq):
         """The epochs of `fit`."""
+        from .watching import Watch
+
         self.stop_training = False
         position = Position(batches, callbacks, initial_epoch)
         callbacks.on_train_begin()
-        logs, warned = None, False
+        logs, watch = None, Watch(self, run, batches)
         for epoch in range(position.epoch, epochs):
             self.reset_metrics()
             callbacks.on_epoch_begin(epoch)
+            watch.begin(epoch)
             self._run_epoch(run, batches, callbacks, position.begin())
             logs = run.logs()
-            warned = warned or check_finite(run.data, logs, self, "fit")
+            watch.end(logs)
             if validation is not None and _is_due(epoch, validation_freq):
                 results = self._evaluate(*validation, callbacks)
                 logs.update({f"val_{name}": value for name, value in results.items()})
@@ -469,6 +473,7 @@ class Trainer:
                 todo = min(count, self.steps_per_execution - grouped) if hooks else count
                 if hooks and not grouped:
                     begin(step)
+                run.step = step
                 done = run.run(rows, first, todo, batches.order,
                                _SECONDS if live and not hooks else 0.0)
                 step += done

@@ -4,6 +4,7 @@ A warning of training has a name, in brackets at the end of its text. `silence` 
 that name; Python's own filters work too, on the classes.
 """
 import contextlib
+import sys
 import threading
 import warnings
 
@@ -72,7 +73,16 @@ def wanted(name, model):
     return name not in silenced and name not in model.__dict__.setdefault("_told", set())
 
 
-def tell(name, text, model=None, category=TrainingWarning, stacklevel=3):
+def _outside():
+    """The stack level of the innermost caller that is not nnc's own."""
+    folder, level = __file__.rpartition("warnings.py")[0], 2
+    frame = sys._getframe(2)
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(folder):
+        frame, level = frame.f_back, level + 1
+    return level
+
+
+def tell(name, text, model=None, category=TrainingWarning):
     """Warns once a model (each time, if none is known), unless that name is silent."""
     model = _owner.model if model is None else model
     if name in silenced:
@@ -82,4 +92,4 @@ def tell(name, text, model=None, category=TrainingWarning, stacklevel=3):
         if name in told:
             return
         told.add(name)
-    warnings.warn(f"{text} [{name}]", category, stacklevel=stacklevel)
+    warnings.warn(f"{text} [{name}]", category, stacklevel=_outside())

@@ -9,6 +9,7 @@ typedef struct {
     nnc_call call;
     bool parallel;          /* all threads share its pieces; else thread 0 runs it */
     bool barrier;           /* wait for the steps before it */
+    int64_t node;           /* of the graph */
     atomic_llong taken[NNC_MAX_PHASES];     /* pieces that threads have begun in this replay */
 } nnc_step;
 

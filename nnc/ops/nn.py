@@ -182,7 +182,7 @@ def _logits(name, output, from_logits):
         return output, from_logits
     if from_logits:
         tell("from-logits", f"{name}: from_logits=True, but `output` are probabilities that a "
-             "softmax or sigmoid activation made, not logits. Was this intended?", stacklevel=5)
+             "softmax or sigmoid activation made, not logits. Was this intended?")
     return logits, True
 
 
