@@ -206,6 +206,9 @@ nnc_status nnc_init(void);
 const char *nnc_isa_name(void);                 /* "avx2" */
 nnc_status nnc_isa_set(const char *name);       /* for tests; not while anything runs */
 const char *const *nnc_isa_available(void);     /* NULL-terminated, worst first */
+/* Multiply-adds (two operations each) a second of all threads together, measured for so long: what
+ * nothing here can be quicker than. dtype: NNC_F32 or NNC_F64. */
+nnc_status nnc_peak_rate(nnc_dtype dtype, double seconds, double *out);
 
 /* ---- ops: the table
  * ---------------------------------------------------------------------------------- */

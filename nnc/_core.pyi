@@ -140,6 +140,8 @@ def result_dtype(*values: Any) -> str: ...
 def permutation(n: int, seed: int, stream: int, step: int) -> Any: ...   # int64 NumPy array
 def check_labels(labels: Any, classes: int) -> tuple[int, int | float] | None:
     """The first (row, label) that is none of 0..classes-1 in an integer or float array, or None."""
+def peak_rate(dtype: str = "float32", seconds: float = 0.05) -> float:
+    """Multiply-adds a second of all threads together, two operations each: measured, for so long."""
 def first_nonfinite(rows: Any) -> tuple[int, int] | None:
     """(row, column of the flattened row) of the first NaN or Inf of a float array, or None."""
 

@@ -1,5 +1,5 @@
-/* scan.c - looks through a user's data before training: labels out of range, numbers that are none.
- */
+/* scan.c - looks through a user's data before training: labels out of range, numbers that are none;
+ * and the functions beside it that need no type: permutations, the peak of the machine. */
 #include "python.h"
 
 #include <math.h>
@@ -30,6 +30,27 @@ PyObject *py_permutation(PyObject *module, PyObject *args, PyObject *kwargs)
     nnc_rng_permutation(&rng, n, PyArray_DATA((PyArrayObject *)order));
     py_gil_take(&saved);
     return order;
+}
+
+PyObject *py_peak_rate(PyObject *module, PyObject *args, PyObject *kwargs)
+{
+    static char *names[] = {"dtype", "seconds", NULL};
+    const char *dtype_name = "float32";
+    nnc_dtype dtype;
+    double seconds = 0.05, rate;
+    PyThreadState *saved;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|sd:peak_rate", names, &dtype_name, &seconds))
+        return NULL;
+    if (!nnc_dtype_parse(dtype_name, &dtype) || !(seconds >= 0 && seconds <= 10)) {
+        PyErr_Format(PyExc_ValueError, "peak_rate: expected a dtype, and seconds from 0 to 10. "
+                     "Received: dtype=%s", dtype_name);
+        return NULL;
+    }
+    py_gil_release(&saved);
+    nnc_status status = nnc_peak_rate(dtype, seconds, &rate);
+    py_gil_take(&saved);
+    return status == NNC_OK ? PyFloat_FromDouble(rate)
+                            : py_raise(PyModule_GetState(module), status);
 }
 
 static int64_t row_elements(PyArrayObject *array)
