@@ -124,7 +124,8 @@ def watching_calls(model, seen):
 
 def labelled(model, graph, names):
     """A context in which nodes are labelled by who appends them; `names` is filled."""
-    parts = {"compute_loss": "loss", "compute_metrics": "metrics", "apply_gradients": "optimizer"}
+    parts = {"compute_loss": "loss", "compute_metrics": "metrics", "_loss_of": "metrics",
+             "apply_gradients": "optimizer"}
     numbers, stack = {}, []
 
     def wrap(thing, attribute, function):
@@ -144,7 +145,7 @@ def labelled(model, graph, names):
                 graph.label = before
         return called
     methods = [(layer, "call") for layer in _operations(model)]
-    methods += [(model, "compute_loss"), (model, "compute_metrics")]
+    methods += [(model, name) for name in ("compute_loss", "compute_metrics", "_loss_of")]
     if model.optimizer is not None:
         methods.append((model.optimizer, "apply_gradients"))
     return _wrapped(methods, wrap)
