@@ -84,7 +84,7 @@ def item_size(dtype):
 
 
 @contextlib.contextmanager
-def _wrapped(objects, wrap):
+def wrapped(objects, wrap):
     """Within it, `wrap(object, attribute, function)` stands for each method of `objects`."""
     places = []
     try:
@@ -119,7 +119,7 @@ def watching_calls(model, seen):
             seen(layer, outputs)
             return outputs
         return told
-    return _wrapped([(layer, "call") for layer in _operations(model)], wrap)
+    return wrapped([(layer, "call") for layer in _operations(model)], wrap)
 
 
 def labelled(model, graph, names):
@@ -148,7 +148,7 @@ def labelled(model, graph, names):
     methods += [(model, name) for name in ("compute_loss", "compute_metrics", "_loss_of")]
     if model.optimizer is not None:
         methods.append((model.optimizer, "apply_gradients"))
-    return _wrapped(methods, wrap)
+    return wrapped(methods, wrap)
 
 
 def trace(run, rows, without=()):
