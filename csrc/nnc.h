@@ -206,6 +206,9 @@ nnc_status nnc_init(void);
 const char *nnc_isa_name(void);                 /* "avx2" */
 nnc_status nnc_isa_set(const char *name);       /* for tests; not while anything runs */
 const char *const *nnc_isa_available(void);     /* NULL-terminated, worst first */
+/* Multiply-adds (two operations each) a second of all threads together, measured for so long: what
+ * nothing here can be quicker than. dtype: NNC_F32 or NNC_F64. */
+nnc_status nnc_peak_rate(nnc_dtype dtype, double seconds, double *out);
 
 /* ---- ops: the table
  * ---------------------------------------------------------------------------------- */
@@ -348,7 +351,12 @@ typedef struct nnc_node {
     int *inputs;            /* values */
     int outputs[NNC_MAX_OUTPUTS];
     nnc_attrs attrs;
+    int label;              /* the graph's when the node was appended */
 } nnc_node;
+
+/* Set in the label of a node that a gradient rule appended; the rest is that of the node whose
+ * gradient it is. */
+#define NNC_LABEL_BACKWARD (1 << 30)
 
 typedef struct nnc_graph {
     nnc_value *values;
@@ -358,6 +366,7 @@ typedef struct nnc_graph {
     int *inputs;            /* values of kind NNC_INPUT in the order they were made */
     int64_t input_count, input_capacity;
     bool eager;             /* a tape: append also computes */
+    int label;              /* of nodes appended from now on: whatever the embedder makes of it */
     atomic_int references;
     struct nnc_lookup *by_tensor;    /* tensor -> value */
     struct nnc_graph *next_active;  /* the tapes this thread records on */
@@ -416,6 +425,34 @@ typedef struct {
 nnc_status nnc_program_replay(nnc_program *program, const nnc_rows *sources, const int64_t *order,
                               int64_t first, int64_t steps, void *const *targets, double seconds,
                               int64_t *done);
+/* The same, but ends before the first effect of a step whose output `guard`, a number of floating
+ * point, is NaN or Inf: *stopped, and every variable is as the step before left it. Where effects
+ * come before that output is known, nothing is guarded. */
+nnc_status nnc_program_replay_guarded(nnc_program *program, const nnc_rows *sources,
+                                      const int64_t *order, int64_t first, int64_t steps,
+                                      void *const *targets, double seconds, int64_t *done,
+                                      int guard, bool *stopped);
+/* What was seen of one node: when it ran, in seconds from the start of the step; whether something
+ * it computed or wrote is NaN or Inf (only if asked for). */
+typedef struct {
+    double begin, end;
+    bool nonfinite;
+} nnc_seen;
+/* One step on rows first.., every node alone between two barriers, on `threads` threads (0: as many
+ * as there are). seen: nnc_program_node_count() of them. check: also looks for NaN and Inf.
+ * effects: false ends the step before the first one; what would have come is seen as {0, 0,
+ * false}. */
+nnc_status nnc_program_watch(nnc_program *program, const nnc_rows *sources, const int64_t *order,
+                             int64_t first, int threads, bool check, bool effects, nnc_seen *seen);
+/* Node i of the schedule: its call, its label, and what it reads: makers[k] is the node that made
+ * input k, -1 a variable, -2 a constant, -3 what is fed. makers may be NULL. */
+int64_t nnc_program_node_count(const nnc_program *program);
+const nnc_call *nnc_program_node(const nnc_program *program, int64_t i, int *label,
+                                 bool *parallel, int64_t *makers);
+/* The node that makes output k, or as in `makers`. */
+int64_t nnc_program_output_maker(const nnc_program *program, int64_t k);
+/* The place of the first NaN or Inf, -1 if there is none. */
+int64_t nnc_array_first_nonfinite(const nnc_array *array);
 const nnc_array *nnc_program_input(const nnc_program *program, int64_t k);   /* signature */
 const nnc_array *nnc_program_output(const nnc_program *program, int64_t k);
 int64_t nnc_program_input_count(const nnc_program *program);

@@ -25,6 +25,22 @@ __version__ = _core.__version__
 threadpools.install()
 
 
+# Imported when first used: name and module.
+_LATER = {"profile": "profiling", "report": "reporting"}
+
+
+def __getattr__(name):
+    if name in _LATER:
+        import importlib
+
+        return getattr(importlib.import_module(f".{_LATER[name]}", __name__), name)
+    raise AttributeError(f"module 'nnc' has no attribute {name!r}")
+
+
+def __dir__():
+    return sorted({*globals(), *_LATER})
+
+
 def install_as_keras():
     """From here on, `import keras` (and `tensorflow.keras`, `tf_keras`) gives nnc."""
     from .alias import install_as_keras as install

@@ -84,6 +84,7 @@ class Graph:
         """Kind ("computed", "input", "constant", "variable"), shape and dtype of each value."""
     def find(self, thing: Tensor | Variable) -> int: ...    # the number of its value, or -1
     def held(self, value: int) -> Tensor: ...               # a copy of a constant or a variable
+    label: int                       # carried by nodes recorded from now on (0 at first); by their gradients too
     def __enter__(self) -> "Graph": ...
     def __exit__(self, *exc) -> None: ...
 
@@ -110,14 +111,27 @@ class Program:
     def __call__(self, *inputs: Any) -> list[Tensor]:
         """One replay; each input must have the program's shape (dtype is converted)."""
     def replay(self, sources: Sequence[Any], order: Any | None, first: int, steps: int,
-               targets: Sequence[Any | None] | None = None, seconds: float = 0.0) -> int:
+               targets: Sequence[Any | None] | None = None, seconds: float = 0.0, guard: int = -1) -> int:
         """Up to `steps` replays on batches of rows: step s takes rows order[first + s*batch :][:batch] of
         each source (a NumPy array whose rows have the input's shape; any numeric dtype; rows may be
         strided, a row itself must be contiguous), or rows first + s*batch ... where order is None. The
         source of an input of shape () is a number, fed whole. targets[k]: a C-contiguous array of the
         output's dtype that receives output k of each step one after another (row-wise concatenated), or
         None. Returns the steps done: fewer than `steps` only if `seconds` > 0 ran out. Raises
-        KeyboardInterrupt (or what the signal handler raises) within 0.1 s."""
+        KeyboardInterrupt (or what the signal handler raises) within 0.1 s. guard: the number of an output, a
+        floating-point number: a step in which it is NaN or Inf is given up before it changes a variable,
+        and -1 - (steps done before it) is returned. Where variables are written before that output is
+        known, nothing is guarded."""
+    def watch(self, sources: Sequence[Any], order: Any | None, first: int, threads: int = 0, check: bool = False,
+              effects: bool = True) -> list[tuple[float, float, bool]]:
+        """One step as `replay` makes it, node by node: (begin, end, whether it made NaN or Inf) of each,
+        in seconds; the last only if `check`. effects=False ends it before a variable changes."""
+    def nodes(self) -> list[tuple]:
+        """The schedule: (op, activation within a dense, label, whether it is of a gradient, inputs, outputs,
+        how many leading inputs it writes, makers of the inputs, estimated ns on one thread) of each
+        node; inputs and outputs as (shape, dtype). A maker is a node's number; -1 a variable, -2 a
+        constant, -3 what is fed."""
+    def makers(self) -> list[int]: ...              # the same for each output
     def attempt(self, x: Any) -> Tensor | tuple[Tensor, Tensor] | None:
         """The one or two outputs for x, an array or a Tensor of just the shape and dtype of the only
         input; None if x is anything else, or if a tape or a trace is on in this thread."""
@@ -135,6 +149,8 @@ def result_dtype(*values: Any) -> str: ...
 def permutation(n: int, seed: int, stream: int, step: int) -> Any: ...   # int64 NumPy array
 def check_labels(labels: Any, classes: int) -> tuple[int, int | float] | None:
     """The first (row, label) that is none of 0..classes-1 in an integer or float array, or None."""
+def peak_rate(dtype: str = "float32", seconds: float = 0.05) -> float:
+    """Multiply-adds a second of all threads together, two operations each: measured, for so long."""
 def first_nonfinite(rows: Any) -> tuple[int, int] | None:
     """(row, column of the flattened row) of the first NaN or Inf of a float array, or None."""
 

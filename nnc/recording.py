@@ -17,6 +17,7 @@ from ._core import Tensor
 from .data import pack_x_y_sample_weight
 from .ops.core import _FLOATS
 from .variables import changes
+from .warnings import NumericWarning, tell, told_by
 
 # Recording changes layers (weights are made) and metrics: one thread at a time.
 lock = threading.RLock()
@@ -32,13 +33,15 @@ class Recorded:
             logs.
         shapes: Shape and dtype of each output.
         silent: Whether the logs are read from the metrics afterwards instead of from outputs.
+        guard: The number of one more output, the loss; -1 if there is none.
     """
 
-    __slots__ = ("program", "structure", "shapes", "silent", "rows")
+    __slots__ = ("program", "structure", "shapes", "silent", "rows", "guard")
 
-    def __init__(self, program, structure, silent, rows):
+    def __init__(self, program, structure, silent, rows, guard=-1):
         self.program, self.structure, self.silent, self.rows = program, structure, silent, rows
-        self.shapes = program.output_signature
+        self.guard = guard
+        self.shapes = program.output_signature[:guard] if guard >= 0 else program.output_signature
 
 
 class Run:
@@ -54,6 +57,7 @@ class Run:
         self.model, self.kind, self.data = model, kind, data
         self._by_rows, self._stamp = {}, None
         self.last_logs = None
+        self.watch, self.guarded, self.step = None, False, 0    # see watching.py
 
     def feed(self, data):
         """Takes the next batch of a stream."""
@@ -110,7 +114,7 @@ class Run:
         graph = _core.Graph()
         step = getattr(self.model, f"{self.kind}_step")
         try:
-            with graph:
+            with graph, told_by(self.model):
                 inputs = self._inputs(lambda a, dtype: graph.input((rows, *a.shape[1:]), dtype))
                 result = step(inputs)
         except _core.TraceError as error:
@@ -126,11 +130,17 @@ class Run:
             logs[name] is kept[name] for name in logs)
         self.model.__dict__["_last_results"] = {}
         outputs = [] if silent else [_core.convert(logs[name]) for name in logs]
-        return Recorded(_core.Program(graph, outputs), list(logs), silent, rows)
+        loss = self.model.__dict__.pop("_last_loss", None)
+        guard = len(outputs) if self.kind == "train" and isinstance(loss, Tensor) \
+            and loss.symbolic else -1
+        if guard >= 0:
+            outputs.append(loss)
+        return Recorded(_core.Program(graph, outputs), list(logs), silent, rows, guard)
 
     def _turn_eager(self, error):
         model = self.model
         model._eager_kinds.add(self.kind)
+        model.__dict__.pop("_last_loss", None)
         place = _user_frame(error)
         where = f"{place.filename}, line {place.lineno}" if place else "the step"
         warnings.warn(f"Model '{model.name}': {self.kind}_step cannot be recorded and runs "
@@ -150,7 +160,18 @@ class Run:
         made = None
         if targets is None and not recorded.silent and self.kind != "predict":
             made = targets = [np.empty((steps, *shape), dtype) for shape, dtype in recorded.shapes]
-        done = recorded.program.replay(self.data.arrays, order, first, steps, targets, seconds)
+        if recorded.guard >= 0 and targets is not None:
+            targets = [*targets, None]
+        guard = recorded.guard if self.guarded else -1
+        done = recorded.program.replay(self.data.arrays, order, first, steps, targets, seconds,
+                                       guard)
+        if done < 0:
+            done, self.guarded = -1 - done, False
+            self.watch.stopped(rows, first + done * rows, order, done)
+            if not done:
+                recorded = self.recorded(rows)
+                done = recorded.program.replay(self.data.arrays, order, first, steps, targets,
+                                               seconds)
         if made is not None:
             self.last_logs = {name: values[done - 1]
                               for name, values in zip(recorded.structure, made)}
@@ -204,17 +225,14 @@ def check_finite(data, logs, model, who):
     loss = logs.get("loss")
     if not isinstance(loss, float) or math.isfinite(loss):
         return False
-    from .warnings import NumericWarning
-
     for name, nest in (("x", data.x), ("y", data.y)):
         for leaf in tree.flatten(nest):
             bad = _core.first_nonfinite(leaf) if leaf.dtype.kind == "f" else None
             if bad is not None:
                 value = leaf.reshape(leaf.shape[0], -1)[bad]
-                warnings.warn(f"{who}: the loss of model '{model.name}' is {loss} because the data "
-                              f"is not finite: `{name}` holds {value} in row {bad[0]}, column "
-                              f"{bad[1]}. Remove or replace such "
-                              "values.", NumericWarning, stacklevel=3)
+                tell("not-finite", f"{who}: the loss of model '{model.name}' is {loss} because the "
+                     f"data is not finite: `{name}` holds {value} in row {bad[0]}, column "
+                     f"{bad[1]}. Remove or replace such values.", model, NumericWarning)
                 return True
     return False
 

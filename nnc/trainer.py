@@ -84,6 +84,7 @@ class Trainer:
             raise ValueError("compile: `jit_compile` must be True, False or 'auto'. "
                              f"Received: jit_compile={jit_compile!r}")
         self._forget()
+        self.__dict__.update(_advised=False, _told=set())
         self.optimizer = made
         self.loss = loss
         self._compile_loss = None if loss is None else CompileLoss(loss, weight)
@@ -194,6 +195,7 @@ class Trainer:
         """The loss of a batch, noted in the mean over the epoch's samples."""
         loss = self.compute_loss(x=x, y=y, y_pred=y_pred, sample_weight=sample_weight,
                                  training=training)
+        self.__dict__["_last_loss"] = loss
         self._loss_tracker.update_state(loss, sample_weight=float(tree.flatten(x)[0].shape[0]))
         return loss
 
@@ -351,6 +353,8 @@ class Trainer:
 
         Raises ValueError or TypeError if an argument is wrong; then nothing was trained.
         """
+        from .advice import before_training
+
         self._check_compiled("fit")
         _check_options(shuffle, keep, validation_freq, verbose)
         epochs, initial_epoch = (check_count(v, n, "fit", 0)
@@ -370,6 +374,7 @@ class Trainer:
             self._prepare(run, batches.sizes())
             if validation is not None:
                 self._prepare(validation[0], validation[1].sizes())
+            before_training(self, run, validation)
             if not isinstance(callbacks, CallbackList):
                 callbacks = CallbackList(callbacks, add_history=True, add_progbar=verbose != 0,
                                          verbose=verbose, epochs=epochs, steps=batches.steps,
@@ -426,16 +431,19 @@ class Trainer:
 
     def _fit(self, run, batches, validation, callbacks, initial_epoch, epochs, validation_freq):
         """The epochs of `fit`."""
+        from .watching import Watch
+
         self.stop_training = False
         position = Position(batches, callbacks, initial_epoch)
         callbacks.on_train_begin()
-        logs, warned = None, False
+        logs, watch = None, Watch(self, run, batches)
         for epoch in range(position.epoch, epochs):
             self.reset_metrics()
             callbacks.on_epoch_begin(epoch)
+            watch.begin(epoch)
             self._run_epoch(run, batches, callbacks, position.begin())
             logs = run.logs()
-            warned = warned or check_finite(run.data, logs, self, "fit")
+            watch.end(logs)
             if validation is not None and _is_due(epoch, validation_freq):
                 results = self._evaluate(*validation, callbacks)
                 logs.update({f"val_{name}": value for name, value in results.items()})
@@ -465,6 +473,7 @@ class Trainer:
                 todo = min(count, self.steps_per_execution - grouped) if hooks else count
                 if hooks and not grouped:
                     begin(step)
+                run.step = step
                 done = run.run(rows, first, todo, batches.order,
                                _SECONDS if live and not hooks else 0.0)
                 step += done

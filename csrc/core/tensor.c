@@ -1,4 +1,4 @@
-/* tensor.c - dtypes and how they promote, shapes, and counted storage.
+/* tensor.c - dtypes and how they promote, shapes, counted storage, and numbers that are none.
  * A tensor of our own is one block: the struct, filled up to cache lines, then the data. */
 #include "nnc.h"
 
@@ -237,4 +237,50 @@ void nnc_tensor_release(nnc_tensor *tensor)
     if (tensor->release_owner != NULL)
         tensor->release_owner(tensor->owner);
     nnc_free(tensor);
+}
+
+/* ---- numbers that are none ---- */
+
+enum { CHUNK = 512 };
+
+/* x - x is 0 for every finite x and NaN else, so a sum of those tells of a whole chunk without a
+ * branch. */
+#define FIRST_NONFINITE(name, type)                                                                \
+    static int64_t name(const type *x, int64_t n)                                                  \
+    {                                                                                              \
+        for (int64_t first = 0; first < n; first += CHUNK) {                                       \
+            int64_t end = first + CHUNK < n ? first + CHUNK : n;                                   \
+            int bad = 0;                                                                           \
+            for (int64_t i = first; i < end; i++)                                                  \
+                bad |= !(x[i] - x[i] == 0);                                                        \
+            for (int64_t i = first; i < end && bad; i++) {                                         \
+                if (!(x[i] - x[i] == 0))                                                           \
+                    return i;                                                                      \
+            }                                                                                      \
+        }                                                                                          \
+        return -1;                                                                                 \
+    }
+FIRST_NONFINITE(nonfinite_f32, float)
+FIRST_NONFINITE(nonfinite_f64, double)
+
+int64_t nnc_array_first_nonfinite(const nnc_array *array)
+{
+    float value[CHUNK];
+    nnc_dtype dtype = array->dtype;
+    const char *data = array->data;
+    int64_t n = nnc_shape_size(&array->shape);
+    if (data == NULL || nnc_dtype_kind(dtype) != NNC_KIND_FLOAT)
+        return -1;
+    if (dtype == NNC_F32)
+        return nonfinite_f32((const float *)(const void *)data, n);
+    if (dtype == NNC_F64)
+        return nonfinite_f64((const double *)(const void *)data, n);
+    for (int64_t first = 0; first < n; first += CHUNK) {
+        int64_t count = n - first < CHUNK ? n - first : CHUNK;
+        nnc_convert(data + first * nnc_dtype_size(dtype), dtype, value, NNC_F32, count);
+        int64_t at = nonfinite_f32(value, count);
+        if (at >= 0)
+            return first + at;
+    }
+    return -1;
 }

@@ -70,10 +70,11 @@ done:
     return status;
 }
 
-/* One node: its rule, then its inputs' gradients. */
+/* One node: its rule, then its inputs' gradients; what is appended is labelled as its gradient. */
 static nnc_status step(walk *w, int index)
 {
     nnc_status status = NNC_OK;
+    int label = w->graph->label;
     nnc_node node = w->graph->nodes[index];      /* a copy: appending moves the array */
     nnc_gradient_fn *rule = nnc_ops[node.op].gradient;
     int dy[NNC_MAX_OUTPUTS];
@@ -89,6 +90,7 @@ static nnc_status step(walk *w, int index)
     }
     if (!any || !wanted || rule == NULL)
         return NNC_OK;
+    w->graph->label = node.label | NNC_LABEL_BACKWARD;
     NNC_TRY(rule(w->graph, index, dy, w->need, w->dx));
     for (int k = 0; k < node.input_count; k++) {
         if (!w->need[k] || w->dx[k] < 0)
@@ -105,6 +107,7 @@ static nnc_status step(walk *w, int index)
         NNC_TRY(accumulate(w, node.inputs[k], w->dx[k]));
     }
 done:
+    w->graph->label = label;
     return status;
 }
 

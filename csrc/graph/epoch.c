@@ -53,6 +53,11 @@ typedef struct {
     atomic_int stop;            /* the poll said so */
     bool finish, commit;        /* thread 0's decisions */
     bool gathering;             /* there are rows left for all threads to gather */
+    const nnc_array *guard;     /* must be finite before the first effect, or NULL */
+    bool guarded;               /* it was not */
+    nnc_seen *seen;             /* (steps) where each step is watched, or NULL */
+    bool check, effects;        /* while watching: see nnc_program_watch */
+    double began;
 } replay;
 
 static double now(void)
@@ -263,8 +268,13 @@ static bool commit(replay *run, int thread, int threads)
 {
     if (threads > 1 && run->program->commit_waits)
         nnc_pool_barrier(thread);
-    if (thread == 0)
+    if (thread == 0) {
         run->commit = !stopped(run, 0) && !atomic_load(&run->fault.set);
+        if (run->commit && run->guard != NULL && nnc_array_first_nonfinite(run->guard) >= 0) {
+            run->guarded = true;
+            run->commit = false;
+        }
+    }
     if (threads > 1)
         nnc_pool_barrier(thread);
     return run->commit;
@@ -291,6 +301,47 @@ static void run_steps(replay *run, int thread, int threads)
         commit(run, thread, threads);
 }
 
+/* Whether something that the call computed or wrote is NaN or Inf. */
+static bool made_nonfinite(const nnc_call *call)
+{
+    for (int k = 0; k < call->output_count; k++) {
+        if (nnc_array_first_nonfinite(&call->out[k]) >= 0)
+            return true;
+    }
+    for (int k = 0; k < nnc_op_effects(&nnc_ops[call->op]); k++) {
+        if (nnc_array_first_nonfinite(&call->in[k]) >= 0)
+            return true;
+    }
+    return false;
+}
+
+/* The steps one by one, with a barrier before and after each. */
+static void watch_steps(replay *run, int thread, int threads)
+{
+    nnc_program *program = run->program;
+    for (int64_t i = 0; i < program->step_count; i++) {
+        nnc_step *step = &program->steps[i];
+        if (i == program->first_effect && (!run->effects || !commit(run, thread, threads)))
+            return;
+        if (threads > 1)
+            nnc_pool_barrier(thread);
+        if (thread == 0)
+            run->seen[i].begin = now() - run->began;
+        if (step->parallel && threads > 1)
+            run_parallel_step(run, step, thread, threads, i < program->first_effect);
+        else if (thread == 0)
+            run_serial_step(run, &step->call, i < program->first_effect);
+        if (threads > 1)
+            nnc_pool_barrier(thread);
+        if (thread != 0)
+            continue;
+        run->seen[i].end = now() - run->began;
+        run->seen[i].nonfinite = run->check && made_nonfinite(&step->call);
+    }
+    if (program->first_effect == program->step_count)
+        commit(run, thread, threads);
+}
+
 static void replay_task(void *argument, int thread, int threads)
 {
     replay *run = argument;
@@ -298,7 +349,7 @@ static void replay_task(void *argument, int thread, int threads)
         nnc_ahead_now.rows = 0;
         if (thread == 0) {
             run->finish = run->done >= run->limit || atomic_load(&run->stop) ||
-                atomic_load(&run->fault.set) ||
+                atomic_load(&run->fault.set) || run->guarded ||
                 (run->deadline > 0 && run->done > 0 && now() >= run->deadline);
             if (!run->finish)
                 prepare_batch(run, threads);
@@ -312,10 +363,15 @@ static void replay_task(void *argument, int thread, int threads)
             if (threads > 1)
                 nnc_pool_barrier(thread);
         }
-        run_steps(run, thread, threads);
+        if (run->seen == NULL)
+            run_steps(run, thread, threads);
+        else
+            watch_steps(run, thread, threads);
         nnc_ahead_ask(&nnc_ahead_now, INT64_MAX);
         if (threads > 1 && run->program->end_waits)
             nnc_pool_barrier(thread);
+        if (thread == 0 && run->seen != NULL)
+            run->limit = 0;
         if (thread == 0 && run->commit) {
             write_outputs(run);
             run->done++;
@@ -341,7 +397,7 @@ static double run_some(replay *run, int64_t steps, int threads)
 static bool over(const replay *run)
 {
     return run->done >= run->steps || atomic_load(&run->stop) || atomic_load(&run->fault.set) ||
-        (run->deadline > 0 && run->done > 0 && now() >= run->deadline);
+        run->guarded || (run->deadline > 0 && run->done > 0 && now() >= run->deadline);
 }
 
 static void end_timing(nnc_program *program, int threads)
@@ -438,20 +494,55 @@ static void run_all(replay *run)
     }
 }
 
+/* The leading size of the inputs that are fed by rows. */
+static int64_t batch_of(const nnc_program *program, const nnc_rows *sources)
+{
+    int64_t batch = 0;
+    for (int64_t i = 0; i < program->graph->input_count; i++) {
+        const nnc_array *input = nnc_program_input(program, i);
+        if (sources[i].row_bytes != 0 && input->shape.rank > 0)
+            batch = input->shape.dim[0];
+    }
+    return batch;
+}
+
+/* What output k lies in once all steps before the first effect have run; NULL where it is not known
+ * by then. */
+static const nnc_array *guard_of(const nnc_program *program, int k)
+{
+    if (k < 0 || nnc_program_output_maker(program, k) < 0 ||
+        nnc_program_output_maker(program, k) >= program->first_effect)
+        return NULL;
+    const nnc_step *step = &program->steps[nnc_program_output_maker(program, k)];
+    const void *data = nnc_program_data(program, program->outputs[k]);
+    for (int i = 0; i < step->call.output_count; i++) {
+        if (step->call.out[i].data == data)
+            return &step->call.out[i];
+    }
+    return NULL;
+}
+
 nnc_status nnc_program_replay(nnc_program *program, const nnc_rows *sources, const int64_t *order,
                               int64_t first, int64_t steps, void *const *targets, double seconds,
                               int64_t *done)
 {
+    bool stopped_early;
+    return nnc_program_replay_guarded(program, sources, order, first, steps, targets, seconds, done,
+                                      -1, &stopped_early);
+}
+
+nnc_status nnc_program_replay_guarded(nnc_program *program, const nnc_rows *sources,
+                                      const int64_t *order, int64_t first, int64_t steps,
+                                      void *const *targets, double seconds, int64_t *done,
+                                      int guard, bool *stopped_early)
+{
     nnc_status status = NNC_OK;
     char **next = NULL;
     replay run = {.program = program, .sources = sources, .order = order, .first = first,
-                  .steps = steps, .deadline = seconds > 0 ? now() + seconds : 0};
+                  .steps = steps, .deadline = seconds > 0 ? now() + seconds : 0,
+                  .batch = batch_of(program, sources), .guard = guard_of(program, guard)};
     *done = 0;
-    for (int64_t i = 0; i < program->graph->input_count; i++) {
-        const nnc_array *input = nnc_program_input(program, i);
-        if (sources[i].row_bytes != 0 && input->shape.rank > 0)
-            run.batch = input->shape.dim[0];
-    }
+    *stopped_early = false;
     if (targets != NULL) {
         NNC_TRY(nnc_alloc(program->output_count * (int64_t)sizeof *next, &next));
         memcpy(next, targets, (size_t)program->output_count * sizeof *next);
@@ -462,6 +553,7 @@ nnc_status nnc_program_replay(nnc_program *program, const nnc_rows *sources, con
     run_all(&run);
     pthread_mutex_unlock(&replay_lock);
     *done = run.done;
+    *stopped_early = run.guarded;
     if (atomic_load(&run.stop))
         status = nnc_fail(NNC_EINTERRUPT, "interrupted");
     else
@@ -469,4 +561,26 @@ nnc_status nnc_program_replay(nnc_program *program, const nnc_rows *sources, con
 done:
     nnc_free(next);
     return status;
+}
+
+nnc_status nnc_program_watch(nnc_program *program, const nnc_rows *sources, const int64_t *order,
+                             int64_t first, int threads, bool check, bool effects, nnc_seen *seen)
+{
+    replay run = {.program = program, .sources = sources, .order = order, .first = first,
+                  .steps = 1, .limit = 1, .batch = batch_of(program, sources), .seen = seen,
+                  .check = check, .effects = effects};
+    for (int64_t i = 0; i < program->step_count; i++)
+        seen[i] = (nnc_seen){.nonfinite = false};
+    nnc_lock_at_fork(&replay_lock, false);
+    pthread_mutex_lock(&replay_lock);
+    threads = threads > 0 ? threads : nnc_pool_threads();
+    run.began = now();
+    if (threads > 1)
+        nnc_pool_run(replay_task, &run, threads);
+    else
+        replay_task(&run, 0, 1);
+    pthread_mutex_unlock(&replay_lock);
+    if (atomic_load(&run.stop))
+        return nnc_fail(NNC_EINTERRUPT, "interrupted");
+    return nnc_fault_raise(&run.fault);
 }

@@ -144,7 +144,7 @@ static nnc_status add_node(nnc_graph *graph, nnc_op op, const nnc_attrs *attrs, 
     const nnc_op_row *row = &nnc_ops[op];
     bool differentiable = false;
     nnc_node node = {.op = op, .input_count = input_count, .output_count = row->outputs,
-                     .attrs = *attrs};
+                     .attrs = *attrs, .label = graph->label};
     NNC_TRY(nnc_grow(&graph->nodes, &graph->node_capacity, graph->node_count + 1,
                      sizeof *graph->nodes));
     NNC_TRY(reserve_values(graph, row->outputs));

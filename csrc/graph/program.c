@@ -82,7 +82,7 @@ static void prepare_calls(nnc_program *program)
         if (nnc_ops[node->op].flags & NNC_VIEW)
             continue;
         nnc_step *step = &program->steps[program->step_count];
-        *step = (nnc_step){.call = {.op = node->op, .attrs = &node->attrs, .in = in,
+        *step = (nnc_step){.node = i, .call = {.op = node->op, .attrs = &node->attrs, .in = in,
                                     .input_count = node->input_count,
                                     .output_count = node->output_count}};
         for (int k = 0; k < node->input_count; k++) {
@@ -211,9 +211,10 @@ static bool choose_owner(nnc_program *program, int64_t since, int64_t i, double 
         const nnc_step *before = &program->steps[j];
         if (!conflicts(&before->call, &step->call))
             continue;
-        if (before->parallel ? !before->joined : owner >= 0 && owner != before->owner)
+        int theirs = before->parallel ? 0 : before->owner;
+        if ((before->parallel && !before->joined) || (owner >= 0 && owner != theirs))
             return true;
-        owner = before->parallel ? 0 : before->owner;
+        owner = theirs;
     }
     for (int k = 0; owner < 0 && k < OWNERS && step->call.work.cost > OWNED_COST; k++) {
         if (load[k] < load[step->owner])
@@ -374,6 +375,46 @@ int64_t nnc_program_input_count(const nnc_program *program)
 int64_t nnc_program_output_count(const nnc_program *program)
 {
     return program->output_count;
+}
+
+int64_t nnc_program_node_count(const nnc_program *program)
+{
+    return program->step_count;
+}
+
+/* The step that makes a value, or what it is instead: see nnc_program_node. */
+static int64_t maker_of(const nnc_program *program, int value)
+{
+    const nnc_value *v =
+        &program->graph->values[nnc_rewrite_root(program->graph, value)];
+    if (v->kind != NNC_COMPUTED)
+        return v->kind == NNC_VARIABLE ? -1 : v->kind == NNC_CONSTANT ? -2 : -3;
+    int64_t low = 0, high = program->step_count - 1;
+    while (low < high) {
+        int64_t middle = (low + high) / 2;
+        if (program->steps[middle].node < v->node)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+const nnc_call *nnc_program_node(const nnc_program *program, int64_t i, int *label,
+                                 bool *parallel, int64_t *makers)
+{
+    const nnc_step *step = &program->steps[i];
+    const nnc_node *node = &program->graph->nodes[step->node];
+    *label = node->label;
+    *parallel = step->parallel;
+    for (int k = 0; makers != NULL && k < node->input_count; k++)
+        makers[k] = maker_of(program, node->inputs[k]);
+    return &step->call;
+}
+
+int64_t nnc_program_output_maker(const nnc_program *program, int64_t k)
+{
+    return maker_of(program, program->outputs[k]);
 }
 
 void nnc_program_describe(const nnc_program *program, nnc_program_stats *out)

@@ -11,6 +11,7 @@ typedef struct {
     bool joined;            /* parallel, but its last phase is one piece: thread 0 ends it */
     bool barrier;           /* wait for the steps before it */
     int owner;              /* not parallel: the thread that runs it, modulo the threads */
+    int64_t node;           /* of the graph */
     atomic_llong taken[NNC_MAX_PHASES];     /* pieces that threads have begun in this replay */
 } nnc_step;
 

@@ -142,6 +142,8 @@ typedef struct {
                          real *c, void *workspace, int phase, int64_t begin, int64_t end);            \
         /* The part of C that is finished once a piece of a phase has run. */                         \
         nnc_region (*gemm_region)(const nnc_gemm *gemm, int phase, int64_t piece);                    \
+        /* 2 * 12 * lanes * rounds operations, as quick as they go; returns some number */            \
+        real (*peak)(int64_t rounds);                                                                 \
     } nnc_kernels_##suffix;
 
 NNC_KERNELS(f32, float)

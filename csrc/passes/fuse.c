@@ -72,6 +72,7 @@ static nnc_status fuse_bias(nnc_graph *graph, nnc_node *add, const int *uses, bo
     add->input_count = 3;
     add->op = NNC_OP_dense;
     add->attrs = (nnc_attrs){.k = {-1}};
+    add->label = graph->nodes[product].label;
     keep[product] = false;
     ++*fused;
 done:
@@ -89,6 +90,7 @@ static void fuse_activation(nnc_graph *graph, nnc_node *unary, const int *uses, 
     int64_t activation = (int64_t)unary->op;
     double alpha = unary->attrs.f[0];
     keep[graph->values[unary->inputs[0]].node] = false;
+    unary->label = dense->label;
     int *inputs = unary->inputs;
     unary->inputs = dense->inputs;
     graph->nodes[graph->values[inputs[0]].node].inputs = inputs;   /* freed with the dropped node */

@@ -72,6 +72,7 @@ nnc_status nnc_rewrite_insert(nnc_graph *graph, int64_t index, nnc_op op, const 
     nnc_status status;
     NNC_TRY(nnc_graph_append(graph, op, attrs, inputs, input_count, out));
     nnc_node node = graph->nodes[graph->node_count - 1];
+    node.label = graph->nodes[index].label;
     memmove(&graph->nodes[index + 1], &graph->nodes[index],
             (size_t)(graph->node_count - 1 - index) * sizeof node);
     graph->nodes[index] = node;

@@ -63,6 +63,7 @@ static nnc_status join(nnc_node *step, const nnc_node *product)
     step->inputs = inputs;
     step->input_count = count;
     step->op = row->both;
+    step->label = product->label;
     step->attrs.k[row->integers] = product->attrs.k[0];
     step->attrs.k[row->integers + 1] = product->attrs.k[1];
 done:

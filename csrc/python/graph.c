@@ -325,9 +325,33 @@ static PyMethodDef methods[] = {
     {"__exit__", leave, METH_VARARGS, NULL},
     {NULL, NULL, 0, NULL}};
 
+static PyObject *get_label(PyObject *object, void *unused)
+{
+    (void)unused;
+    return PyLong_FromLong(((py_graph *)object)->graph->label);
+}
+
+static int set_label(PyObject *object, PyObject *value, void *unused)
+{
+    long label = value == NULL ? -1 : PyLong_AsLong(value);
+    (void)unused;
+    if (label < 0 || label >= NNC_LABEL_BACKWARD) {
+        if (!PyErr_Occurred())
+            PyErr_SetString(PyExc_ValueError, "Graph: label must be an integer from 0 to 2**30 - 1");
+        return -1;
+    }
+    ((py_graph *)object)->graph->label = (int)label;
+    return 0;
+}
+
+static PyGetSetDef getset[] = {
+    {"label", get_label, set_label, "An integer that nodes recorded from now on carry.", NULL},
+    {NULL, NULL, NULL, NULL, NULL}};
+
 static PyType_Slot slots[] = {
     {Py_tp_doc, "Graph(): a trace; `with graph:` makes it the current one of this thread."},
-    {Py_tp_new, graph_new}, {Py_tp_dealloc, graph_dealloc}, {Py_tp_methods, methods}, {0, NULL}};
+    {Py_tp_new, graph_new}, {Py_tp_dealloc, graph_dealloc}, {Py_tp_methods, methods},
+    {Py_tp_getset, getset}, {0, NULL}};
 PyType_Spec py_graph_spec = {.name = "nnc._core.Graph", .basicsize = sizeof(py_graph),
                              .flags = Py_TPFLAGS_DEFAULT, .slots = slots};
 

@@ -28,12 +28,15 @@ typedef struct {
     const int64_t *order;
     int64_t first, steps, batch;
     double seconds;
+    int guard;                  /* the output that must be finite, or -1 */
+    bool stopped;               /* it was not */
 } run;
 
 static int run_init(run *r, PyObject *object)
 {
     nnc_status status;
-    *r = (run){.state = PyType_GetModuleState(Py_TYPE(object)), .program = program_of(object)};
+    *r = (run){.state = PyType_GetModuleState(Py_TYPE(object)), .program = program_of(object),
+               .guard = -1};
     r->inputs = nnc_program_input_count(r->program);
     r->outputs = nnc_program_output_count(r->program);
     NNC_TRY(nnc_alloc_zero((r->inputs + 1) * (int64_t)sizeof *r->rows, &r->rows));
@@ -72,8 +75,9 @@ static int64_t replay(run *r)
     }
     replaying = true;
     py_gil_release(&saved);
-    nnc_status status = nnc_program_replay(r->program, r->rows, r->order, r->first, r->steps,
-                                           r->targets, r->seconds, &done);
+    nnc_status status = nnc_program_replay_guarded(r->program, r->rows, r->order, r->first,
+                                                   r->steps, r->targets, r->seconds, &done,
+                                                   r->guard, &r->stopped);
     py_gil_take(&saved);
     replaying = false;
     if (status == NNC_OK)
@@ -337,17 +341,25 @@ done:
 
 static PyObject *program_replay(PyObject *object, PyObject *args, PyObject *kwargs)
 {
-    static char *names[] = {"sources", "order", "first", "steps", "targets", "seconds", NULL};
+    static char *names[] = {"sources", "order", "first", "steps", "targets", "seconds", "guard",
+                            NULL};
     PyObject *sources, *order, *targets = Py_None, *result = NULL;
     long long first, steps;
     double seconds = 0;
+    int guard = -1;
     int64_t count;
     run r;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OOLL|Od:replay", names, &sources, &order,
-                                     &first, &steps, &targets, &seconds))
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OOLL|Odi:replay", names, &sources, &order,
+                                     &first, &steps, &targets, &seconds, &guard))
         return NULL;
     if (run_init(&r, object) < 0)
         goto done;
+    if (guard < -1 || guard >= r.outputs) {
+        PyErr_Format(PyExc_ValueError, "Program: guard must be the number of an output. Received: "
+                     "guard=%d", guard);
+        goto done;
+    }
+    r.guard = guard;
     r.first = first;
     r.steps = steps;
     r.seconds = seconds;
@@ -356,8 +368,77 @@ static PyObject *program_replay(PyObject *object, PyObject *args, PyObject *kwar
         goto done;
     int64_t finished = replay(&r);
     if (finished >= 0)
-        result = PyLong_FromLongLong(finished);
+        result = PyLong_FromLongLong(r.stopped ? -1 - finished : finished);
 done:
+    run_clear(&r);
+    return result;
+}
+
+/* The GIL dropped, as `replay` does. */
+static int watch(run *r, int threads, bool check, bool effects, nnc_seen *seen)
+{
+    PyThreadState *saved;
+    if (replaying) {
+        PyErr_SetString(PyExc_RuntimeError, "Program: a replay is running in this thread already");
+        return -1;
+    }
+    replaying = true;
+    py_gil_release(&saved);
+    nnc_status status = nnc_program_watch(r->program, r->rows, r->order, r->first, threads, check,
+                                          effects, seen);
+    py_gil_take(&saved);
+    replaying = false;
+    if (status == NNC_OK)
+        return 0;
+    py_raise(r->state, status);
+    return -1;
+}
+
+static PyObject *seen_list(const nnc_seen *seen, int64_t n)
+{
+    PyObject *list = PyList_New((Py_ssize_t)n);
+    for (int64_t i = 0; list != NULL && i < n; i++) {
+        PyObject *row = Py_BuildValue("(ddN)", seen[i].begin, seen[i].end,
+                                      PyBool_FromLong(seen[i].nonfinite));
+        if (row == NULL)
+            Py_CLEAR(list);
+        else
+            PyList_SetItem(list, (Py_ssize_t)i, row);
+    }
+    return list;
+}
+
+static PyObject *program_watch(PyObject *object, PyObject *args, PyObject *kwargs)
+{
+    static char *names[] = {"sources", "order", "first", "threads", "check", "effects", NULL};
+    PyObject *sources, *order, *result = NULL;
+    nnc_seen *seen = NULL;
+    long long first;
+    int threads = 0, check = 0, effects = 1;
+    int64_t count;
+    run r;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OOL|ipp:watch", names, &sources, &order, &first,
+                                     &threads, &check, &effects))
+        return NULL;
+    if (run_init(&r, object) < 0)
+        goto done;
+    if (threads < 0 || threads > 256) {
+        PyErr_Format(PyExc_ValueError, "Program: threads must be 0 to 256. Received: threads=%d",
+                     threads);
+        goto done;
+    }
+    r.first = first;
+    r.steps = 1;
+    if (parse_sources(&r, sources, &count) < 0 || parse_order(&r, order, count) < 0)
+        goto done;
+    int64_t n = nnc_program_node_count(r.program);
+    nnc_status status = nnc_alloc((n + 1) * (int64_t)sizeof *seen, &seen);
+    if (status != NNC_OK)
+        py_raise(r.state, status);
+    else if (watch(&r, threads, check, effects, seen) == 0)
+        result = seen_list(seen, n);
+done:
+    nnc_free(seen);
     run_clear(&r);
     return result;
 }
@@ -507,6 +588,88 @@ static PyObject *program_stats(PyObject *object, PyObject *unused)
                          "values_bytes", (long long)s.values_bytes, "threads", s.threads);
 }
 
+/* (shape, dtype) of each array. */
+static PyObject *signatures(const nnc_array *arrays, int n)
+{
+    PyObject *tuple = PyTuple_New(n);
+    for (int k = 0; tuple != NULL && k < n; k++) {
+        PyObject *row = Py_BuildValue("(Ns)", py_shape_tuple(&arrays[k].shape),
+                                      nnc_dtype_name(arrays[k].dtype));
+        if (row == NULL)
+            Py_CLEAR(tuple);
+        else
+            PyTuple_SetItem(tuple, k, row);
+    }
+    return tuple;
+}
+
+static PyObject *numbers(const int64_t *value, int n)
+{
+    PyObject *tuple = PyTuple_New(n);
+    for (int k = 0; tuple != NULL && k < n; k++) {
+        PyObject *number = PyLong_FromLongLong(value[k]);
+        if (number == NULL)
+            Py_CLEAR(tuple);
+        else
+            PyTuple_SetItem(tuple, k, number);
+    }
+    return tuple;
+}
+
+/* What Program.nodes() says of one node. */
+static PyObject *node_row(py_state *state, const nnc_program *program, int64_t i)
+{
+    int64_t *makers = NULL;
+    int label;
+    bool parallel;
+    const nnc_call *call = nnc_program_node(program, i, &label, &parallel, NULL);
+    nnc_status status = nnc_alloc((call->input_count + 1) * (int64_t)sizeof *makers, &makers);
+    if (status != NNC_OK)
+        return py_raise(state, status);
+    call = nnc_program_node(program, i, &label, &parallel, makers);
+    const char *activation = call->op == NNC_OP_dense && call->attrs->k[0] >= 0
+        ? nnc_ops[call->attrs->k[0]].name : "";
+    PyObject *row = Py_BuildValue(
+        "(ssiNNNiNd)", nnc_ops[call->op].name, activation, label & ~NNC_LABEL_BACKWARD,
+        PyBool_FromLong(label & NNC_LABEL_BACKWARD), signatures(call->in, call->input_count),
+        signatures(call->out, call->output_count), nnc_op_effects(&nnc_ops[call->op]),
+        numbers(makers, call->input_count), call->work.cost);
+    nnc_free(makers);
+    return row;
+}
+
+static PyObject *program_nodes(PyObject *object, PyObject *unused)
+{
+    nnc_program *program = program_of(object);
+    int64_t n = nnc_program_node_count(program);
+    PyObject *list = PyList_New((Py_ssize_t)n);
+    (void)unused;
+    for (int64_t i = 0; list != NULL && i < n; i++) {
+        PyObject *row = node_row(PyType_GetModuleState(Py_TYPE(object)), program, i);
+        if (row == NULL)
+            Py_CLEAR(list);
+        else
+            PyList_SetItem(list, (Py_ssize_t)i, row);
+    }
+    return list;
+}
+
+static PyObject *program_makers(PyObject *object, PyObject *unused)
+{
+    nnc_program *program = program_of(object);
+    int64_t n = nnc_program_output_count(program);
+    PyObject *list = PyList_New((Py_ssize_t)n);
+    (void)unused;
+    for (int64_t k = 0; list != NULL && k < n; k++) {
+        PyObject *number = PyLong_FromLongLong(nnc_program_output_maker(program, k));
+        if (number == NULL)
+            Py_CLEAR(list);
+        else
+            PyList_SetItem(list, (Py_ssize_t)k, number);
+    }
+    return list;
+}
+
 static PyObject *program_text(PyObject *object, PyObject *unused)
 {
     char *text = NULL;
@@ -594,7 +757,11 @@ static PyMethodDef methods[] = {
      "attempt(x): the output for an array or Tensor of just the input's shape and dtype (two "
      "outputs: a tuple); None where it is another, or a tape or a trace is on."},
     {"replay", (PyCFunction)(void (*)(void))program_replay, METH_VARARGS | METH_KEYWORDS,
-     "replay(sources, order, first, steps, targets=None, seconds=0.0): the steps done."},
+     "replay(sources, order, first, steps, targets=None, seconds=0.0, guard=-1): the steps done."},
+    {"watch", (PyCFunction)(void (*)(void))program_watch, METH_VARARGS | METH_KEYWORDS,
+     "watch(sources, order, first, threads=0, check=False, effects=True): one step, node by node."},
+    {"nodes", program_nodes, METH_NOARGS, "The schedule, a tuple a node."},
+    {"makers", program_makers, METH_NOARGS, "The node that makes each output."},
     {"stats", program_stats, METH_NOARGS, "What the passes did, as a dictionary."},
     {"text", program_text, METH_NOARGS, "The schedule, a line a step."},
     {NULL, NULL, 0, NULL}};

@@ -1,5 +1,5 @@
-/* scan.c - looks through a user's data before training: labels out of range, numbers that are none.
- */
+/* scan.c - looks through a user's data before training: labels out of range, numbers that are none;
+ * and the functions beside it that need no type: permutations, the peak of the machine. */
 #include "python.h"
 
 #include <math.h>
@@ -30,6 +30,27 @@ PyObject *py_permutation(PyObject *module, PyObject *args, PyObject *kwargs)
     nnc_rng_permutation(&rng, n, PyArray_DATA((PyArrayObject *)order));
     py_gil_take(&saved);
     return order;
+}
+
+PyObject *py_peak_rate(PyObject *module, PyObject *args, PyObject *kwargs)
+{
+    static char *names[] = {"dtype", "seconds", NULL};
+    const char *dtype_name = "float32";
+    nnc_dtype dtype;
+    double seconds = 0.05, rate;
+    PyThreadState *saved;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|sd:peak_rate", names, &dtype_name, &seconds))
+        return NULL;
+    if (!nnc_dtype_parse(dtype_name, &dtype) || !(seconds >= 0 && seconds <= 10)) {
+        PyErr_Format(PyExc_ValueError, "peak_rate: expected a dtype, and seconds from 0 to 10. "
+                     "Received: dtype=%s", dtype_name);
+        return NULL;
+    }
+    py_gil_release(&saved);
+    nnc_status status = nnc_peak_rate(dtype, seconds, &rate);
+    py_gil_take(&saved);
+    return status == NNC_OK ? PyFloat_FromDouble(rate)
+                            : py_raise(PyModule_GetState(module), status);
 }
 
 static int64_t row_elements(PyArrayObject *array)
@@ -87,45 +108,6 @@ PyObject *py_check_labels(PyObject *module, PyObject *args, PyObject *kwargs)
     return result;
 }
 
-/* x - x is 0 for every finite x and NaN else, so a sum of those tells of a whole chunk without a
- * branch. */
-#define FIRST_NONFINITE(name, type)                                                                \
-    static int64_t name(const type *x, int64_t n)                                                  \
-    {                                                                                              \
-        for (int64_t first = 0; first < n; first += CHUNK) {                                       \
-            int64_t end = first + CHUNK < n ? first + CHUNK : n;                                   \
-            int bad = 0;                                                                           \
-            for (int64_t i = first; i < end; i++)                                                  \
-                bad |= !(x[i] - x[i] == 0);                                                        \
-            for (int64_t i = first; i < end && bad; i++) {                                         \
-                if (!(x[i] - x[i] == 0))                                                           \
-                    return i;                                                                      \
-            }                                                                                      \
-        }                                                                                          \
-        return -1;                                                                                 \
-    }
-FIRST_NONFINITE(nonfinite_f32, float)
-FIRST_NONFINITE(nonfinite_f64, double)
-
-static int64_t find_nonfinite(const char *data, nnc_dtype dtype, int64_t n)
-{
-    float value[CHUNK];
-    if (nnc_dtype_kind(dtype) != NNC_KIND_FLOAT)
-        return -1;
-    if (dtype == NNC_F32)
-        return nonfinite_f32((const float *)(const void *)data, n);
-    if (dtype == NNC_F64)
-        return nonfinite_f64((const double *)(const void *)data, n);
-    for (int64_t first = 0; first < n; first += CHUNK) {
-        int64_t count = n - first < CHUNK ? n - first : CHUNK;
-        nnc_convert(data + first * nnc_dtype_size(dtype), dtype, value, NNC_F32, count);
-        int64_t at = nonfinite_f32(value, count);
-        if (at >= 0)
-            return first + at;
-    }
-    return -1;
-}
-
 PyObject *py_first_nonfinite(PyObject *module, PyObject *rows)
 {
     nnc_dtype dtype;
@@ -135,7 +117,9 @@ PyObject *py_first_nonfinite(PyObject *module, PyObject *rows)
     if (array == NULL)
         return NULL;
     py_gil_release(&saved);
-    int64_t at = find_nonfinite(PyArray_DATA(array), dtype, PyArray_SIZE(array));
+    nnc_array all = {.data = PyArray_DATA(array), .dtype = dtype,
+                     .shape = {.rank = 1, .dim = {PyArray_SIZE(array)}}};
+    int64_t at = nnc_array_first_nonfinite(&all);
     py_gil_take(&saved);
     PyObject *result = Py_None;
     if (at >= 0)

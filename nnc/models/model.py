@@ -61,7 +61,7 @@ class Model(ModelFiles, Trainer, Layer):
     def __getstate__(self):
         """For `copy` and `pickle`: without programs (they are recorded anew) and history."""
         dropped = ("_programs", "_fast", "_eager_kinds", "_ready", "_quick", "_found", "_flat",
-                   "history", "train_function", "test_function", "predict_function")
+                   "_last_loss", "history", "train_function", "test_function", "predict_function")
         return {key: value for key, value in super().__getstate__().items() if key not in dropped}
 
     def __setstate__(self, state):

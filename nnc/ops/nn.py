@@ -5,10 +5,9 @@ normalization.
 given such probabilities works on the logits, which loses nothing where a probability rounds to 0 or
 1.
 """
-import warnings
-
 from .. import config
 from .._core import Tensor, op
+from ..warnings import tell
 from . import arrays, numpy
 from .core import (_FLOATS, cast_array, float_array, many_axes, one_axis, standardize_dtype, tensor)
 from .linalg import norm
@@ -182,8 +181,8 @@ def _logits(name, output, from_logits):
     if logits is None:
         return output, from_logits
     if from_logits:
-        warnings.warn(f"{name}: from_logits=True, but `output` are probabilities that a softmax or "
-                      "sigmoid activation made, not logits. Was this intended?", stacklevel=4)
+        tell("from-logits", f"{name}: from_logits=True, but `output` are probabilities that a "
+             "softmax or sigmoid activation made, not logits. Was this intended?")
     return logits, True
 
 

@@ -37,6 +37,9 @@ _LATER = {
     "timeseries_dataset_from_array": "nnc.utils.sequences",
     **{name: "nnc.utils.images" for name in ("array_to_img", "img_to_array", "load_img",
                                              "save_img")},
+    "get_source_inputs": "nnc.utils.model_graph",
+    **{name: "nnc.utils.model_visualization" for name in ("model_to_dot", "model_to_mermaid",
+                                                          "plot_model")},
     **{name: "nnc.utils.folders" for name in (
         "image_dataset_from_directory", "split_dataset", "text_dataset_from_directory")},
 }

@@ -1,0 +1,386 @@
+"""How good a model is, and where it is not: `nnc.report`.
+
+Classification: scores of each class, the confusion matrix, calibration, top-k. Regression: errors,
+R2, quantiles of the residuals. In both the worst samples by their loss. The scores are
+scikit-learn's; a class that is never predicted (or never there) has precision (recall) 0.
+
+Calibration: samples fall into bins by the probability of the predicted class; the expected
+calibration error is the mean over samples of |accuracy - mean probability| of their bin (Guo et al.
+2017, arXiv:1706.04599).
+"""
+import numpy as np
+
+from . import tree
+from .advice import activation_name, output_layers
+from .data import standardize
+
+_QUANTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
+_TASKS = ("auto", "classification", "regression")
+
+
+def report(model, x, y, batch_size=None, task="auto", class_names=None, bins=15, top_k=(3, 5),
+           worst=10):
+    """Scores of a model on data.
+
+    Args:
+        model: A model with one output.
+        x: Inputs.
+        y: Targets: class numbers, one-hot rows, zeros and ones, or numbers.
+        batch_size: Samples in a step of `predict`.
+        task: `"classification"`, `"regression"`, or `"auto"`: by the loss, else by the targets.
+        class_names: Names of the classes, in their order.
+        bins: Bins of the calibration.
+        top_k: For which k the share of samples is told whose class is among the k likeliest.
+        worst: How many of the worst samples are listed.
+
+    Returns:
+        A `ClassificationReport` or `RegressionReport`: its text is a table, in a notebook HTML;
+        `plot()` draws with matplotlib, `to_dict()` gives all figures.
+
+    Raises:
+        ValueError: If targets and outputs do not fit, or the model has several outputs.
+    """
+    if task not in _TASKS:
+        raise ValueError(f"report: `task` must be one of {', '.join(_TASKS)}. Received: "
+                         f"task={task!r}")
+    for name, value in (("bins", bins), ("worst", worst)):
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise ValueError(f"report: `{name}` must be an integer >= 1. Received: {name}={value!r}")
+    data = standardize(x, y, who="report", names=model._input_names())
+    if data.y is None or tree.is_nest(data.y):
+        raise ValueError("report: `y` must be one array of targets. Received: y="
+                         + ("None" if data.y is None else type(y).__name__))
+    outputs = model.predict(data.x, batch_size=batch_size, verbose=0)
+    if tree.is_nest(outputs):
+        raise ValueError(f"report: the model must have one output. Received: model '{model.name}' "
+                         f"with {len(tree.flatten(outputs))}")
+    outputs, targets = np.asarray(outputs, "float64"), np.asarray(data.y)
+    if task == "auto":
+        task = _task_of(model, outputs, targets)
+    if task == "regression":
+        return RegressionReport(model.name, targets.astype("float64"), outputs, worst)
+    probabilities = _probabilities(model, outputs)
+    labels = _labels(targets, probabilities.shape)
+    names = _names(class_names, probabilities.shape[-1])
+    return ClassificationReport(model.name, labels, probabilities.reshape(len(labels), -1), names,
+                                bins, top_k, worst)
+
+
+def _loss_name(model):
+    entries = getattr(model._compile_loss, "_entries", None)
+    loss = entries[0][1] if entries else model.loss
+    name = loss if isinstance(loss, str) else getattr(
+        getattr(loss, "fn", loss), "__name__", None) or type(loss).__name__
+    return name.lower().replace("_", "")
+
+
+def _task_of(model, outputs, targets):
+    name = _loss_name(model) if model.compiled and model.loss is not None else ""
+    if "crossentropy" in name or "hinge" in name or name == "kldivergence":
+        return "classification"
+    if name:
+        return "regression"
+    whole = targets.dtype.kind in "uib"
+    return "classification" if whole and (outputs.shape[-1] > 1 or set(
+        np.unique(targets[:10000])) <= {0, 1}) else "regression"
+
+
+def _from_logits(model):
+    """Whether the outputs are still to be made probabilities: by the loss, else by the last layer.
+    """
+    entries = getattr(model._compile_loss, "_entries", None)
+    options = [(getattr(e[1], "_fn_kwargs", None) or {}).get("from_logits") for e in entries or ()]
+    layers = output_layers(model)
+    made = activation_name(layers[0]) if len(layers) == 1 else None
+    if made in ("softmax", "sigmoid"):
+        return False
+    return bool(options and options[0]) or made == "linear"
+
+
+def _probabilities(model, outputs):
+    """A probability for each class, over the last axis."""
+    if _from_logits(model):
+        if outputs.shape[-1] == 1:
+            outputs = 1 / (1 + np.exp(-np.clip(outputs, -700, 700)))
+        else:
+            outputs = np.exp(outputs - outputs.max(axis=-1, keepdims=True))
+            outputs /= outputs.sum(axis=-1, keepdims=True)
+    if outputs.ndim == 1:
+        outputs = outputs[:, None]
+    if outputs.shape[-1] == 1:
+        outputs = np.concatenate([1 - outputs, outputs], axis=-1)
+    return outputs
+
+
+def _labels(targets, shape):
+    """The class number of each sample."""
+    classes, places = shape[-1], int(np.prod(shape[:-1]))
+    if targets.shape == shape and classes > 1 and targets.size != places:
+        if not (np.isin(targets, (0, 1)).all() and (targets.sum(axis=-1) == 1).all()):
+            raise ValueError("report: rows of `y` must be one-hot: targets with several classes, "
+                             "or shares of them, have no confusion matrix. Received: y[0]="
+                             f"{targets.reshape(-1, classes)[0]}")
+        return targets.argmax(axis=-1).reshape(-1)
+    if targets.size != places:
+        raise ValueError(f"report: `y` must hold a class for each of the outputs' {shape[:-1]}, or "
+                         f"one-hot rows of {shape}. Received: y.shape={targets.shape}")
+    labels = targets.reshape(-1)
+    if not np.array_equal(labels, labels.astype("int64")) or labels.min() < 0 \
+            or labels.max() >= classes:
+        raise ValueError(f"report: classes must be whole numbers from 0 to {classes - 1}. "
+                         f"Received: {labels.min()} to {labels.max()}")
+    return labels.astype("int64")
+
+
+def _names(names, classes):
+    if names is None:
+        return [str(i) for i in range(classes)]
+    names = [str(name) for name in names]
+    if len(names) != classes:
+        raise ValueError(f"report: `class_names` must have a name for each of {classes} classes. "
+                         f"Received: {len(names)}")
+    return names
+
+
+def _ratio(a, b):
+    return np.divide(a, b, out=np.zeros(np.shape(a)), where=np.asarray(b) != 0)
+
+
+class _Report:
+    """What both have in common."""
+
+    def to_dict(self):
+        """All figures, as JSON takes them."""
+        return {name: _plain(value) for name, value in self.__dict__.items()}
+
+    def _repr_html_(self):
+        from .html import _escape, table_html
+
+        text = f"<div><b>{_escape(self._title())}</b>"
+        for title, header, rows in self._tables():
+            text += f"<br>{_escape(title)}" + table_html(
+                header, rows, ("left", *["right"] * (len(header) - 1)))
+        return text + "</div>"
+
+    def __repr__(self):
+        lines = [self._title()]
+        for title, header, rows in self._tables():
+            lines += ["", title]
+            widths = [max(len(str(row[k])) for row in (header, *rows)) for k in range(len(header))]
+            for row in (header, *rows):
+                cells = [str(cell).rjust(w) for cell, w in zip(row, widths)]
+                cells[0] = str(row[0]).ljust(widths[0])
+                lines.append("  ".join(cells).rstrip())
+        return "\n".join(lines)
+
+
+def _plain(value):
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    if isinstance(value, dict):
+        return {k: _plain(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(v) for v in value]
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def _pyplot(who):
+    try:
+        import matplotlib.pyplot as plt
+    except ImportError as error:
+        raise ImportError(f"{who}.plot needs matplotlib: pip install matplotlib") from error
+    return plt
+
+
+class ClassificationReport(_Report):
+    """Scores of a classifier.
+
+    Attributes:
+        accuracy, log_loss, ece: Numbers; `ece` is the expected calibration error.
+        classes: Dict of class name and dict of `precision`, `recall`, `f1`, `support`.
+        macro, weighted: Their means over classes, plain and weighted by support.
+        confusion: Array: a row a true class, a column a predicted one.
+        calibration: List of dicts, one a bin that has samples: `low`, `high`, `count`, `accuracy`,
+            `confidence`.
+        top_k: Dict of k and share.
+        worst: List of dicts: `index`, `loss`, `true`, `predicted`, `probability` (of the predicted
+            class).
+    """
+
+    def __init__(self, name, labels, probabilities, class_names, bins=15, top_k=(), worst=10):
+        count, classes = probabilities.shape
+        rows = np.arange(count)
+        predicted = probabilities.argmax(axis=1)
+        self.name, self.count, self.class_names = name, count, class_names
+        self.confusion = np.zeros((classes, classes), "int64")
+        np.add.at(self.confusion, (labels, predicted), 1)
+        self._class_scores()
+        right = predicted == labels
+        self.accuracy = float(right.mean())
+        tiny = np.finfo("float32").eps
+        loss = -np.log(np.clip(probabilities[rows, labels], tiny, None))
+        self.log_loss = float(loss.mean())
+        self._bins(right, probabilities[rows, predicted], bins)
+        above = (probabilities > probabilities[rows, labels][:, None]).sum(axis=1)
+        self.top_k = {k: float((above < k).mean()) for k in top_k if 0 < k < classes}
+        first = np.argsort(-loss, kind="stable")[:worst]
+        self.worst = [{"index": int(i), "loss": float(loss[i]), "true": class_names[labels[i]],
+                       "predicted": class_names[predicted[i]],
+                       "probability": float(probabilities[i, predicted[i]])} for i in first]
+
+    def _class_scores(self):
+        right, there = np.diag(self.confusion), self.confusion.sum(axis=1)
+        precision = _ratio(right, self.confusion.sum(axis=0))
+        recall = _ratio(right, there)
+        scores = {"precision": precision, "recall": recall,
+                  "f1": _ratio(2 * precision * recall, precision + recall)}
+        self.classes = {
+            name: {**{kind: float(values[i]) for kind, values in scores.items()},
+                   "support": int(there[i])} for i, name in enumerate(self.class_names)}
+        self.macro = {kind: float(values.mean()) for kind, values in scores.items()}
+        self.weighted = {kind: float((values * there).sum() / max(there.sum(), 1))
+                         for kind, values in scores.items()}
+
+    def _bins(self, right, confidence, bins):
+        place = np.clip((confidence * bins).astype(int), 0, bins - 1)
+        counts = np.bincount(place, minlength=bins)
+        accuracy = _ratio(np.bincount(place, right, bins), counts)
+        mean = _ratio(np.bincount(place, confidence, bins), counts)
+        self.ece = float((counts * abs(accuracy - mean)).sum() / max(len(right), 1))
+        self.calibration = [
+            {"low": i / bins, "high": (i + 1) / bins, "count": int(counts[i]),
+             "accuracy": float(accuracy[i]), "confidence": float(mean[i])}
+            for i in range(bins) if counts[i]]
+
+    def _title(self):
+        tops = "".join(f", top-{k} {share:.4f}" for k, share in self.top_k.items())
+        return (f"{self.name}: {self.count} samples, accuracy {self.accuracy:.4f}{tops}, log loss "
+                f"{self.log_loss:.4f}, calibration error {self.ece:.4f}")
+
+    def _tables(self):
+        rows = [(name, *(f"{one[k]:.4f}" for k in ("precision", "recall", "f1")), one["support"])
+                for name, one in self.classes.items()]
+        rows += [(label, *(f"{one[k]:.4f}" for k in ("precision", "recall", "f1")), self.count)
+                 for label, one in (("mean", self.macro), ("weighted mean", self.weighted))]
+        yield "Classes", ("class", "precision", "recall", "F1", "support"), rows
+        if len(self.class_names) <= 30:
+            yield ("Confusion (rows: true, columns: predicted)", ("", *self.class_names),
+                   [(name, *map(int, row)) for name, row in zip(self.class_names, self.confusion)])
+        else:
+            yield "Most confused", ("true", "predicted", "samples"), self._most_confused()
+        yield ("Calibration", ("probability", "samples", "accuracy", "mean probability"),
+               [(f"{b['low']:.2f} - {b['high']:.2f}", b["count"], f"{b['accuracy']:.4f}",
+                 f"{b['confidence']:.4f}") for b in self.calibration])
+        yield ("Worst samples", ("index", "loss", "true", "predicted", "probability"),
+               [(w["index"], f"{w['loss']:.4f}", w["true"], w["predicted"],
+                 f"{w['probability']:.4f}") for w in self.worst])
+
+    def _most_confused(self):
+        off = self.confusion - np.diag(np.diag(self.confusion))
+        places = np.argsort(-off, axis=None, kind="stable")[:15]
+        for i, j in zip(*np.unravel_index(places, off.shape)):
+            if off[i, j]:
+                yield self.class_names[i], self.class_names[j], int(off[i, j])
+
+    def plot(self):
+        """The confusion matrix and the calibration, with matplotlib; returns the figure."""
+        plt = _pyplot("ClassificationReport")
+        figure, (left, right) = plt.subplots(1, 2, figsize=(10.5, 4.6))
+        share = self.confusion / np.maximum(self.confusion.sum(axis=1, keepdims=True), 1)
+        left.imshow(share, cmap="Blues", vmin=0, vmax=1)
+        classes = len(self.class_names)
+        if classes <= 20:
+            left.set_xticks(range(classes), self.class_names,
+                            rotation=90 if max(map(len, self.class_names)) > 3 else 0)
+            left.set_yticks(range(classes), self.class_names)
+            for (i, j), n in np.ndenumerate(self.confusion):
+                if n:
+                    left.text(j, i, int(n), ha="center", va="center", fontsize=8,
+                              color="white" if share[i, j] > 0.5 else "black")
+        left.set_xlabel("predicted")
+        left.set_ylabel("true")
+        left.set_title(f"accuracy {self.accuracy:.4f}")
+        right.plot([0, 1], [0, 1], ":", color="gray")
+        right.bar([(b["low"] + b["high"]) / 2 for b in self.calibration],
+                  [b["accuracy"] for b in self.calibration],
+                  width=[0.9 * (b["high"] - b["low"]) for b in self.calibration], alpha=0.4)
+        right.plot([b["confidence"] for b in self.calibration],
+                   [b["accuracy"] for b in self.calibration], "o-")
+        right.set(xlabel="probability of the predicted class", ylabel="accuracy", xlim=(0, 1),
+                  ylim=(0, 1), title=f"calibration error {self.ece:.4f}")
+        figure.tight_layout()
+        return figure
+
+
+class RegressionReport(_Report):
+    """Scores of a regression. With several outputs, R2 is the mean of theirs.
+
+    Attributes:
+        mae, rmse, r2, bias: Numbers; `bias` is the mean of prediction - target.
+        quantiles: Dict of share and quantile of the residuals, prediction - target.
+        worst: List of dicts: `index`, `loss` (the squared error), `true`, `predicted`.
+    """
+
+    def __init__(self, name, targets, outputs, worst=10):
+        if targets.size != outputs.size or len(targets) != len(outputs):
+            raise ValueError("report: targets and outputs must have the same shape. Received: "
+                             f"y.shape={targets.shape}, outputs of shape {outputs.shape}")
+        true = targets.reshape(len(targets), -1)
+        made = outputs.reshape(len(true), -1)
+        residual = made - true
+        self.name, self.count, self.outputs = name, len(true), true.shape[1]
+        self.mae = float(abs(residual).mean())
+        self.rmse = float(np.sqrt((residual ** 2).mean()))
+        self.bias = float(residual.mean())
+        rest = (residual ** 2).sum(axis=0)
+        spread = ((true - true.mean(axis=0)) ** 2).sum(axis=0)
+        self.r2 = float(np.where(spread > 0, 1 - rest / np.where(spread > 0, spread, 1),
+                                 np.where(rest == 0, 1.0, 0.0)).mean())
+        self.quantiles = {q: float(np.quantile(residual, q)) for q in _QUANTILES}
+        loss = (residual ** 2).mean(axis=1)
+        first = np.argsort(-loss, kind="stable")[:worst]
+        self.worst = [{"index": int(i), "loss": float(loss[i]), "true": _one(true[i]),
+                       "predicted": _one(made[i])} for i in first]
+        some = np.linspace(0, self.count - 1, min(self.count, 2000)).astype(int)
+        self._drawn = true[some].ravel(), made[some].ravel()
+
+    def to_dict(self):
+        """All figures, as JSON takes them."""
+        return {k: v for k, v in super().to_dict().items() if k != "_drawn"}
+
+    def _title(self):
+        return (f"{self.name}: {self.count} samples, MAE {self.mae:.6g}, RMSE {self.rmse:.6g}, R2 "
+                f"{self.r2:.4f}, bias {self.bias:.3g}")
+
+    def _tables(self):
+        yield ("Residuals (prediction - target)",
+               ("quantile", *(f"{q:.0%}" for q in self.quantiles)),
+               [("", *(f"{v:.4g}" for v in self.quantiles.values()))])
+        yield ("Worst samples", ("index", "squared error", "true", "predicted"),
+               [(w["index"], f"{w['loss']:.4g}", _number_text(w["true"]),
+                 _number_text(w["predicted"])) for w in self.worst])
+
+    def plot(self):
+        """Predictions against targets, and the residuals, with matplotlib; returns the figure."""
+        plt = _pyplot("RegressionReport")
+        figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4.4))
+        true, made = self._drawn
+        ends = [min(true.min(), made.min()), max(true.max(), made.max())]
+        left.plot(ends, ends, ":", color="gray")
+        left.plot(true, made, ".", alpha=0.4)
+        left.set(xlabel="target", ylabel="prediction", title=f"R2 {self.r2:.4f}")
+        right.hist(made - true, bins=40)
+        right.set(xlabel="prediction - target", title=f"RMSE {self.rmse:.4g}, bias {self.bias:.3g}")
+        figure.tight_layout()
+        return figure
+
+
+def _one(values):
+    return float(values[0]) if len(values) == 1 else [float(v) for v in values]
+
+
+def _number_text(value):
+    if isinstance(value, list):
+        some = ", ".join(f"{v:.4g}" for v in value[:4])
+        return f"[{some}{', ...' if len(value) > 4 else ''}]"
+    return f"{value:.6g}"
