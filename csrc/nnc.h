@@ -222,6 +222,15 @@ typedef enum {
     NNC_OP_COUNT
 } nnc_op;
 
+/* What nodes own together: graphs of branches and loops, a function of the embedder. Counted; the
+ * last release clears it. */
+typedef struct nnc_shared {
+    atomic_int references;
+    void (*clear)(struct nnc_shared *shared);   /* frees it */
+} nnc_shared;
+nnc_shared *nnc_shared_retain(nnc_shared *shared);      /* NULL is allowed */
+void nnc_shared_release(nnc_shared *shared);
+
 /* What an op is told besides its inputs. Which slots it reads, and their names, is its row's
  * `attrs`: a list of names with a kind letter before each: "L:axes k:keepdims f:alpha d:dtype
  * s:shape". L, s: the list; k: the next integer; f: the next number; d: the dtype. */
@@ -231,6 +240,7 @@ typedef struct {
     int64_t k[8];
     double f[6];
     nnc_dtype dtype;
+    nnc_shared *shared;     /* NULL for most; nodes hold a reference each */
 } nnc_attrs;
 
 /* How a call is cut. Phases run one after another, with all of a phase's pieces done before the
@@ -313,6 +323,7 @@ enum {
     NNC_EFFECT_2 = 8,         /* ... of its first two, three, four inputs */
     NNC_EFFECT_3 = 16,
     NNC_EFFECT_4 = 32,
+    NNC_SHARED = 64,          /* needs attrs->shared: functions of their own append it */
     NNC_EFFECT = NNC_EFFECT_1 | NNC_EFFECT_2 | NNC_EFFECT_3 | NNC_EFFECT_4
 };
 int nnc_op_effects(const nnc_op_row *row);   /* how many leading inputs it writes */
@@ -348,11 +359,12 @@ typedef struct {
 typedef struct nnc_node {
     nnc_op op;
     int input_count, output_count;
-    int *inputs;            /* values */
-    int outputs[NNC_MAX_OUTPUTS];
+    int *inputs;            /* values; its own block */
+    int *outputs;           /* likewise */
     nnc_attrs attrs;
     int label;              /* the graph's when the node was appended */
 } nnc_node;
+void nnc_node_clear(nnc_node *node);    /* frees what it owns */
 
 /* Set in the label of a node that a gradient rule appended; the rest is that of the node whose
  * gradient it is. */

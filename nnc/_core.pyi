@@ -85,6 +85,8 @@ class Graph:
     def find(self, thing: Tensor | Variable) -> int: ...    # the number of its value, or -1
     def held(self, value: int) -> Tensor: ...               # a copy of a constant or a variable
     label: int                       # carried by nodes recorded from now on (0 at first); by their gradients too
+    node_count: int                                 # ops recorded so far
+    def variables(self, first: int = 0) -> list[Variable]: ...  # read from node `first` on
     def __enter__(self) -> "Graph": ...
     def __exit__(self, *exc) -> None: ...
 
@@ -104,6 +106,7 @@ class Tape:
     def gradients(self, targets: Sequence[Tensor], sources: Sequence[Tensor | Variable],
                   seeds: Sequence[Tensor | None] | None = None) -> list[Tensor | None]: ...
     def clear(self) -> None: ...
+    watched: tuple[Variable, ...]    # Variables
 
 class Program:
     """A trace made ready to run: `Program(graph, outputs)`. Keeps its variables alive."""
@@ -156,6 +159,10 @@ def first_nonfinite(rows: Any) -> tuple[int, int] | None:
 
 def _host_register(functions: tuple[Callable | None, ...], gradients: tuple[Callable | None, ...]) -> None:
     """The functions of the op `host` and their gradients, once: nnc.ops.host calls it."""
+
+def _custom(rule: Callable, y: Tensor, *xs: Tensor | Variable) -> Tensor:
+    """y under another identity. Its gradient for each of xs is what rule(dy) gives: a sequence of Tensors
+    or None. The rule of a trace is forgotten when the trace's `with` ends."""
 
 def get_num_threads() -> int: ...
 def set_num_threads(n: int) -> None: ...

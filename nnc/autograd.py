@@ -22,7 +22,8 @@ class GradientTape:
         self._watch_variables = bool(watch_accessed_variables)
         self._tape = None
         self._graph = None
-        self._watched = set()
+        self._watched = {}
+        self._first = 0                     # the node of the trace that recording begins with
         self._recording = False
         self._spent = False
 
@@ -39,6 +40,8 @@ class GradientTape:
     def _start(self, fresh=False):
         graph = _core.current_graph()
         if graph is not None:
+            if self._graph is None:
+                self._first = graph.node_count
             self._graph = graph
         else:
             if self._tape is None or fresh and not self._persistent:
@@ -62,7 +65,7 @@ class GradientTape:
             if leaf.dtype not in _FLOATS:
                 raise ValueError("GradientTape.watch: only floating-point values have gradients. "
                                  f"Received: dtype={leaf.dtype}")
-            self._watched.add(id(leaf))
+            self._watched[id(leaf)] = leaf
             if self._graph is None and self._tape is not None:
                 self._tape.watch(leaf)
 
@@ -80,6 +83,15 @@ class GradientTape:
         if recording:
             self._start(fresh=True)
 
+    def watched_variables(self):
+        """The variables that the tape follows, in the order in which they were first read."""
+        if self._graph is None:
+            return self._tape.watched if self._tape is not None else ()
+        read = self._graph.variables(self._first) if self._watch_variables else []
+        found = {id(v): v for v in self._watched.values() if isinstance(v, _core.Variable)}
+        found.update((id(v), v) for v in read if v.trainable and v.dtype in _FLOATS)
+        return tuple(found.values())
+
     def gradient(self, target, sources, output_gradients=None, unconnected_gradients="none"):
         """The gradients of the sum of `target` with respect to each of `sources`.
 
@@ -96,34 +108,102 @@ class GradientTape:
         Raises:
             RuntimeError: If a tape that is not persistent is asked a second time.
         """
-        if unconnected_gradients not in _CHOICES:
-            raise ValueError("GradientTape.gradient: `unconnected_gradients` must be one of "
-                             f"{_CHOICES}. Received: "
-                             f"unconnected_gradients={unconnected_gradients!r}")
-        if self._spent:
-            raise RuntimeError("GradientTape.gradient: a tape that is not persistent can be asked "
-                               "once; make it with GradientTape(persistent=True).")
-        if self._tape is None and self._graph is None:
-            raise RuntimeError("GradientTape.gradient: nothing was recorded; compute the target "
-                               "within `with tape:`.")
+        leaves = self._check("gradient", sources, unconnected_gradients)
         targets = [_target(t) for t in tree.flatten(target)]
-        leaves = tree.flatten(sources)
-        for leaf in leaves:
-            if not isinstance(leaf, (_core.Tensor, _core.Variable)):
-                raise ValueError("GradientTape.gradient: sources must be variables or tensors. "
-                                 f"Received: {leaf!r} (of type {type(leaf).__name__})")
         seeds = _seeds(targets, output_gradients)
-        recording = self._recording
-        if recording and not self._persistent:
+        if self._recording and not self._persistent:
             self._stop()
         found = self._gradients(targets, leaves, seeds)
-        if not self._persistent:
-            self._spent = True
-            self._tape = None if self._graph is None else self._tape
+        self._end()
         if unconnected_gradients == "zero":
             found = [_core.op.fill(tuple(leaf.shape), 0.0, leaf.dtype) if g is None else g
                      for g, leaf in zip(found, leaves)]
         return tree.pack(sources, found)
+
+    def _check(self, method, sources, unconnected_gradients):
+        """The sources in a list, where all is as it must be."""
+        if unconnected_gradients not in _CHOICES:
+            raise ValueError(f"GradientTape.{method}: `unconnected_gradients` must be one of "
+                             f"{_CHOICES}. Received: "
+                             f"unconnected_gradients={unconnected_gradients!r}")
+        if self._spent:
+            raise RuntimeError(f"GradientTape.{method}: a tape that is not persistent can be asked "
+                               "once; make it with GradientTape(persistent=True).")
+        if self._tape is None and self._graph is None:
+            raise RuntimeError(f"GradientTape.{method}: nothing was recorded; compute the target "
+                               "within `with tape:`.")
+        leaves = tree.flatten(sources)
+        for leaf in leaves:
+            if not isinstance(leaf, (_core.Tensor, _core.Variable)):
+                raise ValueError(f"GradientTape.{method}: sources must be variables or tensors. "
+                                 f"Received: {leaf!r} (of type {type(leaf).__name__})")
+        return leaves
+
+    def _end(self):
+        if not self._persistent:
+            self._spent = True
+            self._tape = None if self._graph is None else self._tape
+
+    def jacobian(self, target, sources, unconnected_gradients="none", parallel_iterations=None,
+                 experimental_use_pfor=True):
+        """The derivatives of each element of `target` with respect to each of `sources`.
+
+        Args:
+            target: A tensor computed while the tape recorded.
+            sources: A variable or watched tensor, or a nest of them.
+            unconnected_gradients: See `gradient`.
+            parallel_iterations, experimental_use_pfor: How TensorFlow would compute it; without
+                meaning here, where it is a backward pass an element of `target`.
+
+        Returns:
+            Tensors of shape `target.shape + source.shape` in the structure of `sources`.
+        """
+        leaves = self._check("jacobian", sources, unconnected_gradients)
+        target = _target(target)
+        shape = tuple(target.shape)
+        rows = self._rows(target, leaves, [_one_hot(i, target.size, shape, target.dtype)
+                                           for i in range(target.size)])
+        found = [_joined(parts, shape + tuple(leaf.shape), leaf, unconnected_gradients)
+                 for parts, leaf in zip(rows, leaves)]
+        return tree.pack(sources, found)
+
+    def batch_jacobian(self, target, source, unconnected_gradients="none",
+                       parallel_iterations=None, experimental_use_pfor=True):
+        """The Jacobian of each row of `target` with respect to the same row of `source`.
+
+        Args:
+            target: A tensor with a batch axis, whose row `i` depends on row `i` of `source` only.
+            source: A watched tensor or variable with the same batch axis.
+            unconnected_gradients, parallel_iterations, experimental_use_pfor: See `jacobian`.
+
+        Returns:
+            A tensor of shape `(batch,) + target.shape[1:] + source.shape[1:]`.
+        """
+        (leaf,) = self._check("batch_jacobian", [source], unconnected_gradients)
+        target = _target(target)
+        if not target.shape or not leaf.shape or target.shape[0] != leaf.shape[0]:
+            raise ValueError("GradientTape.batch_jacobian: `target` and `source` must have the "
+                             f"same first axis. Received: shapes {tuple(target.shape)} and "
+                             f"{tuple(leaf.shape)}")
+        batch, inner, shape = target.shape[0], tuple(target.shape[1:]), tuple(target.shape)
+        count = target.size // max(batch, 1)
+        seeds = [_core.op.broadcast_to(_one_hot(i, count, (1, *inner), target.dtype), shape)
+                 for i in range(count)]
+        ((*parts,),) = self._rows(target, [leaf], seeds)
+        made = _joined(parts, (count, *leaf.shape), leaf, unconnected_gradients)
+        if made is None:
+            return None
+        axes = (1, 0, *range(2, 1 + len(leaf.shape)))
+        return _core.op.reshape(_core.op.transpose(made, axes),
+                                (batch, *inner, *leaf.shape[1:]))
+
+    def _rows(self, target, leaves, seeds):
+        """For each source the gradients that the seeds of `target` give."""
+        if self._recording and not self._persistent:
+            self._stop()
+        rows = [self._gradients([target], leaves, [seed]) for seed in seeds]
+        self._end()
+        return [list(parts) for parts in zip(*rows)] if rows else [[] for _ in leaves]
 
     def _gradients(self, targets, leaves, seeds):
         used = [i for i, leaf in enumerate(leaves) if leaf.dtype in _FLOATS and self._follows(leaf)]
@@ -159,6 +239,23 @@ class _Pause:
 
     def __exit__(self, *exc):
         self.tape._start()
+
+
+def _one_hot(i, count, shape, dtype):
+    place = _core.op.one_hot(_core.convert(i, "int32"), count, -1, dtype)
+    return _core.op.reshape(place, shape)
+
+
+def _joined(parts, shape, leaf, unconnected):
+    """The gradients on a new first axis, in a shape; `None` if there are none."""
+    if not parts or all(part is None for part in parts):
+        if parts and unconnected == "none":
+            return None
+        return _core.op.fill(shape, 0.0, leaf.dtype)
+    parts = [_core.op.fill(tuple(leaf.shape), 0.0, leaf.dtype) if part is None else part
+             for part in parts]
+    flat = _core.op.concatenate(*(_core.op.reshape(part, (1, leaf.size)) for part in parts), 0)
+    return _core.op.reshape(flat, shape)
 
 
 def _target(value):

@@ -58,6 +58,27 @@ static void forget_alive(nnc_graph *graph)
     pthread_mutex_unlock(&alive_lock);
 }
 
+nnc_shared *nnc_shared_retain(nnc_shared *shared)
+{
+    if (shared != NULL)
+        atomic_fetch_add_explicit(&shared->references, 1, memory_order_relaxed);
+    return shared;
+}
+
+void nnc_shared_release(nnc_shared *shared)
+{
+    if (shared != NULL &&
+        atomic_fetch_sub_explicit(&shared->references, 1, memory_order_acq_rel) == 1)
+        shared->clear(shared);
+}
+
+void nnc_node_clear(nnc_node *node)
+{
+    nnc_free(node->inputs);
+    nnc_free(node->outputs);
+    nnc_shared_release(node->attrs.shared);
+}
+
 void nnc_graph_release(nnc_graph *graph)
 {
     if (graph == NULL ||
@@ -66,7 +87,7 @@ void nnc_graph_release(nnc_graph *graph)
     if (graph->eager)
         forget_alive(graph);
     for (int64_t i = 0; i < graph->node_count; i++)
-        nnc_free(graph->nodes[i].inputs);
+        nnc_node_clear(&graph->nodes[i]);
     for (int64_t i = 0; i < graph->value_count; i++)
         nnc_tensor_release(graph->values[i].tensor);
     nnc_lookup_clear(graph->by_tensor);
@@ -151,6 +172,8 @@ static nnc_status add_node(nnc_graph *graph, nnc_op op, const nnc_attrs *attrs, 
     for (int i = 0; tensors != NULL && i < row->outputs; i++)
         NNC_TRY(nnc_lookup_reserve(graph->by_tensor));
     NNC_TRY(nnc_alloc(input_count * (int64_t)sizeof *inputs, &node.inputs));
+    NNC_TRY(nnc_alloc(row->outputs * (int64_t)sizeof *node.outputs, &node.outputs));
+    nnc_shared_retain(attrs->shared);
     for (int i = 0; i < input_count; i++) {
         node.inputs[i] = inputs[i];
         differentiable |= graph->values[inputs[i]].differentiable;
@@ -164,7 +187,10 @@ static nnc_status add_node(nnc_graph *graph, nnc_op op, const nnc_attrs *attrs, 
         node.outputs[i] = out[i] = value;
     }
     graph->nodes[graph->node_count++] = node;
+    node.inputs = NULL;
 done:
+    if (status != NNC_OK)
+        nnc_free(node.inputs);
     return status;
 }
 

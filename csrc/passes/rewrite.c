@@ -10,9 +10,19 @@ static nnc_status copy_nodes(const nnc_graph *graph, nnc_graph *copy)
     for (int64_t i = 0; i < graph->node_count; i++) {
         nnc_node node = graph->nodes[i];
         int64_t bytes = node.input_count * (int64_t)sizeof *node.inputs;
+        int64_t out_bytes = node.output_count * (int64_t)sizeof *node.outputs;
+        node.inputs = node.outputs = NULL;
         NNC_TRY(nnc_alloc(bytes, &node.inputs));
+        status = nnc_alloc(out_bytes, &node.outputs);
+        if (status != NNC_OK) {
+            nnc_free(node.inputs);
+            goto done;
+        }
         if (bytes > 0)
             memcpy(node.inputs, graph->nodes[i].inputs, (size_t)bytes);
+        if (out_bytes > 0)
+            memcpy(node.outputs, graph->nodes[i].outputs, (size_t)out_bytes);
+        nnc_shared_retain(node.attrs.shared);
         copy->nodes[copy->node_count++] = node;
     }
 done:
@@ -49,7 +59,7 @@ void nnc_rewrite_keep(nnc_graph *graph, const bool *keep)
     int64_t kept = 0;
     for (int64_t i = 0; i < graph->node_count; i++) {
         if (!keep[i]) {
-            nnc_free(graph->nodes[i].inputs);
+            nnc_node_clear(&graph->nodes[i]);
             continue;
         }
         graph->nodes[kept++] = graph->nodes[i];

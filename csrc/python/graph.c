@@ -31,13 +31,14 @@ static PyObject *enter(PyObject *owner, PyObject *graph)
 static PyObject *leave(PyObject *owner, PyObject *args)
 {
     frame *top = frames;
-    (void)args;
     if (top == NULL || top->owner != owner) {
         PyErr_SetString(PyExc_RuntimeError,
                         "__exit__: this is not what was entered last in this thread");
         return NULL;
     }
     frames = top->below;
+    if (top->graph != NULL && args != NULL)
+        py_forget_rules(((py_graph *)top->graph)->graph);
     PyMem_Free(top);
     Py_DECREF(owner);
     Py_RETURN_NONE;
@@ -197,6 +198,16 @@ done:
 
 /* ---- Graph ---- */
 
+int py_graph_note(PyObject *graph, PyObject *variable)
+{
+    py_graph *self = (py_graph *)graph;
+    if (nnc_graph_find(self->graph, ((py_variable *)variable)->tensor) >= 0)
+        return 0;
+    if (self->variables == NULL)
+        self->variables = PyList_New(0);
+    return self->variables == NULL ? -1 : PyList_Append(self->variables, variable);
+}
+
 int py_graph_value(py_state *state, PyObject *graph, PyObject *object)
 {
     nnc_tensor *tensor;
@@ -213,6 +224,8 @@ int py_graph_value(py_state *state, PyObject *graph, PyObject *object)
         tensor = t->tensor;
     } else {
         if (py_variable_check((py_variable *)object) < 0)
+            return -1;
+        if (py_graph_note(graph, object) < 0)
             return -1;
         tensor = ((py_variable *)object)->tensor;
         kind = NNC_VARIABLE;
@@ -244,6 +257,7 @@ static void graph_dealloc(PyObject *object)
 {
     PyTypeObject *type = Py_TYPE(object);
     nnc_graph_release(((py_graph *)object)->graph);
+    Py_XDECREF(((py_graph *)object)->variables);
     PyObject_Free(object);
     Py_DECREF(type);
 }
@@ -303,6 +317,44 @@ static PyObject *graph_gradients(PyObject *object, PyObject *args, PyObject *kwa
     return py_gradients(PyType_GetModuleState(Py_TYPE(object)), &of, args, kwargs);
 }
 
+/* Whether a node from `first` on reads the storage of a Variable, in whatever version. */
+static bool reads_variable(const nnc_graph *graph, int64_t first, const nnc_tensor *tensor)
+{
+    for (int64_t i = first; i < graph->node_count; i++) {
+        for (int k = 0; k < graph->nodes[i].input_count; k++) {
+            if (graph->values[graph->nodes[i].inputs[k]].tensor == tensor)
+                return true;
+        }
+    }
+    return false;
+}
+
+static PyObject *graph_variables(PyObject *object, PyObject *args)
+{
+    py_graph *self = (py_graph *)object;
+    PyObject *list = PyList_New(0);
+    Py_ssize_t first = 0, n = self->variables == NULL ? 0 : PyList_Size(self->variables);
+    if (list == NULL || !PyArg_ParseTuple(args, "|n:variables", &first)) {
+        Py_XDECREF(list);
+        return NULL;
+    }
+    for (Py_ssize_t i = 0; i < n; i++) {
+        PyObject *variable = PyList_GetItem(self->variables, i);
+        if (reads_variable(self->graph, first < 0 ? 0 : first, ((py_variable *)variable)->tensor) &&
+            PyList_Append(list, variable) < 0) {
+            Py_DECREF(list);
+            return NULL;
+        }
+    }
+    return list;
+}
+
+static PyObject *get_node_count(PyObject *object, void *unused)
+{
+    (void)unused;
+    return PyLong_FromLongLong(((py_graph *)object)->graph->node_count);
+}
+
 static PyObject *graph_enter(PyObject *object, PyObject *unused)
 {
     (void)unused;
@@ -321,6 +373,8 @@ static PyMethodDef methods[] = {
     {"find", py_graph_find, METH_O, "find(tensor): the number of its value, -1 if it has none."},
     {"held", py_graph_held, METH_O,
      "held(value): a copy of what a constant or a variable holds, as a Tensor."},
+    {"variables", graph_variables, METH_VARARGS,
+     "variables(first=0): the Variables that are read from node `first` on."},
     {"__enter__", graph_enter, METH_NOARGS, NULL},
     {"__exit__", leave, METH_VARARGS, NULL},
     {NULL, NULL, 0, NULL}};
@@ -346,6 +400,7 @@ static int set_label(PyObject *object, PyObject *value, void *unused)
 
 static PyGetSetDef getset[] = {
     {"label", get_label, set_label, "An integer that nodes recorded from now on carry.", NULL},
+    {"node_count", get_node_count, NULL, "Ops recorded so far.", NULL},
     {NULL, NULL, NULL, NULL, NULL}};
 
 static PyType_Slot slots[] = {

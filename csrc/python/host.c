@@ -137,12 +137,13 @@ done:
     return result;
 }
 
-static int store_gradients(PyObject *result, int count, int *dx)
+/* dx[first], dx[first + 1] ... of a list. */
+static int store_gradients(PyObject *result, int first, int count, int *dx)
 {
     PyObject *list = PySequence_Tuple(result);
     int failed = list == NULL ? -1 : 0;
-    for (int i = 0; i < count && failed == 0 && i < PyTuple_Size(list); i++) {
-        PyObject *object = PyTuple_GetItem(list, i);
+    for (int i = first; i < count && failed == 0 && i - first < PyTuple_Size(list); i++) {
+        PyObject *object = PyTuple_GetItem(list, i - first);
         if (object != Py_None)
             dx[i] = within->find(host_state, within->context, object, true);
         failed = dx[i] == -2 ? -1 : 0;
@@ -151,20 +152,91 @@ static int store_gradients(PyObject *result, int count, int *dx)
     return failed;
 }
 
+/* ---- custom: a rule of its own for one node ---- */
+
+typedef struct {
+    nnc_shared shared;
+    PyObject *rule;             /* NULL: forgotten */
+} owned_rule;
+
+static void clear_rule(nnc_shared *shared)
+{
+    owned_rule *self = (owned_rule *)shared;
+    PyGILState_STATE gil = PyGILState_Ensure();
+    Py_XDECREF(self->rule);
+    PyGILState_Release(gil);
+    nnc_free(self);
+}
+
+/* rule(dy), a list with an entry for each input but the first. */
+static PyObject *call_custom(const nnc_node *node, int dy)
+{
+    PyObject *rule = ((owned_rule *)node->attrs.shared)->rule;
+    if (rule == NULL) {
+        PyErr_SetString(PyExc_RuntimeError,
+                        "custom_gradient: a gradient asked for after its recording has ended");
+        return NULL;
+    }
+    PyObject *seed = within->wrap(host_state, within->context, dy), *result = NULL;
+    Py_INCREF(rule);
+    if (seed != NULL)
+        result = PyObject_CallFunctionObjArgs(rule, seed, NULL);
+    Py_DECREF(rule);
+    Py_XDECREF(seed);
+    return result;
+}
+
+PyObject *py_custom(PyObject *module, PyObject *args)
+{
+    py_state *state = PyModule_GetState(module);
+    owned_rule *owned = NULL;
+    PyObject *inputs[64], *result;
+    Py_ssize_t n = PyTuple_Size(args) - 1;
+    if (n < 1 || n > 64) {
+        PyErr_Format(PyExc_TypeError, "_custom: expected a rule and 1 to 64 tensors. Received: %zd",
+                     n);
+        return NULL;
+    }
+    nnc_status status = nnc_alloc_zero(sizeof *owned, &owned);
+    if (status != NNC_OK)
+        return py_raise(state, status);
+    owned->shared.clear = clear_rule;
+    atomic_init(&owned->shared.references, 1);
+    owned->rule = PyTuple_GetItem(args, 0);
+    Py_INCREF(owned->rule);
+    for (Py_ssize_t i = 0; i < n; i++)
+        inputs[i] = PyTuple_GetItem(args, i + 1);
+    nnc_attrs attrs = {.shared = &owned->shared};
+    result = py_call(state, NNC_OP_custom, &attrs, inputs, (int)n);
+    nnc_shared_release(&owned->shared);
+    return result;
+}
+
+/* A rule may hold tensors of the trace that holds the rule. */
+void py_forget_rules(nnc_graph *graph)
+{
+    for (int64_t i = 0; i < graph->node_count; i++) {
+        nnc_node *node = &graph->nodes[i];
+        if (node->op == NNC_OP_custom)
+            Py_CLEAR(((owned_rule *)node->attrs.shared)->rule);
+    }
+}
+
 static nnc_status gradient(nnc_graph *graph, int index, const int *dy, const bool *need, int *dx)
 {
     nnc_status status = NNC_OK;
     nnc_node node = graph->nodes[index];        /* a copy: appending moves the array */
     if (within == NULL || within->graph != graph)
         return nnc_fail(NNC_EINTERNAL, "host: a gradient outside of gradients()");
-    PyObject *rule = PyTuple_GetItem(rules, (Py_ssize_t)node.attrs.k[0]);
-    if (rule == Py_None)
+    bool custom = node.op == NNC_OP_custom;
+    if (!custom && PyTuple_GetItem(rules, (Py_ssize_t)node.attrs.k[0]) == Py_None)
         return NNC_OK;
     int entered = within->enter(within->context);
-    PyObject *result = entered < 0 ? NULL : call_rule(&node, dy[0], need);
+    PyObject *result = entered < 0 ? NULL
+        : custom ? call_custom(&node, dy[0]) : call_rule(&node, dy[0], need);
     if (entered > 0)
         within->leave(within->context);
-    if (result == NULL || store_gradients(result, node.input_count, dx) < 0) {
+    if (result == NULL || store_gradients(result, custom, node.input_count, dx) < 0) {
         /* The exception stays set: py_raise leaves it as it is. */
         status = nnc_fail(NNC_EINTERRUPT, "host: the gradient failed");
     }

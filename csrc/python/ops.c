@@ -215,6 +215,8 @@ static nnc_status trace_value(call *c, operand *o)
 {
     nnc_status status = NNC_OK;
     nnc_graph *graph = ((py_graph *)c->trace)->graph;
+    if (o->value < 0 && o->source == VARIABLE && py_graph_note(c->trace, o->object) < 0)
+        return nnc_fail(NNC_ENOMEM, "no memory");
     if (o->value < 0)
         status = nnc_graph_tensor(graph, o->tensor,
                                   o->source == VARIABLE ? NNC_VARIABLE : NNC_CONSTANT, &o->value);

@@ -59,6 +59,7 @@ typedef struct {
 typedef struct {
     PyObject_HEAD
     nnc_graph *graph;
+    PyObject *variables;                    /* a list of the Variables in it, or NULL */
 } py_graph;
 
 static inline void py_replace(PyObject **slot, PyObject *value)
@@ -222,6 +223,8 @@ extern PyType_Spec py_variable_spec;
 PyObject *py_graph_current(void);
 /* The value of a Tensor, Variable or array in the graph; -1 and an exception. */
 int py_graph_value(py_state *state, PyObject *graph, PyObject *object);
+/* Notes that the trace reads a Variable for the first time. */
+int py_graph_note(PyObject *graph, PyObject *variable);
 /* gradients() of a trace or a tape; find gives the value of an object, -1 if it is not there, -2
  * and an exception; wrap makes a Tensor of a value. */
 typedef struct {
@@ -251,6 +254,9 @@ int py_describe_add(PyObject *module);
 /* What gradients are being made of in this thread, for host nodes; returns what it was. */
 const py_differentiable *py_host_within(const py_differentiable *of);
 PyObject *py_host_register(PyObject *module, PyObject *args);
+PyObject *py_custom(PyObject *module, PyObject *args);
+/* Releases the functions of the graph's nodes `custom`. */
+void py_forget_rules(nnc_graph *graph);
 
 /* ---- tape.c ---- */
 

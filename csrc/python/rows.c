@@ -228,23 +228,29 @@ int py_ops_add(py_state *state, PyObject *module)
 {
     int failed = -1;
     PyObject *names = PyTuple_New(NNC_OP_COUNT), *table = PyDict_New();
+    Py_ssize_t count = 0;
     PyObject *space = PyModule_New("nnc._core.op");
     PyObject *space_name = PyUnicode_FromString("nnc._core.op");
     if (names == NULL || table == NULL || space == NULL || space_name == NULL)
         goto done;
     for (int op = 0; op < NNC_OP_COUNT; op++) {
         const nnc_op_row *row = &nnc_ops[op];
+        if (row->flags & NNC_SHARED)
+            continue;
         PyObject *name = PyUnicode_InternFromString(row->name);
         if (name == NULL)
             goto done;
-        PyTuple_SetItem(names, op, name);
+        PyTuple_SetItem(names, count++, name);
         if (put(table, row->name, Py_BuildValue("(iis)", row->inputs, row->outputs, row->attrs)) <
                 0 ||
             put(PyModule_GetDict(space), row->name,
                 new_function(state, module, space_name, (nnc_op)op)) < 0)
             goto done;
     }
-    if (PyModule_AddObjectRef(module, "op_names", names) == 0 &&
+    PyObject *all = names;
+    names = PyTuple_GetSlice(all, 0, count);
+    Py_DECREF(all);
+    if (names != NULL && PyModule_AddObjectRef(module, "op_names", names) == 0 &&
         PyModule_AddObjectRef(module, "op_table", table) == 0 &&
         PyModule_AddObjectRef(module, "op", space) == 0)
         failed = 0;

@@ -6,6 +6,7 @@ typedef struct py_tape {
     nnc_graph *graph;
     bool watch_variables;
     bool pushed;
+    PyObject *watched;          /* a list of the Variables that are watched, or NULL */
     unsigned long thread;       /* where it was pushed */
     struct py_tape *below;      /* the next active one of that thread; each holds a reference */
 } py_tape;
@@ -17,19 +18,30 @@ static py_tape *self_of(PyObject *object)
     return (py_tape *)object;
 }
 
+/* Watches a Variable and notes it. */
+static int watch_variable(py_state *state, py_tape *tape, py_variable *variable)
+{
+    int value = nnc_graph_find(tape->graph, variable->tensor);
+    if (value < 0 || !tape->graph->values[value].differentiable) {
+        if (tape->watched == NULL)
+            tape->watched = PyList_New(0);
+        if (tape->watched == NULL || PyList_Append(tape->watched, (PyObject *)variable) < 0)
+            return -1;
+    }
+    nnc_status status = nnc_tape_watch(tape->graph, variable->tensor);
+    if (status != NNC_OK)
+        py_raise(state, status);
+    return status == NNC_OK ? 0 : -1;
+}
+
 int py_tape_read(py_state *state, py_variable *variable)
 {
     if (active == NULL || !variable->trainable ||
         nnc_dtype_kind(variable->tensor->array.dtype) != NNC_KIND_FLOAT)
         return 0;
     for (py_tape *tape = active; tape != NULL; tape = tape->below) {
-        nnc_status status = NNC_OK;
-        if (tape->watch_variables)
-            status = nnc_tape_watch(tape->graph, variable->tensor);
-        if (status != NNC_OK) {
-            py_raise(state, status);
+        if (tape->watch_variables && watch_variable(state, tape, variable) < 0)
             return -1;
-        }
     }
     return 0;
 }
@@ -54,6 +66,7 @@ static void tape_dealloc(PyObject *object)
 {
     PyTypeObject *type = Py_TYPE(object);
     nnc_graph_release(self_of(object)->graph);
+    Py_XDECREF(self_of(object)->watched);
     PyObject_Free(object);
     Py_DECREF(type);
 }
@@ -119,6 +132,11 @@ static PyObject *tape_watch(PyObject *object, PyObject *what)
                      "dtype=%s",
                      nnc_dtype_name(tensor->array.dtype));
         return NULL;
+    }
+    if (py_is_variable(state, what)) {
+        if (watch_variable(state, self_of(object), (py_variable *)what) < 0)
+            return NULL;
+        Py_RETURN_NONE;
     }
     nnc_status status = nnc_tape_watch(self_of(object)->graph, tensor);
     if (status != NNC_OK)
@@ -196,6 +214,7 @@ static PyObject *tape_clear(PyObject *object, PyObject *unused)
     }
     nnc_graph_release(self->graph);
     self->graph = fresh;
+    Py_CLEAR(self->watched);
     Py_RETURN_NONE;
 }
 
@@ -215,6 +234,13 @@ static int set_watch(PyObject *object, PyObject *value, void *unused)
     return 0;
 }
 
+static PyObject *get_watched(PyObject *object, void *unused)
+{
+    (void)unused;
+    PyObject *list = self_of(object)->watched;
+    return list == NULL ? PyTuple_New(0) : PyList_AsTuple(list);
+}
+
 static PyMethodDef methods[] = {
     {"push", tape_push, METH_NOARGS, "Begins to record in this thread."},
     {"pop", tape_pop, METH_NOARGS, "Ends recording."},
@@ -226,6 +252,7 @@ static PyMethodDef methods[] = {
 
 static PyGetSetDef getset[] = {{"watch_variables", get_watch, set_watch,
                                 "Whether trainable variables are watched when read.", NULL},
+                               {"watched", get_watched, NULL, "The Variables watched.", NULL},
                                {NULL, NULL, NULL, NULL, NULL}};
 
 static PyType_Slot slots[] = {

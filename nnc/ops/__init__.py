@@ -55,3 +55,4 @@ _dispatch_all(globals(), "nnc.ops.")
 # What takes functions is no op on symbolic tensors.
 from .control import (associative_scan, cond, fori_loop, jvp, map, scan, switch,    # noqa: E402
                       vectorized_map, while_loop)
+from .custom import custom_gradient    # noqa: E402
