@@ -19,7 +19,8 @@ from .optimizers import Optimizer
 from .regularizers import Regularizer
 from .variables import Variable
 from .warnings import NumericWarning
-from . import mixed_precision, preprocessing, threadpools, wrappers
+from .quantizers import Quantizer
+from . import mixed_precision, preprocessing, quantizers, threadpools, wrappers
 
 __version__ = _core.__version__
 threadpools.install()

@@ -57,16 +57,17 @@ class Variable:
     """Storage that ops read and effects change in place. Subclassed by nnc.Variable; has a `__dict__`.
 
     Operators as on Tensor. In a trace, `assign` and ops on it are recorded, and its numbers cannot be asked for
-    (TraceError). `__init__` copies the value. Pickles and copies call no derived class's `__init__`.
+    (TraceError). `__init__` copies the value, or takes a `given` Tensor that nobody uses on. Pickles and copies call no derived class's `__init__`.
     """
     trainable: bool                                 # whether tapes watch it when it is read; True at first
-    def __init__(self, value: Any, dtype: str | None = None) -> None: ...
+    def __init__(self, value: Any, dtype: str | None = None, given: bool = False) -> None: ...
     shape: tuple[int, ...]
     dtype: str
     ndim: int
     size: int
     value: Tensor                                   # eager: a snapshot (copy); in a trace: symbolic
     def numpy(self) -> Any: ...                     # a copy
+    def _view(self) -> Any: ...                     # read-only, no copy; until the variable is written next
     def assign(self, value: Any) -> None: ...       # shape must match; dtype is converted
     def assign_add(self, value: Any) -> None: ...
     def assign_sub(self, value: Any) -> None: ...

@@ -80,12 +80,18 @@ def get(identifier):
     if isinstance(identifier, DTypePolicy):
         return identifier
     if isinstance(identifier, dict):
+        from .quantized_policies import ALL_OBJECTS
+
+        if identifier.get("class_name") in ALL_OBJECTS:
+            return ALL_OBJECTS[identifier["class_name"]].from_config(identifier["config"])
         if identifier.get("class_name") not in ("DTypePolicy", "FloatDTypePolicy"):
             raise ValueError("dtype: expected the configuration of a DTypePolicy. "
                              f"Received: {identifier!r}")
         return DTypePolicy.from_config(identifier["config"])
     if isinstance(identifier, str):
-        return DTypePolicy(identifier)
+        from .quantized_policies import by_name
+
+        return by_name(identifier) or DTypePolicy(identifier)
     from .ops.core import standardize_dtype
 
     try:
@@ -98,8 +104,10 @@ def get(identifier):
 
 def serialize(dtype_policy):
     """The configuration of a policy, in Keras's form."""
-    return {"module": "keras", "class_name": "DTypePolicy", "config": dtype_policy.get_config(),
-            "registered_name": None}
+    quantized = dtype_policy.quantization_mode is not None
+    return {"module": "keras.dtype_policies" if quantized else "keras",
+            "class_name": type(dtype_policy).__name__ if quantized else "DTypePolicy",
+            "config": dtype_policy.get_config(), "registered_name": None}
 
 
 def deserialize(config, custom_objects=None):
@@ -109,3 +117,12 @@ def deserialize(config, custom_objects=None):
                          f"Received: {config!r}")
     own = (custom_objects or {}).get(config.get("class_name"))
     return get(config) if own is None else own.from_config(config["config"])
+
+
+def __getattr__(name):
+    """The policies of quantized layers, which stand in a file of their own."""
+    from . import quantized_policies
+
+    if name in quantized_policies.ALL_OBJECTS:
+        return quantized_policies.ALL_OBJECTS[name]
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -41,7 +41,10 @@ class Variable(_core.Variable):
         _check_choice(name, "aggregation", aggregation, _AGGREGATIONS)
         _check_choice(name, "synchronization", synchronization, _SYNCHRONIZATIONS)
         with _core.no_trace():
-            super().__init__(_first_value(name, initializer, shape, dtype))
+            value = _first_value(name, initializer, shape, dtype)
+            super().__init__(value, None, isinstance(initializer, str) or (
+                type(initializer).__module__ == "nnc.initializers"
+                and type(initializer).__name__ != "Constant"))      # which may give its own tensor
         changes[0] += 1
         self.name = name
         scope = current_path()

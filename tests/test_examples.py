@@ -58,6 +58,14 @@ def test_wrong_shape_ends_in_a_clear_error(data_dir):
         assert part in error
 
 
+def test_fine_tune(data_dir):
+    result = run("fine_tune.py", NNC_DATA_DIR=data_dir)
+    assert result.returncode == 0, result.stderr
+    line = result.stdout.splitlines()[-1]
+    alone, tuned = (float(part.rpartition(" ")[2]) for part in line.split(","))
+    assert line.startswith("Accuracy on ten digits: ") and alone > 0.8 and tuned > 0.8
+
+
 def test_custom_loop():
     result = run("custom_loop.py")
     assert result.returncode == 0, result.stderr

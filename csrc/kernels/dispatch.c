@@ -15,7 +15,8 @@
 
 #define DECLARE(name)                                                                              \
     extern const nnc_kernels_f32 nnc_kernels_##name##_f32;                                         \
-    extern const nnc_kernels_f64 nnc_kernels_##name##_f64;
+    extern const nnc_kernels_f64 nnc_kernels_##name##_f64;                                         \
+    extern const nnc_kernels_i8 nnc_kernels_##name##_i8;
 NNC_LEVELS(DECLARE)
 #undef DECLARE
 
@@ -53,7 +54,9 @@ static const struct {
     nnc_level level;
     bool (*has)(void);
 } levels[] = {
-#define ROW(name) {{#name, &nnc_kernels_##name##_f32, &nnc_kernels_##name##_f64}, has_##name},
+#define ROW(name)                                                                                  \
+    {{#name, &nnc_kernels_##name##_f32, &nnc_kernels_##name##_f64, &nnc_kernels_##name##_i8},      \
+     has_##name},
     NNC_LEVELS(ROW)
 #undef ROW
 };

@@ -149,10 +149,21 @@ typedef struct {
 NNC_KERNELS(f32, float)
 NNC_KERNELS(f64, double)
 
+/* Products of 8-bit whole numbers, exact; the same for every level. int8.inc */
+typedef struct {
+    /* k of x to whole numbers in low..high and a zero behind an odd k; returns the scale */
+    float (*quantize)(const float *x, int16_t *q, int64_t k, float low, float high, float epsilon);
+    /* c (m, c_row) = q w[:, j0:j1]: rows of q are k padded to even, w is (k, n); c_row >= j1 - j0, a
+     * multiple of 32: what lies behind j1 - j0 is undefined */
+    void (*gemm)(const int16_t *q, int64_t m, int64_t k, const int8_t *w, int64_t n, int64_t j0,
+                 int64_t j1, int32_t *c, int64_t c_row);
+} nnc_kernels_i8;
+
 typedef struct {
     const char *name;
     const nnc_kernels_f32 *f32;
     const nnc_kernels_f64 *f64;
+    const nnc_kernels_i8 *i8;
 } nnc_level;
 
 /* The level in use; never NULL after nnc_init(). dispatch.c */

@@ -17,8 +17,9 @@ int py_variable_check(const py_variable *variable)
     return -1;
 }
 
-/* The value as a tensor that nobody else holds. */
-static nnc_tensor *own_storage(py_state *state, PyObject *value)
+/* The value as a tensor that nobody else holds. given: whether the caller gives it away though it
+ * still has a name for it. */
+static nnc_tensor *own_storage(py_state *state, PyObject *value, bool given)
 {
     nnc_tensor *storage = NULL;
     py_tensor *tensor = (py_tensor *)value;
@@ -26,7 +27,7 @@ static nnc_tensor *own_storage(py_state *state, PyObject *value)
         py_trace_error(state, "The first value of a Variable");
         return NULL;
     }
-    if (Py_REFCNT(value) == 1 && tensor->tensor->owner == NULL &&
+    if ((given || Py_REFCNT(value) == 1) && tensor->tensor->owner == NULL &&
         atomic_load(&tensor->tensor->references) == 1)
         return nnc_tensor_retain(tensor->tensor);
     nnc_status status = nnc_tensor_copy(tensor->tensor, &storage);
@@ -35,22 +36,24 @@ static nnc_tensor *own_storage(py_state *state, PyObject *value)
     return storage;
 }
 
-/* Variable(value, dtype=None) */
+/* Variable(value, dtype=None, given=False) */
 static int variable_init(PyObject *object, PyObject *args, PyObject *kwargs)
 {
-    static char *names[] = {"value", "dtype", NULL};
+    static char *names[] = {"value", "dtype", "given", NULL};
     py_state *state = py_state_of(object);
+    int given = 0;
     py_variable *self = cast_self(object);
     PyObject *value, *dtype_object = Py_None;
     nnc_dtype dtype = NNC_DTYPE_COUNT;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|O:Variable", names, &value, &dtype_object))
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|Op:Variable", names, &value,
+                                     &dtype_object, &given))
         return -1;
     if (dtype_object != Py_None && py_dtype_parse(dtype_object, &dtype) < 0)
         return -1;
     PyObject *tensor = py_convert(state, value, dtype);
     if (tensor == NULL)
         return -1;
-    nnc_tensor *storage = own_storage(state, tensor);
+    nnc_tensor *storage = own_storage(state, tensor, given);
     Py_DECREF(tensor);
     if (storage == NULL)
         return -1;
@@ -172,6 +175,16 @@ static PyObject *method_numpy(PyObject *object, PyObject *unused)
 {
     (void)unused;
     return numpy(object, "`.numpy()` of a variable");
+}
+
+static PyObject *method_view(PyObject *object, PyObject *unused)
+{
+    (void)unused;
+    if (py_variable_check(cast_self(object)) < 0)
+        return NULL;
+    if (py_graph_current() != NULL)
+        return py_trace_error(py_state_of(object), "A view of a variable");
+    return py_numpy(py_state_of(object), &cast_self(object)->tensor->array, object, false);
 }
 
 static PyObject *method_array(PyObject *object, PyObject *args, PyObject *kwargs)
@@ -309,6 +322,8 @@ PyObject *py_variable_rebuild(PyObject *module, PyObject *args)
 
 static PyMethodDef methods[] = {
     {"numpy", method_numpy, METH_NOARGS, "The values: a copy, a NumPy array."},
+    {"_view", method_view, METH_NOARGS,
+     "The values, read-only and without a copy: only until the variable is written next."},
     {"item", method_item, METH_NOARGS,
      "The value of a variable of one element as a Python number."},
     {"assign", method_assign, METH_O,

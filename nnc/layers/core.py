@@ -4,6 +4,7 @@ import numpy as np
 from .. import _core, activations, constraints, initializers, ops, regularizers
 from .._core import op
 from ..ops.core import cast_array
+from .adaptable import Adaptable, dense_int8
 from .input_spec import InputSpec
 from .layer import Layer, _traced_spec
 
@@ -17,7 +18,7 @@ _FUSED = {
 _FUSED[activations.linear] = -1
 
 
-class Dense(Layer):
+class Dense(Adaptable, Layer):
     """`activation(x @ kernel + bias)`, over the last axis.
 
     Args:
@@ -31,9 +32,10 @@ class Dense(Layer):
         activity_regularizer: Penalty of the output.
         kernel_constraint: What the kernel is mapped by after each step.
         bias_constraint: What the bias is mapped by after each step.
-        lora_rank: Must be `None`: there is no LoRA here.
-        lora_alpha: Must be `None`.
-        quantization_config: Must be `None`: weights are not quantized here.
+        lora_rank: Integer or `None`: the rank of trained adapters; see `enable_lora`.
+        lora_alpha: What the adapters are multiplied by, times `lora_rank`. Defaults to
+            `lora_rank`.
+        quantization_config: A `quantizers.Int8QuantizationConfig`, for a quantized `dtype`.
         **kwargs: See `Layer`.
 
     Input shape: `(batch_size, ..., inputs)`. Output shape: `(batch_size, ..., units)`.
@@ -51,12 +53,8 @@ class Dense(Layer):
         if isinstance(units, bool) or not isinstance(units, (int, np.integer)) or units <= 0:
             raise ValueError("Dense: received an invalid value for `units`, expected a positive "
                              f"integer. Received: units={units!r}")
-        for name, value in (("lora_rank", lora_rank), ("lora_alpha", lora_alpha),
-                            ("quantization_config", quantization_config)):
-            if value is not None:
-                raise ValueError(f"Dense: `{name}` is not supported here, expected None. "
-                                 f"Received: {name}={value!r}")
         super().__init__(activity_regularizer=activity_regularizer, **kwargs)
+        self._take_adaptation(lora_rank, lora_alpha, quantization_config)
         self.units = int(units)
         self.activation = activations.get(activation)
         self.use_bias = bool(use_bias)
@@ -74,20 +72,28 @@ class Dense(Layer):
         if inputs is None:
             raise ValueError(f"Layer '{self.name}': the size of the input's last axis must be "
                              f"known. Received: input_shape={tuple(input_shape)}")
-        self.kernel = self.add_weight(name="kernel", shape=(inputs, self.units),
-                                      initializer=self.kernel_initializer,
-                                      regularizer=self.kernel_regularizer,
-                                      constraint=self.kernel_constraint)
         self.bias = None
+        if not self.quantization_mode:
+            self._add_main((inputs, self.units))
         if self.use_bias:
             self.bias = self.add_weight(name="bias", shape=(self.units,),
                                         initializer=self.bias_initializer,
                                         regularizer=self.bias_regularizer,
                                         constraint=self.bias_constraint)
+        if self.quantization_mode:                      # weights are listed trained ones first
+            self._add_main((inputs, self.units))
         self.input_spec = InputSpec(min_ndim=2, axes={-1: inputs})
+        self._adapt()
+
+    @property
+    def kernel(self):
+        """The kernel, `(inputs, units)`: with its adapters, where there are some."""
+        return self._merged()
 
     def call(self, inputs):
-        kernel, activation = self.kernel, self.activation
+        if self.lora_enabled or self._is_quantized:
+            return self._adapted_call(inputs)
+        kernel, activation = self._main, self.activation
         if inputs.dtype != kernel.dtype:
             inputs = cast_array(inputs, kernel.dtype)
         if self.bias is None:
@@ -97,6 +103,38 @@ class Dense(Layer):
         if fused is not None:
             return op.dense(inputs, kernel, self.bias, fused, 0.0)
         return activation(op.dense(inputs, kernel, self.bias, -1, 0.0))
+
+    def _adapted_call(self, inputs):
+        activation, bias = self.activation, self.bias
+        fused = -1 if self.lora_enabled else _FUSED.get(activation, -1)
+        if self._is_quantized:
+            x = dense_int8(self, inputs, self._main, self._scale,
+                           None if self.lora_enabled else bias, fused)
+        else:
+            inputs = cast_array(inputs, self._main.dtype)
+            x = op.matmul(inputs, self._main, 0, 0)
+        if self.lora_enabled:
+            a, b = self._adapters
+            low = op.matmul(op.matmul(inputs, a, 0, 0), b, 0, 0)
+            x = ops.add(x, ops.multiply(self._share, low))
+            x = x if bias is None else ops.add(x, bias)
+        return x if fused >= 0 or activation is activations.linear else activation(x)
+
+    def quantized_call(self, inputs):
+        """The output with the kernel of 8 bits."""
+        return self._adapted_call(inputs)
+
+    def _shared_axes(self):
+        return 0
+
+    def _scale_shape(self, shape):
+        return (shape[1],)
+
+    def _scale_from_main(self, scale):
+        return ops.squeeze(scale, 0)
+
+    def _scale_for_main(self):
+        return self._scale
 
     def compute_output_shape(self, input_shape):
         return (*input_shape[:-1], self.units)
@@ -112,9 +150,8 @@ class Dense(Layer):
             "bias_regularizer": regularizers.serialize(self.bias_regularizer),
             "kernel_constraint": constraints.serialize(self.kernel_constraint),
             "bias_constraint": constraints.serialize(self.bias_constraint),
-            "quantization_config": None,
         }
-        return {**super().get_config(), **config}
+        return {**super().get_config(), **config, **self._adaptation_config()}
 
 
 class Activation(Layer):

@@ -2,10 +2,11 @@
 import math
 
 from .. import activations, constraints, initializers, ops, regularizers
+from .adaptable import Adaptable, dense_int8
 from .layer import Layer
 
 
-class EinsumDense(Layer):
+class EinsumDense(Adaptable, Layer):
     """`activation(einsum(equation, x, kernel) + bias)`.
 
     Args:
@@ -18,7 +19,11 @@ class EinsumDense(Layer):
         kernel_initializer, bias_initializer: First values.
         kernel_regularizer, bias_regularizer: Penalties.
         kernel_constraint, bias_constraint: What the weights are mapped by after each step.
-        lora_rank, lora_alpha, gptq_unpacked_column_size, quantization_config: Must be `None`.
+        lora_rank: Integer or `None`: the rank of trained adapters; see `enable_lora`.
+        lora_alpha: What the adapters are multiplied by, times `lora_rank`. Defaults to
+            `lora_rank`.
+        gptq_unpacked_column_size: Must be `None`: there is no GPTQ here.
+        quantization_config: A `quantizers.Int8QuantizationConfig`, for a quantized `dtype`.
         **kwargs: See `Layer`.
     """
 
@@ -29,13 +34,12 @@ class EinsumDense(Layer):
                  kernel_regularizer=None, bias_regularizer=None, kernel_constraint=None,
                  bias_constraint=None, lora_rank=None, lora_alpha=None,
                  gptq_unpacked_column_size=None, quantization_config=None, **kwargs):
-        for name, value in (("lora_rank", lora_rank), ("lora_alpha", lora_alpha),
-                            ("gptq_unpacked_column_size", gptq_unpacked_column_size),
-                            ("quantization_config", quantization_config)):
-            if value is not None:
-                raise ValueError(f"EinsumDense: `{name}` is not supported here, expected None. "
-                                 f"Received: {name}={value!r}")
+        if gptq_unpacked_column_size is not None:
+            raise ValueError("EinsumDense: `gptq_unpacked_column_size` is not supported here, "
+                             "expected None. Received: gptq_unpacked_column_size="
+                             f"{gptq_unpacked_column_size!r}")
         super().__init__(**kwargs)
+        self._take_adaptation(lora_rank, lora_alpha, quantization_config)
         self.equation = equation
         self._letters = _parse(equation)
         self.partial_output_shape = (output_shape,) if isinstance(output_shape, int) \
@@ -88,11 +92,9 @@ class EinsumDense(Layer):
                              f"Received: input_shape={tuple(input_shape)}, "
                              f"equation={self.equation!r}")
         self.full_output_shape = tuple(sizes[letter] for letter in y)
-        self.kernel = self.add_weight(name="kernel", shape=shape,
-                                      initializer=self.kernel_initializer,
-                                      regularizer=self.kernel_regularizer,
-                                      constraint=self.kernel_constraint)
-        self.bias = None
+        self.bias, self._output_letters = None, y
+        if not self.quantization_mode:
+            self._add_main(shape)
         if self.bias_axes is not None:
             wrong = set(self.bias_axes) - set(y)
             if wrong:
@@ -104,12 +106,76 @@ class EinsumDense(Layer):
                 name="bias", shape=tuple(sizes[n] if n in self.bias_axes else 1 for n in y[first:]),
                 initializer=self.bias_initializer, regularizer=self.bias_regularizer,
                 constraint=self.bias_constraint)
+        if self.quantization_mode:                      # weights are listed trained ones first
+            self._add_main(shape)
+        self._adapt()
+
+    @property
+    def kernel(self):
+        """The kernel: with its adapters, where there are some."""
+        return self._merged()
 
     def call(self, inputs):
         letters, result, _ = self._full(tuple(inputs.shape))
-        x = _contract(letters, self._letters[1], result, inputs, self.kernel)
+        w = self._letters[1]
+        if self._is_quantized:
+            x = self._contract_int8(letters, w, result, inputs)
+        else:
+            x = _contract(letters, w, result, inputs, self._main)
+        if self.lora_enabled:
+            x = ops.add(x, ops.multiply(self._share, self._low_rank(letters, w, result, inputs)))
         x = x if self.bias is None else ops.add(x, self.bias)
         return self.activation(x)
+
+    def _low_rank(self, letters, w, result, inputs):
+        """What the adapters give. Where the kernel's last axis is summed over, their product has
+        to be made.
+        """
+        a, b = self._adapters
+        if w[-1] not in result or w[-1] in letters:
+            return _contract(letters, w, result, inputs, ops.matmul(a, b))
+        rank = chr(0x80)
+        low = _contract(letters, w[:-1] + rank, result.replace(w[-1], rank), inputs, a)
+        return _contract(result.replace(w[-1], rank), rank + w[-1], result, low, b)
+
+    def quantized_call(self, inputs):
+        """The output with the kernel of 8 bits."""
+        return self.call(inputs)
+
+    def _contract_int8(self, x, w, y, inputs):
+        """The einsum with the kernel of 8 bits: one product of matrices if no letter is a batch's,
+        else one of floating-point numbers that hold the whole ones.
+        """
+        if all(c in w or c in y for c in x) and not any(c in x and c in y for c in w) and \
+                all(c in x or c in y for c in w):
+            def product(a, b, right):
+                places = [y.index(c) for c in right]
+                rest = [i for i in range(len(y)) if i not in places]
+                scale = ops.reshape(ops.transpose(self._scale, rest + places), (-1,))
+                return dense_int8(self, a, b, scale, None, -1)
+            return _contract(x, w, y, inputs, self._main, product)
+        output_scale = self._scale
+        if self.inputs_quantizer is not None:
+            summed = tuple(i for i, c in enumerate(x) if c not in y)
+            inputs, scale = self.inputs_quantizer(inputs, axis=summed)
+            output_scale = ops.multiply(output_scale, _aligned(scale, x, y))
+        dtype = self.compute_dtype
+        result = _contract(x, w, y, ops.cast(inputs, dtype), ops.cast(self._main, dtype))
+        return ops.divide(result, output_scale)
+
+    def _shared_axes(self):
+        y = self._output_letters
+        return tuple(i for i, c in enumerate(self._letters[1]) if c not in y)
+
+    def _scale_shape(self, shape):
+        size = dict(zip(self._letters[1], shape))
+        return tuple(size.get(c, 1) for c in self._output_letters)
+
+    def _scale_from_main(self, scale):
+        return _aligned(scale, self._letters[1], self._output_letters)
+
+    def _scale_for_main(self):
+        return _aligned(self._scale, self._output_letters, self._letters[1])
 
     def compute_output_shape(self, input_shape):
         _, y, sizes = self._full(tuple(input_shape))
@@ -126,7 +192,17 @@ class EinsumDense(Layer):
                 "activity_regularizer": regularizers.serialize(self.activity_regularizer),
                 "kernel_constraint": constraints.serialize(self.kernel_constraint),
                 "bias_constraint": constraints.serialize(self.bias_constraint),
-                "quantization_config": None}
+                **self._adaptation_config()}
+
+
+def _aligned(scale, letters, wanted):
+    """A scale with axes `letters` (those that are not in `wanted` of size 1) as one with axes
+    `wanted`, of size 1 where it has none.
+    """
+    kept = [c for c in wanted if c in letters]
+    size = dict(zip(letters, scale.shape))
+    order = [letters.index(c) for c in kept] + [i for i, c in enumerate(letters) if c not in kept]
+    return ops.reshape(ops.transpose(scale, order), tuple(size.get(c, 1) for c in wanted))
 
 
 def _parse(equation):
@@ -154,8 +230,12 @@ def _parse(equation):
     return x, w, y, side
 
 
-def _contract(x, w, y, inputs, kernel):
-    """The einsum `x,w->y`: letters of all three are a batch, those of `x` and `w` are summed."""
+def _contract(x, w, y, inputs, kernel, product=None):
+    """The einsum `x,w->y`: letters of all three are a batch, those of `x` and `w` are summed.
+
+    `product(a, b, letters)` may take the place of the product of the two matrices: `letters` are
+    those of the columns of `b`.
+    """
     summed = [c for c in x if c not in y and c not in w]
     if summed:                                          # in the input only: summed first
         inputs = ops.sum(inputs, axis=tuple(x.index(c) for c in summed))
@@ -174,5 +254,6 @@ def _contract(x, w, y, inputs, kernel):
     a = ops.reshape(a, (*groups, count(left), count(inner)))
     b = ops.reshape(b, (*groups, count(inner), count(right)))
     made = batch + left + right
-    result = ops.reshape(ops.matmul(a, b), tuple(size[c] for c in made))
+    result = ops.matmul(a, b) if product is None else product(a, b, right)
+    result = ops.reshape(result, tuple(size[c] for c in made))
     return ops.transpose(result, [made.index(c) for c in y])

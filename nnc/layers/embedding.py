@@ -1,10 +1,11 @@
 """Tables of vectors."""
 from .. import constraints, initializers, ops, regularizers
 from ..ops.core import cast_array
+from .adaptable import Adaptable
 from .layer import Layer
 
 
-class Embedding(Layer):
+class Embedding(Adaptable, Layer):
     """The row of a table for each id.
 
     Args:
@@ -15,13 +16,16 @@ class Embedding(Layer):
         embeddings_constraint: What it is mapped by after each step.
         mask_zero: Whether the id 0 is masked.
         weights: A list of one array: the table.
-        lora_rank: Must be `None`: there is no LoRA here.
-        lora_alpha: Must be `None`.
-        quantization_config: Must be `None`: weights are not quantized here.
+        lora_rank: Integer or `None`: the rank of trained adapters; see `enable_lora`.
+        lora_alpha: What the adapters are multiplied by, times `lora_rank`. Defaults to
+            `lora_rank`.
+        quantization_config: A `quantizers.Int8QuantizationConfig`, for a quantized `dtype`.
         **kwargs: See `Layer`.
 
     Input shape: `(batch_size, ...)`. Output shape: `(batch_size, ..., output_dim)`.
     """
+
+    _MAIN = "embeddings"
 
     def __init__(self, input_dim, output_dim, embeddings_initializer="uniform",
                  embeddings_regularizer=None, embeddings_constraint=None, mask_zero=False,
@@ -30,15 +34,11 @@ class Embedding(Layer):
             if isinstance(value, bool) or not isinstance(value, int) or value <= 0:
                 raise ValueError(f"Embedding: `{name}` must be a positive integer. Received: "
                                  f"{name}={value!r}")
-        for name, value in (("lora_rank", lora_rank), ("lora_alpha", lora_alpha),
-                            ("quantization_config", quantization_config)):
-            if value is not None:
-                raise ValueError(f"Embedding: `{name}` is not supported here, expected None. "
-                                 f"Received: {name}={value!r}")
         length = kwargs.pop("input_length", None)
         if length is not None:
             kwargs["input_shape"] = (length,)
         super().__init__(**kwargs)
+        self._take_adaptation(lora_rank, lora_alpha, quantization_config)
         self.input_dim, self.output_dim = input_dim, output_dim
         self.embeddings_initializer = initializers.get(embeddings_initializer)
         self.embeddings_regularizer = regularizers.get(embeddings_regularizer)
@@ -55,11 +55,13 @@ class Embedding(Layer):
     def build(self, input_shape=None):
         if self.built:
             return
-        self.embeddings = self.add_weight(name="embeddings",
-                                          shape=(self.input_dim, self.output_dim),
-                                          initializer=self.embeddings_initializer,
-                                          regularizer=self.embeddings_regularizer,
-                                          constraint=self.embeddings_constraint)
+        self._add_main((self.input_dim, self.output_dim))
+        self._adapt()
+
+    @property
+    def embeddings(self):
+        """The table, `(input_dim, output_dim)`: with its adapters, where there are some."""
+        return self._merged()
 
     @property
     def input_dtype(self):
@@ -69,7 +71,36 @@ class Embedding(Layer):
     def call(self, inputs):
         if inputs.dtype not in ("int32", "int64"):
             inputs = cast_array(inputs, "int32")
-        return ops.take(self.embeddings, inputs, axis=0)
+        if self.lora_enabled or self._is_quantized:
+            return self._adapted_call(inputs)
+        return ops.take(self._main, inputs, axis=0)
+
+    def _adapted_call(self, inputs):
+        outputs = ops.take(self._main, inputs, axis=0)
+        if self._is_quantized:
+            scale = ops.expand_dims(ops.take(self._scale, inputs, axis=0), -1)
+            outputs = ops.divide(ops.cast(outputs, self.compute_dtype), scale)
+        if self.lora_enabled:
+            a, b = self._adapters
+            low = ops.matmul(ops.take(a, inputs, axis=0), b)
+            outputs = ops.add(outputs, ops.multiply(self._share, low))
+        return outputs
+
+    def quantized_call(self, inputs):
+        """The output with the table of 8 bits."""
+        return self.call(inputs)
+
+    def _shared_axes(self):
+        return -1
+
+    def _scale_shape(self, shape):
+        return (shape[0],)
+
+    def _scale_from_main(self, scale):
+        return ops.squeeze(scale, -1)
+
+    def _scale_for_main(self):
+        return ops.expand_dims(self._scale, -1)
 
     def compute_mask(self, inputs, mask=None):
         return ops.not_equal(inputs, 0) if self.mask_zero else None
@@ -83,4 +114,4 @@ class Embedding(Layer):
                 "embeddings_regularizer": regularizers.serialize(self.embeddings_regularizer),
                 "activity_regularizer": regularizers.serialize(self.activity_regularizer),
                 "embeddings_constraint": constraints.serialize(self.embeddings_constraint),
-                "mask_zero": self.mask_zero, "quantization_config": None}
+                "mask_zero": self.mask_zero, **self._adaptation_config()}

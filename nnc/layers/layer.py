@@ -31,6 +31,7 @@ from .input_spec import assert_input_compatibility
 from .keras_tensor import KerasTensor, standardize_shape
 from .nests import (_add_once, _collect, _flatten, _has_mask, _holds_arrays, _is_data, _mask_of,
                     _placeholders)
+from .quantization import LayerQuantization
 
 
 class _Context(threading.local):
@@ -94,7 +95,7 @@ def _build_wrapper(build):
     return wrapped
 
 
-class Layer(LayerFiles, Operation):
+class Layer(LayerFiles, LayerQuantization, Operation):
     """Base class: override `call`, and `build` if there are weights that depend on the input's
     shape.
 
@@ -174,13 +175,13 @@ class Layer(LayerFiles, Operation):
         if "_version" not in values:
             raise RuntimeError(f"In layer '{type(self).__name__}', `super().__init__()` must be "
                                "the first statement of `__init__()`.")
+        object.__setattr__(self, name, value)
         if name not in _SILENT:
             values["_version"] += 1
             changes[0] += 1
             if isinstance(value, Variable) and all(value is not v
                                                    for v in values["_own_variables"]):
                 values["_own_variables"].append(value)
-        object.__setattr__(self, name, value)
 
     def __delattr__(self, name):
         value = self.__dict__.get(name)

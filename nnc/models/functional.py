@@ -353,6 +353,8 @@ def functional_from_config(cls, config, custom_objects=None):
         if isinstance(value, dict):
             return {key: place(part) for key, part in value.items()}
         return type(value)(place(part) for part in value)
+    if config.get("trainable"):                 # each layer says it for itself: some are frozen
+        config["trainable"] = None
     return cls(inputs=place(inputs), outputs=place(outputs), **config)
 
 

@@ -6,6 +6,7 @@ from ..layers.input_layer import InputLayer
 from ..layers.keras_tensor import KerasTensor
 from ..layers.layer import Layer
 from ..layers.nests import _placeholders
+from ..layers.quantization import ModelQuantization
 from ..saving.saveable import ModelFiles
 from ..trainer import Trainer
 from ..utils.text import suggest
@@ -17,7 +18,7 @@ def is_functional(args, kwargs):
         or "inputs" in kwargs and "outputs" in kwargs
 
 
-class Model(ModelFiles, Trainer, Layer):
+class Model(ModelFiles, ModelQuantization, Trainer, Layer):
     """`Model(inputs, outputs)`: the layers between KerasTensors. Without these, the base class of
     models: subclass it, make layers in `__init__`, use them in `call`.
 

@@ -2,14 +2,17 @@
 
 A `.keras` file is such an archive. Writing: the large member is written straight into the file
 through a `Window`, and its size and checksum are filled in afterwards, so there is never a second
-copy of it, in memory or on the disk. Reading: the directory is checked as a whole (names, sizes,
+copy of it, in memory or on the disk. The checksum is made of the pieces as they are written, beside
+the writing; only what small writes left is read back. Reading: the directory is checked as a whole (names, sizes,
 ratios, duplicates, overlaps) before any member is opened, and a checksum before its bytes are used.
 
 Source: PKWARE's APPNOTE, 4.3 (headers) and 4.5.3 (Zip64).
 """
+import bisect
 import io
 import os
 import struct
+import threading
 import zipfile
 import zlib
 
@@ -19,6 +22,7 @@ RATIO = 1100                        # deflate gives 1032 at most
 INFLATED = 1 << 28                  # bytes a member may inflate to beyond 20 times its size
 _CHUNK = 1 << 22
 _DIRECT = 1 << 16
+_BESIDE = 1 << 20                   # bytes from which a thread of its own makes the checksum
 _LOCAL = struct.Struct("<4s5H3L2H")
 _CENTRAL = struct.Struct("<4s6H3L5H2L")
 _DATE = 0x21                        # 1980-01-01: the same model gives the same bytes
@@ -31,6 +35,7 @@ class Window(io.RawIOBase):
         super().__init__()
         self._f, self._start, self._limit = f, start, size
         self._at, self.size = 0, size or 0
+        self._begins, self._pieces = [], {}     # of large writes: where, and (how long, checksum)
 
     def readable(self):
         return True
@@ -56,40 +61,106 @@ class Window(io.RawIOBase):
         self._at += count
         return count
 
+    def readall(self):
+        data = bytearray(max(0, self.size - self._at))
+        return memoryview(data)[:self.readinto(data)]
+
     def write(self, data):
         if self._limit is not None:
             raise io.UnsupportedOperation("this part of the file is read only")
         view = memoryview(data).cast("B")
-        self._f.seek(self._start + self._at)
+        begin = self._at
+        self._forget(begin, begin + len(view))
+        self._f.seek(self._start + begin)
         if len(view) >= _DIRECT:
-            self._f.flush()             # past the buffer: one call of the system for all of it
-            done = os.pwrite(self._f.fileno(), view, self._start + self._at)
+            self._pieces[begin] = len(view), self._write_large(view)
+            bisect.insort(self._begins, begin)
         else:
-            done = self._f.write(view)
-        self._at += done
+            self._f.write(view)
+        self._at += len(view)
         self.size = max(self.size, self._at)
-        if done < len(view):
-            done += self.write(view[done:])    # the system may take less than was given
-        return done
+        return len(view)
+
+    def _write_large(self, view):
+        """Writes past the buffer, in one call of the system if it takes all; the checksum."""
+        found, thread = [], None
+        if len(view) >= _BESIDE:
+            thread = threading.Thread(target=lambda: found.append(zlib.crc32(view)))
+            thread.start()
+        try:
+            self._f.flush()
+            at = 0
+            while at < len(view):
+                at += os.pwrite(self._f.fileno(), view[at:], self._start + self._at + at)
+        finally:
+            if thread is not None:
+                thread.join()
+        return found[0] if found else zlib.crc32(view)
+
+    def _forget(self, begin, end):
+        """Drops the checksums of pieces that are written over."""
+        i = max(0, bisect.bisect_right(self._begins, begin) - 1)
+        while i < len(self._begins) and self._begins[i] < end:
+            if self._begins[i] + self._pieces[self._begins[i]][0] > begin:
+                del self._pieces[self._begins.pop(i)]
+            else:
+                i += 1
 
     def truncate(self, size=None):
         size = self._at if size is None else size
         if self._limit is None:
+            self._forget(size, max(self.size, size))
             self._f.truncate(self._start + size)
             self.size = size
         return size
 
     def crc(self):
         """The CRC-32 of all bytes."""
-        self._f.seek(self._start)
-        left, value = self.size, 0
-        while left:
-            piece = self._f.read(min(left, _CHUNK))
-            if not piece:
+        at, value = 0, 0
+        for begin in self._begins:
+            length, piece = self._pieces[begin]
+            value = crc_of_both(self._crc_read(at, begin, value), piece, length)
+            at = begin + length
+        return self._crc_read(at, self.size, value)
+
+    def _crc_read(self, begin, end, value):
+        """The checksum of what lies from `begin` to `end` after that of what lies before."""
+        self._f.seek(self._start + begin)
+        buffer = memoryview(bytearray(min(end - begin, _CHUNK)))
+        while begin < end:
+            count = self._f.readinto(buffer[:end - begin])
+            if not count:
                 break
-            value = zlib.crc32(piece, value)
-            left -= len(piece)
+            value = zlib.crc32(buffer[:count], value)
+            begin += count
         return value
+
+
+_POLYNOMIAL = 0xEDB88320
+
+
+def _times(a, b):
+    """The product of two polynomials over GF(2), the highest power in bit 0, modulo CRC-32's."""
+    product, bit = 0, 1 << 31
+    while bit:
+        if a & bit:
+            product ^= b
+        b = b >> 1 ^ (_POLYNOMIAL if b & 1 else 0)
+        bit >>= 1
+    return product
+
+
+def crc_of_both(first, second, length):
+    """The CRC-32 of two pieces one behind the other, of theirs and the length of the second: the
+    first times x^(8 length), which squaring gives in 64 steps at most.
+    """
+    power = 1 << 23                             # x^8: one byte
+    while length:
+        if length & 1:
+            first = _times(power, first)
+        power = _times(power, power)
+        length >>= 1
+    return first ^ second
 
 
 class Writer:

@@ -4,6 +4,7 @@ npz: a zip of `.npy` members; read here so that neither pickles nor headers that
 is stored get anywhere. safetensors: 8 bytes of length, a JSON header of names, dtypes, shapes and
 offsets, then the bytes. Source: the safetensors format (Hugging Face); NumPy's NEP 1.
 """
+import contextlib
 import json
 import os
 import struct
@@ -12,7 +13,7 @@ import warnings
 import numpy as np
 
 from .archive import Reader, Writer
-from .hdf5 import parse_json
+from .hdf5 import array_of, parse_json
 
 _HEADER = 100 << 20
 _DTYPES = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16",
@@ -47,11 +48,26 @@ def save(path, values):
 
 def load(path):
     """A dict of names and arrays."""
-    return (load_npz if str(path).endswith(".npz") else load_safetensors)(path)
+    with opened(path) as found:
+        return {name: stored.read() for name, stored in found.items()}
+
+
+class Stored:
+    """An array in a file: its shape is known, its numbers are read when they are asked for."""
+
+    def __init__(self, shape, read):
+        self.shape, self.read = tuple(shape), read
+
+
+@contextlib.contextmanager
+def opened(path):
+    """A dict of names and `Stored`, of a file that has passed all checks."""
+    with open(path, "rb") as f:
+        yield (_open_npz if str(path).endswith(".npz") else _open_safetensors)(f, path)
 
 
 def _array(value):
-    array = np.asarray(value.numpy() if hasattr(value, "numpy") else value)
+    array = array_of(value)
     return array if array.dtype.byteorder in "=|<" else array.astype(array.dtype.newbyteorder("<"))
 
 
@@ -66,23 +82,29 @@ def save_npz(path, values):
             if array.dtype.name == "bfloat16":
                 array = array.astype("float32")
             with writer.open(f"{name}.npy") as window:
-                np.lib.format.write_array(window, array, allow_pickle=False)
+                array = np.ascontiguousarray(array).reshape(array.shape)
+                fmt = np.lib.format
+                fmt.write_array_header_1_0(window, fmt.header_data_from_array_1_0(array))
+                if array.size:
+                    window.write(array.reshape(-1).view("uint8"))
         writer.close()
 
 
 def load_npz(path):
     """Reads an `.npz` file; pickles and shapes without bytes are refused."""
-    found = {}
-    with open(path, "rb") as f:
-        reader = Reader(f, str(path))
-        for name in reader.names:
-            if not name.endswith(".npy"):
-                raise ValueError(f"{path}: member {name!r} refused: it is no array (.npy)")
-            found[name.removesuffix(".npy")] = _read_npy(reader.open(name), f"{path}: {name}")
+    return load(path)
+
+
+def _open_npz(f, path):
+    reader, found = Reader(f, str(path)), {}
+    for name in reader.names:
+        if not name.endswith(".npy"):
+            raise ValueError(f"{path}: member {name!r} refused: it is no array (.npy)")
+        found[name.removesuffix(".npy")] = _npy(reader.open(name), f"{path}: {name}")
     return found
 
 
-def _read_npy(f, what):
+def _npy(f, what):
     fmt = np.lib.format
     try:
         version = fmt.read_magic(f)
@@ -93,15 +115,19 @@ def _read_npy(f, what):
         raise ValueError(f"{what}: its header is damaged: {error}") from None
     if dtype.hasobject or dtype.names is not None or dtype.kind not in "biufc":
         raise ValueError(f"{what} refused: its values are no numbers (dtype {dtype})")
-    data = f.read()
-    count = 1
+    start, count = f.tell(), 1
+    left = f.seek(0, os.SEEK_END) - start
     for n in shape:
         count *= n
-    if min(shape, default=0) < 0 or count * dtype.itemsize != len(data):
+    if min(shape, default=0) < 0 or count * dtype.itemsize != left:
         raise ValueError(f"{what} refused: shape {shape} of {dtype} is {count * dtype.itemsize} "
-                         f"bytes, {len(data)} are stored")
-    array = np.frombuffer(data, dtype)
-    return array.reshape(shape[::-1]).T if fortran else array.reshape(shape)
+                         f"bytes, {left} are stored")
+
+    def read():
+        f.seek(start)
+        array = np.frombuffer(f.read(), dtype)
+        return array.reshape(shape[::-1]).T if fortran else array.reshape(shape)
+    return Stored(shape, read)
 
 
 def save_safetensors(path, values, metadata=None):
@@ -175,16 +201,23 @@ def _whole(value, count=None):
 
 def load_safetensors(path):
     """Reads a `.safetensors` file."""
+    return load(path)
+
+
+def _open_safetensors(f, path):
     header, begin = read_header(path)
-    found = {}
-    with open(path, "rb") as f:
-        for name, entry in header.items():
-            if name != "__metadata__":
-                start, stop = entry["data_offsets"]
-                f.seek(begin + start)
-                dtype = _dtype(_DTYPES[entry["dtype"]])
-                found[name] = np.frombuffer(f.read(stop - start), dtype).reshape(entry["shape"])
-    return found
+
+    def stored(entry):
+        start, stop = entry["data_offsets"]
+
+        def read():
+            f.seek(begin + start)
+            data = f.read(stop - start)
+            if len(data) < stop - start:
+                raise ValueError(f"{path}: the file ends within a tensor")
+            return np.frombuffer(data, _dtype(_DTYPES[entry["dtype"]])).reshape(entry["shape"])
+        return Stored(entry["shape"], read)
+    return {name: stored(entry) for name, entry in header.items() if name != "__metadata__"}
 
 
 def load_into(model, path, by_name=None, skip_mismatch=False):
@@ -193,7 +226,11 @@ def load_into(model, path, by_name=None, skip_mismatch=False):
     Raises:
         ValueError: If one is missing or has another shape; then none was changed.
     """
-    values, weights = load(path), named_weights(model)
+    with opened(path) as values:
+        _set(named_weights(model), values, path, by_name, skip_mismatch)
+
+
+def _set(weights, values, path, by_name, skip_mismatch):
     if not by_name and not set(values) & set(weights):
         if len(values) != len(weights):
             raise ValueError(f"load_weights: {path} holds {len(values)} arrays, the model "
@@ -204,15 +241,15 @@ def load_into(model, path, by_name=None, skip_mismatch=False):
         if name not in values:
             if not by_name:
                 wrong.append(f"'{name}' is missing")
-        elif tuple(values[name].shape) != tuple(variable.shape):
+        elif values[name].shape != tuple(variable.shape):
             wrong.append(f"'{name}' has shape {tuple(variable.shape)}, the saved one "
-                         f"{tuple(values[name].shape)}")
+                         f"{values[name].shape}")
         else:
             jobs.append((variable, values[name]))
     if wrong:
         text = f"load_weights: {path}: " + "; ".join(wrong[:10])
         if not skip_mismatch:
             raise ValueError(text)
-        warnings.warn(text, stacklevel=4)
+        warnings.warn(text, stacklevel=5)
     for variable, value in jobs:
-        variable.assign(value)
+        variable.assign(value.read())

@@ -148,11 +148,16 @@ def read(dataset):
     return np.asarray(dataset[()])
 
 
+def array_of(value):
+    """An array of a variable, tensor or array, for as long as nothing is written: no copy."""
+    if hasattr(value, "_view"):
+        return value._view()
+    return np.asarray(value.numpy() if hasattr(value, "numpy") else value)
+
+
 def write(group, name, value):
     """Writes an array; bfloat16 as Keras does, two bytes and an attribute."""
-    if hasattr(value, "numpy"):
-        value = value.numpy()
-    value = np.asarray(value)
+    value = array_of(value)
     if value.dtype.name == "bfloat16":
         group.create_dataset(name, data=value).attrs["dtype"] = "bfloat16"
     else:
@@ -250,7 +255,7 @@ class Shards:
 
     def put(self, where, name, key, value):
         """Writes an array into the last file, or a new one where it is full."""
-        value = value.numpy() if hasattr(value, "numpy") else np.asarray(value)
+        value = array_of(value)
         if value.nbytes > self._limit:
             raise ValueError(f"save_weights: '{where}/{key}' has {value.nbytes} bytes, more than "
                              f"`max_shard_size` allows ({self._limit:.0f})")

@@ -127,10 +127,11 @@ def _public():
     """Public module -> name -> class or function. Made on first use."""
     if not _table:
         from .. import (activations, constraints, dtype_policies, initializers, layers, losses,
-                        metrics, models, optimizers, random, regularizers)
+                        metrics, models, optimizers, quantized_policies, quantizers, random,
+                        regularizers)
 
         for module in (activations, constraints, initializers, layers, losses, metrics, optimizers,
-                       regularizers):
+                       quantizers, regularizers):
             _table[f"keras.{module.__name__.rpartition('.')[2]}"] = dict(module.ALL_OBJECTS)
         schedules = getattr(optimizers, "schedules", None)
         _table["keras.optimizers.schedules"] = {
@@ -142,7 +143,7 @@ def _public():
                            "FloatDTypePolicy": dtype_policies.DTypePolicy}
         _table["keras.src.models.functional"] = {"Functional": models.Functional}
         _table["keras.models"] = {**_table["keras"], "Functional": models.Functional}
-        _table["keras.dtype_policies"] = _table["keras"]
+        _table["keras.dtype_policies"] = {**_table["keras"], **quantized_policies.ALL_OBJECTS}
     return _table
 
 

@@ -24,9 +24,11 @@ class LayerFiles:
 
     def _check_own_variables(self, store):
         """Compares numbers and shapes, where `load_own_variables` is this one."""
-        if type(self).load_own_variables is not LayerFiles.load_own_variables:
-            return
-        variables, keys = self._own_in_order(), store.keys()
+        if type(self).load_own_variables is LayerFiles.load_own_variables:
+            self._compare(store, self._own_in_order())
+
+    def _compare(self, store, variables):
+        keys = store.keys()
         if len(keys) != len(variables):
             hint = " The layer was never built: build it (or override `build_from_config`) first." \
                 if not variables and not self.built else ""
@@ -41,8 +43,9 @@ class LayerFiles:
 
     def load_own_variables(self, store):
         """Reads the layer's own variables from such a mapping. May be overridden."""
-        self._check_own_variables(store)
-        for i, variable in enumerate(self._own_in_order()):
+        variables = self._own_in_order()
+        self._compare(store, variables)
+        for i, variable in enumerate(variables):
             variable.assign(store[str(i)])
 
 

@@ -71,6 +71,39 @@ ROWS["dense"] = Row(
               TypeError)))
 
 
+def dense_int8(x, w, scale, bias, activation=None, alpha=0.0, low=-127.0, high=127.0,
+               epsilon=1e-7):
+    """In float32 step by step, as Keras computes it: the sums are whole numbers, exact."""
+    x, scale, bias = (a.astype(np.float32) for a in (x, scale, bias))
+    x_scale = np.float32(high) / (abs(x).max(-1, keepdims=True, initial=0) + np.float32(epsilon))
+    q = np.clip(np.rint(x * x_scale), low, high).astype(np.int64)
+    z = (q @ w.astype(np.int64)).astype(np.float32) / (x_scale * scale) + bias
+    return z if activation is None else UNARY[activation][0](z, alpha)
+
+
+def int8_case(x, n, *attributes, least=-128):
+    rng = np.random.default_rng((*x, n))
+    w = rng.integers(least, 128, (x[-1], n)).astype(np.int8)
+    return [numbers(*x).astype(np.float32), w, rng.uniform(1, 2, n).astype(np.float32),
+            numbers(n, seed=2).astype(np.float32)], (*attributes, *(None, 0.0, -127.0, 127.0,
+                                                                    1e-7)[len(attributes):])
+
+
+INT8 = [np.ones((2, 3), "float32"), np.ones((3, 2), "int8"), *[np.ones(2, "float32")] * 2]
+PLAIN = (None, 0.0, -127.0, 127.0, 1e-7)
+ROWS["dense_int8"] = Row(
+    dense_int8, [int8_case((1, 1), 1), int8_case((5, 7), 3), int8_case((33, 20), 17, "relu"),
+                 int8_case((7, 1030), 65), int8_case((100, 513), 34, "leaky_relu", 0.2),
+                 int8_case((2, 3, 4), 5, "tanh"), int8_case((3, 17), 600, None, 0.0, -100.0, 90.0),
+                 int8_case((0, 3), 2), int8_case((3, 0), 4), int8_case((4, 9), 32),
+                 int8_case((1, 9), 33)],
+    gives=lambda dtype: ("float32",),
+    refused=(([INT8[0], INT8[0].T, *INT8[2:]], PLAIN, TypeError),
+             ([INT8[0][:, :2], *INT8[1:]], PLAIN, ValueError),
+             ([*INT8[:3], np.ones(3, "float32")], PLAIN, ValueError),
+             (INT8, (None, 0.0, -128.0, 127.0, 1e-7), ValueError)))
+
+
 # ---- over axes -----------------------------------------------------------------------------------
 
 def reducer(function):
