@@ -15,7 +15,8 @@
 
 #define DECLARE(name)                                                                              \
     extern const nnc_kernels_f32 nnc_kernels_##name##_f32;                                         \
-    extern const nnc_kernels_f64 nnc_kernels_##name##_f64;
+    extern const nnc_kernels_f64 nnc_kernels_##name##_f64;                                         \
+    extern const nnc_kernels_half nnc_kernels_##name##_half;
 NNC_LEVELS(DECLARE)
 #undef DECLARE
 
@@ -38,7 +39,8 @@ static bool system_saves(uint32_t wanted)
 static bool has_avx2(void)
 {
     __builtin_cpu_init();
-    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && system_saves(0x06);
+    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
+           __builtin_cpu_supports("f16c") && system_saves(0x06);
 }
 
 static bool has_avx512(void)
@@ -53,7 +55,9 @@ static const struct {
     nnc_level level;
     bool (*has)(void);
 } levels[] = {
-#define ROW(name) {{#name, &nnc_kernels_##name##_f32, &nnc_kernels_##name##_f64}, has_##name},
+#define ROW(name)                                                                                  \
+    {{#name, &nnc_kernels_##name##_f32, &nnc_kernels_##name##_f64, &nnc_kernels_##name##_half},    \
+     has_##name},
     NNC_LEVELS(ROW)
 #undef ROW
 };
