@@ -57,6 +57,7 @@ class Variable:
     Operators as on Tensor. In a trace, `assign` and ops on it are recorded, and its numbers cannot be asked for
     (TraceError). `__init__` copies the value. Pickles and copies call no derived class's `__init__`.
     """
+    autocast: bool                                  # whether it is read as set_autocast says; True at first
     trainable: bool                                 # whether tapes watch it when it is read; True at first
     def __init__(self, value: Any, dtype: str | None = None) -> None: ...
     shape: tuple[int, ...]
@@ -131,6 +132,10 @@ def first_nonfinite(rows: Any) -> tuple[int, int] | None:
 
 def _host_register(functions: tuple[Callable | None, ...], gradients: tuple[Callable | None, ...]) -> None:
     """The functions of the op `host` and their gradients, once: nnc.ops.host calls it."""
+
+def set_autocast(dtype: str | None) -> str | None:
+    """The dtype that ops read floating-point Variables in (those with `autocast`) from now on in this
+    thread, or None: their own. Returns what it was."""
 
 def get_num_threads() -> int: ...
 def set_num_threads(n: int) -> None: ...

@@ -15,7 +15,7 @@ import numpy as np
 from . import _core, config, tree
 from ._core import Tensor
 from .data import pack_x_y_sample_weight
-from .ops.core import _FLOATS
+from .ops.core import _FLOATS, numpy_dtype
 from .variables import changes
 
 # Recording changes layers (weights are made) and metrics: one thread at a time.
@@ -38,7 +38,7 @@ class Recorded:
 
     def __init__(self, program, structure, silent, rows):
         self.program, self.structure, self.silent, self.rows = program, structure, silent, rows
-        self.shapes = program.output_signature
+        self.shapes = [(shape, numpy_dtype(dtype)) for shape, dtype in program.output_signature]
 
 
 class Run:

@@ -171,6 +171,8 @@ static PyMethodDef functions[] = {
     {"alloc_stats", alloc_stats, METH_NOARGS, "For tests: count, live_blocks, live_bytes."},
     {"pass_enable", KEYWORDS(pass_enable), "For tests: switches a pass on or off."},
     {"_host_register", py_host_register, METH_VARARGS, NULL},
+    {"set_autocast", py_set_autocast, METH_O,
+     "The dtype that variables are read in from now on in this thread, or None; what it was."},
     {"_rebuild_variable", py_variable_rebuild, METH_VARARGS, NULL},
     {NULL, NULL, 0, NULL}};
 
