@@ -246,7 +246,8 @@ typedef struct {
 /* How a call is cut. Phases run one after another, with all of a phase's pieces done before the
  * next begins; pieces of one phase are independent. All of it depends on shapes and attributes
  * only, never on the number of threads. `cost` is about the nanoseconds one thread needs. */
-#define NNC_MAX_PHASES 4
+#define NNC_OP_PHASES 4      /* an op's own */
+#define NNC_MAX_PHASES 6     /* with those that widen 16-bit floats before and narrow them after */
 typedef struct {
     int phases;
     int64_t pieces[NNC_MAX_PHASES];
@@ -270,6 +271,7 @@ typedef struct nnc_call {
     nnc_work work;
     void *workspace;
     nnc_fault *fault;
+    bool wide;              /* 16-bit floats go through float32 copies: set by the plan */
 } nnc_call;
 
 /* For a kernel that meets bad data: keeps the report with the lowest position. */
@@ -324,6 +326,8 @@ enum {
     NNC_EFFECT_3 = 16,
     NNC_EFFECT_4 = 32,
     NNC_SHARED = 64,          /* needs attrs->shared: functions of their own append it */
+    NNC_HALF = 128,           /* plan and run take float16 and bfloat16 as they come; the others are
+                               * given float32 copies, and what they write is rounded */
     NNC_EFFECT = NNC_EFFECT_1 | NNC_EFFECT_2 | NNC_EFFECT_3 | NNC_EFFECT_4
 };
 int nnc_op_effects(const nnc_op_row *row);   /* how many leading inputs it writes */

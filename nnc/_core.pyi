@@ -59,6 +59,7 @@ class Variable:
     Operators as on Tensor. In a trace, `assign` and ops on it are recorded, and its numbers cannot be asked for
     (TraceError). `__init__` copies the value, or takes a `given` Tensor that nobody uses on. Pickles and copies call no derived class's `__init__`.
     """
+    autocast: bool                                  # whether it is read as set_autocast says; True at first
     trainable: bool                                 # whether tapes watch it when it is read; True at first
     def __init__(self, value: Any, dtype: str | None = None, given: bool = False) -> None: ...
     shape: tuple[int, ...]
@@ -164,6 +165,9 @@ def _host_register(functions: tuple[Callable | None, ...], gradients: tuple[Call
 def _custom(rule: Callable, y: Tensor, *xs: Tensor | Variable) -> Tensor:
     """y under another identity. Its gradient for each of xs is what rule(dy) gives: a sequence of Tensors
     or None. The rule of a trace is forgotten when the trace's `with` ends."""
+def set_autocast(dtype: str | None) -> str | None:
+    """The dtype that ops read floating-point Variables in (those with `autocast`) from now on in this
+    thread, or None: their own. Returns what it was."""
 
 def get_num_threads() -> int: ...
 def set_num_threads(n: int) -> None: ...

@@ -2,7 +2,6 @@
 from . import _core
 
 _FLOATS = ("float16", "float32", "float64", "bfloat16")
-_COMPUTED = ("float32", "float64")
 _state = {"floatx": "float32", "epsilon": 1e-7, "image_data_format": "channels_last",
           "policy": None, "max_epochs": None, "max_steps_per_epoch": None}
 
@@ -13,11 +12,13 @@ def floatx():
 
 
 def set_floatx(value):
-    """Sets the default floating-point dtype: `"float32"` or `"float64"`."""
-    if value not in _COMPUTED:
-        more = ": it can be stored, not computed in" if value in _FLOATS else ""
-        raise ValueError(f"set_floatx: expected 'float32' or 'float64'. Received: {value!r}{more}")
-    _state["floatx"] = value
+    """Sets the default floating-point dtype: `"float32"`, `"float64"`, `"bfloat16"` or
+    `"float16"`.
+    """
+    if value not in _FLOATS:
+        raise ValueError(f"set_floatx: expected one of {', '.join(map(repr, _FLOATS))}. Received: "
+                         f"{value!r}")
+    _state["floatx"] = str(value)
 
 
 def epsilon():

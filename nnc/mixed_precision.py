@@ -1,6 +1,4 @@
-"""`nnc.mixed_precision`: dtype policies by their older names. Layers compute in the dtype of their
-weights here, so `"mixed_float16"` and `"mixed_bfloat16"` are refused where a policy is made.
-"""
+"""`nnc.mixed_precision`: dtype policies by their older names."""
 from .config import dtype_policy, set_dtype_policy
 from .dtype_policies import DTypePolicy
 from .optimizers import LossScaleOptimizer

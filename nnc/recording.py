@@ -15,7 +15,7 @@ import numpy as np
 from . import _core, config, tree
 from ._core import Tensor
 from .data import pack_x_y_sample_weight
-from .ops.core import _FLOATS
+from .ops.core import _FLOATS, numpy_dtype
 from .variables import changes
 from .warnings import NumericWarning, tell, told_by
 
@@ -41,7 +41,8 @@ class Recorded:
     def __init__(self, program, structure, silent, rows, guard=-1):
         self.program, self.structure, self.silent, self.rows = program, structure, silent, rows
         self.guard = guard
-        self.shapes = program.output_signature[:guard] if guard >= 0 else program.output_signature
+        shapes = program.output_signature[:guard] if guard >= 0 else program.output_signature
+        self.shapes = [(shape, numpy_dtype(dtype)) for shape, dtype in shapes]
 
 
 class Run:

@@ -68,14 +68,17 @@ class Trainer:
             run_eagerly: Whether steps are never recorded: slower, for debugging.
             steps_per_execution: Batches between two calls of the batch hooks of callbacks.
             jit_compile: Accepted for Keras's scripts: steps are always recorded and compiled.
-            auto_scale_loss: Accepted for Keras's scripts: it is about float16, which is not
-                computed in.
+            auto_scale_loss: Whether the optimizer of a model with the policy `"mixed_float16"` is
+                put into a `LossScaleOptimizer`.
 
         Raises:
             ValueError: If a name is not known or an argument is of another kind; the model stays as
                 it is.
         """
         made = optimizers.get(optimizer)
+        if auto_scale_loss and made is not None and self.dtype_policy.name == "mixed_float16" \
+                and not isinstance(made, optimizers.LossScaleOptimizer):
+            made = optimizers.LossScaleOptimizer(made, name="loss_scale_optimizer")
         loss, weight = check_loss(loss, loss_weights)
         plain = check_metrics(metrics, "metrics")
         weighted = check_metrics(weighted_metrics, "weighted_metrics")

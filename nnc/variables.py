@@ -60,7 +60,7 @@ class Variable(_core.Variable):
 
     def __reduce__(self):
         """For `copy` and `pickle`: a variable of its own with this one's value."""
-        state = dict(self.__dict__)
+        state = {"autocast": self.autocast, **self.__dict__}
         if isinstance(self.initializer, types.FunctionType):
             state["initializer"] = None             # functions made on the way cannot be pickled
         return _restore, (type(self), self.numpy(), self.trainable, state)
@@ -74,6 +74,7 @@ def _restore(cls, value, trainable, state):
     variable = cls.__new__(cls)
     _core.Variable.__init__(variable, value)
     variable.trainable = trainable
+    variable.autocast = state.pop("autocast")
     variable.__dict__.update(state)
     changes[0] += 1
     return variable

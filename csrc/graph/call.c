@@ -1,6 +1,7 @@
 /* call.c - checks, cuts and runs one call of an op. */
 #include "graph/call.h"
 #include "core/lock.h"
+#include "graph/wide.h"
 
 #include <pthread.h>
 #include <stdarg.h>
@@ -19,7 +20,7 @@ nnc_status nnc_call_infer(nnc_op op, const nnc_attrs *attrs, const nnc_array *in
     return row->infer(op, attrs, in, input_count, out);
 }
 
-void nnc_call_plan(nnc_call *call)
+void nnc_call_plan_op(nnc_call *call)
 {
     const nnc_op_row *row = &nnc_ops[call->op];
     int64_t n = 0;
@@ -33,18 +34,34 @@ void nnc_call_plan(nnc_call *call)
         row->plan(call, &call->work);
 }
 
+void nnc_call_plan(nnc_call *call)
+{
+    call->wide = nnc_wide_needed(call);
+    if (call->wide)
+        nnc_wide_plan(call, &call->work);
+    else
+        nnc_call_plan_op(call);
+}
+
+void nnc_call_run(nnc_call *call, int phase, int64_t begin, int64_t end)
+{
+    if (call->wide)
+        nnc_wide_run(call, phase, begin, end);
+    else
+        nnc_ops[call->op].run(call, phase, begin, end);
+}
+
 bool nnc_call_run_serial(nnc_call *call)
 {
-    nnc_run_fn *run = nnc_ops[call->op].run;
     for (int phase = 0; phase < call->work.phases; phase++) {
         if (call->work.cost < NNC_PARALLEL_COST) {
-            run(call, phase, 0, call->work.pieces[phase]);
+            nnc_call_run(call, phase, 0, call->work.pieces[phase]);
             continue;
         }
         for (int64_t piece = 0; piece < call->work.pieces[phase]; piece++) {
             if (nnc_poll_due())
                 return false;
-            run(call, phase, piece, piece + 1);
+            nnc_call_run(call, phase, piece, piece + 1);
         }
     }
     return true;
@@ -60,7 +77,6 @@ static void parallel_task(void *argument, int thread, int threads)
 {
     parallel_call *task = argument;
     nnc_call *call = task->call;
-    nnc_run_fn *run = nnc_ops[call->op].run;
     (void)threads;
     for (int phase = 0; phase < call->work.phases; phase++) {
         int64_t piece;
@@ -70,7 +86,7 @@ static void parallel_task(void *argument, int thread, int threads)
                 atomic_store_explicit(&task->stop, 1, memory_order_relaxed);
             if (atomic_load_explicit(&task->stop, memory_order_relaxed))
                 break;
-            run(call, phase, piece, piece + 1);
+            nnc_call_run(call, phase, piece, piece + 1);
         }
         if (phase + 1 < call->work.phases)
             nnc_pool_barrier(thread);

@@ -13,8 +13,12 @@
  * data. */
 nnc_status nnc_call_infer(nnc_op op, const nnc_attrs *attrs, const nnc_array *in, int input_count,
                           nnc_array *out);
-/* Fills call->work from the shapes. */
+/* Fills call->work (and call->wide) from the shapes. */
 void nnc_call_plan(nnc_call *call);
+/* The same for the op's kernels, whatever the dtypes. */
+void nnc_call_plan_op(nnc_call *call);
+/* Pieces begin..end-1 of a phase. */
+void nnc_call_run(nnc_call *call, int phase, int64_t begin, int64_t end);
 /* All phases and pieces here and now; polls between pieces. Returns false if it was told to
  * stop. */
 bool nnc_call_run_serial(nnc_call *call);

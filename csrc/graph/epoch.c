@@ -233,7 +233,6 @@ static void write_outputs(replay *run)
 static void run_parallel_step(replay *run, nnc_step *step, int thread, int threads, bool may_stop)
 {
     nnc_call *call = &step->call;
-    nnc_run_fn *body = nnc_ops[call->op].run;
     for (int phase = 0; phase < call->work.phases; phase++) {
         int64_t begin, end, pieces = call->work.pieces[phase];
         if (phase > 0)
@@ -241,25 +240,24 @@ static void run_parallel_step(replay *run, nnc_step *step, int thread, int threa
         if (call->work.cost < TAKEN_COST || pieces == 1) {
             nnc_call_share(pieces, thread, threads, &begin, &end);
             if (begin < end && !(may_stop && stopped(run, thread)))
-                body(call, phase, begin, end);
+                nnc_call_run(call, phase, begin, end);
             continue;
         }
         while ((begin = atomic_fetch_add_explicit(&step->taken[phase], 1, memory_order_relaxed)) <
                    pieces && !(may_stop && stopped(run, thread)))
-            body(call, phase, begin, begin + 1);
+            nnc_call_run(call, phase, begin, begin + 1);
     }
 }
 
 static void run_serial_step(replay *run, nnc_call *call, bool may_stop)
 {
-    nnc_run_fn *body = nnc_ops[call->op].run;
     for (int phase = 0; phase < call->work.phases; phase++) {
         if (call->work.cost < 1e5) {
-            body(call, phase, 0, call->work.pieces[phase]);
+            nnc_call_run(call, phase, 0, call->work.pieces[phase]);
             continue;
         }
         for (int64_t i = 0; i < call->work.pieces[phase] && !(may_stop && stopped(run, 0)); i++)
-            body(call, phase, i, i + 1);
+            nnc_call_run(call, phase, i, i + 1);
     }
 }
 

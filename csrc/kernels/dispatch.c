@@ -16,7 +16,8 @@
 #define DECLARE(name)                                                                              \
     extern const nnc_kernels_f32 nnc_kernels_##name##_f32;                                         \
     extern const nnc_kernels_f64 nnc_kernels_##name##_f64;                                         \
-    extern const nnc_kernels_i8 nnc_kernels_##name##_i8;
+    extern const nnc_kernels_i8 nnc_kernels_##name##_i8;                                           \
+    extern const nnc_kernels_half nnc_kernels_##name##_half;
 NNC_LEVELS(DECLARE)
 #undef DECLARE
 
@@ -39,7 +40,8 @@ static bool system_saves(uint32_t wanted)
 static bool has_avx2(void)
 {
     __builtin_cpu_init();
-    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && system_saves(0x06);
+    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
+           __builtin_cpu_supports("f16c") && system_saves(0x06);
 }
 
 static bool has_avx512(void)
@@ -55,7 +57,8 @@ static const struct {
     bool (*has)(void);
 } levels[] = {
 #define ROW(name)                                                                                  \
-    {{#name, &nnc_kernels_##name##_f32, &nnc_kernels_##name##_f64, &nnc_kernels_##name##_i8},      \
+    {{#name, &nnc_kernels_##name##_f32, &nnc_kernels_##name##_f64, &nnc_kernels_##name##_i8,       \
+      &nnc_kernels_##name##_half},                                                                 \
      has_##name},
     NNC_LEVELS(ROW)
 #undef ROW

@@ -34,6 +34,19 @@ typedef enum {
 /* How the two operands of a binary kernel run: both vectors; b one number; a one number. */
 enum { NNC_VV, NNC_VS, NNC_SV, NNC_FORMS };
 
+/* The floating-point dtypes of 16 bits, as tables count them. */
+enum { NNC_HALF_NONE, NNC_HALF_F16, NNC_HALF_BF16, NNC_HALVES };
+static inline int nnc_half_of(nnc_dtype dtype)
+{
+    return dtype == NNC_F16 ? NNC_HALF_F16 : dtype == NNC_BF16 ? NNC_HALF_BF16 : NNC_HALF_NONE;
+}
+
+/* Ranges may not overlap. narrow rounds to nearest, ties to even. */
+typedef struct {
+    void (*widen[NNC_HALVES])(const uint16_t *restrict x, float *restrict y, int64_t n);
+    void (*narrow[NNC_HALVES])(const float *restrict x, uint16_t *restrict y, int64_t n);
+} nnc_kernels_half;
+
 /* C[m,n] = activation(A[m,k] B[k,n] + bias). A(i,p) = a[i*a_row + p*a_col], B(p,j) = b[p*b_row +
  * j*b_col]; in each of A and B one stride is 1 (checked by the op; both may be). C is row-major
  * with row stride ldc. bias: (n) or NULL. activation: a unary kernel applied to finished pieces of
@@ -44,6 +57,7 @@ typedef struct {
     int activation;          /* nnc_unary, or -1 */
     double alpha;            /* the activation's parameter */
     int64_t most_rows;       /* of a piece, where somebody goes on with it at once; 0: any */
+    int half;                /* NNC_HALF_*: a, b and bias hold such numbers, C the kernel's own */
 } nnc_gemm;
 
 /* Rows r0..r1-1, columns c0..c1-1; r0 == r1: nothing. */
@@ -138,7 +152,7 @@ typedef struct {
                               double step, const double *f);                                          \
         /* Pieces, phases and workspace of a product; then pieces begin..end-1 of a phase. */         \
         void (*gemm_plan)(const nnc_gemm *gemm, nnc_work *work);                                      \
-        void (*gemm_run)(const nnc_gemm *gemm, const real *a, const real *b, const real *bias,        \
+        void (*gemm_run)(const nnc_gemm *gemm, const void *a, const void *b, const void *bias,        \
                          real *c, void *workspace, int phase, int64_t begin, int64_t end);            \
         /* The part of C that is finished once a piece of a phase has run. */                         \
         nnc_region (*gemm_region)(const nnc_gemm *gemm, int phase, int64_t piece);                    \
@@ -164,6 +178,7 @@ typedef struct {
     const nnc_kernels_f32 *f32;
     const nnc_kernels_f64 *f64;
     const nnc_kernels_i8 *i8;
+    const nnc_kernels_half *half;
 } nnc_level;
 
 /* The level in use; never NULL after nnc_init(). dispatch.c */

@@ -172,6 +172,30 @@ void nnc_op_unary_plan(const nnc_call *call, nnc_work *work)
     nnc_plan_elements(work, nnc_shape_size(&call->out[0].shape), cost_of(call->op));
 }
 
+static void unary_half(const nnc_call *call, int row, int64_t first, int64_t count)
+{
+    float x[NNC_BLOCK];
+    for (int64_t end = first + count, n; first < end; first += n) {
+        n = end - first < NNC_BLOCK ? end - first : NNC_BLOCK;
+        nnc_widen(&call->in[0], first, x, n);
+        nnc_kernels->f32->unary[row](x, x, n, (float)call->attrs->f[0]);
+        nnc_narrow(x, &call->out[0], first, n);
+    }
+}
+
+static void unary_grad_half(const nnc_call *call, int row, int64_t first, int64_t count)
+{
+    float x[NNC_BLOCK], y[NNC_BLOCK], dy[NNC_BLOCK];
+    for (int64_t end = first + count, n; first < end; first += n) {
+        n = end - first < NNC_BLOCK ? end - first : NNC_BLOCK;
+        nnc_widen(&call->in[0], first, x, n);
+        nnc_widen(&call->in[1], first, y, n);
+        nnc_widen(&call->in[2], first, dy, n);
+        nnc_kernels->f32->unary_grad[row](x, y, dy, dy, n, (float)call->attrs->f[0]);
+        nnc_narrow(dy, &call->out[0], first, n);
+    }
+}
+
 void nnc_op_unary_run(nnc_call *call, int phase, int64_t begin, int64_t end)
 {
     int64_t count, n = nnc_shape_size(&call->out[0].shape);
@@ -186,6 +210,8 @@ void nnc_op_unary_run(nnc_call *call, int phase, int64_t begin, int64_t end)
     else if (call->in[0].dtype == NNC_F64)
         nnc_kernels->f64->unary[row]((const double *)x + first, (double *)y + first, count,
                                      call->attrs->f[0]);
+    else if (nnc_is_half(&call->in[0]))
+        unary_half(call, row, first, count);
     else
         nnc_integer_unary(call->op, call->in[0].dtype)(x, y, first, count);
 }
@@ -202,6 +228,8 @@ void nnc_op_unary_grad_run(nnc_call *call, int phase, int64_t begin, int64_t end
             (const float *)in[0].data + first, (const float *)in[1].data + first,
             (const float *)in[2].data + first, (float *)call->out[0].data + first, count,
             (float)call->attrs->f[0]);
+    else if (nnc_is_half(&in[0]))
+        unary_grad_half(call, row, first, count);
     else
         nnc_kernels->f64->unary_grad[row](
             (const double *)in[0].data + first, (const double *)in[1].data + first,
@@ -259,6 +287,25 @@ void nnc_op_binary_plan(const nnc_call *call, nnc_work *work)
                       call->op >= NNC_OP_power ? 5.0 : cost_of(call->op));
 }
 
+/* One run of 16-bit floats; a number that does not step is widened once. */
+static void binary_half(const nnc_call *call, int row, int form, int64_t a, int64_t b, int64_t y,
+                        int64_t count)
+{
+    float x[NNC_BLOCK], z[NNC_BLOCK], result[NNC_BLOCK];
+    const nnc_array *in = call->in;
+    nnc_widen(&in[0], a, x, 1);
+    nnc_widen(&in[1], b, z, 1);
+    for (int64_t done = 0, n; done < count; done += n) {
+        n = count - done < NNC_BLOCK ? count - done : NNC_BLOCK;
+        if (form != NNC_SV)
+            nnc_widen(&in[0], a + done, x, n);
+        if (form != NNC_VS)
+            nnc_widen(&in[1], b + done, z, n);
+        nnc_kernels->f32->binary[row][form](x, z, result, n);
+        nnc_narrow(result, &call->out[0], y + done, n);
+    }
+}
+
 /* One run: operands step by 0 or 1 element. */
 static void binary_run(const nnc_call *call, int64_t a, int64_t a_step, int64_t b, int64_t b_step,
                        int64_t y, int64_t n)
@@ -279,6 +326,8 @@ static void binary_run(const nnc_call *call, int64_t a, int64_t a_step, int64_t 
         nnc_kernels->f64->binary[row][form]((const double *)in[0].data + a,
                                             (const double *)in[1].data + b,
                                             (double *)call->out[0].data + y, n);
+    else if (nnc_is_half(&in[0]))
+        binary_half(call, row, form, a, b, y, n);
     else
         nnc_integer_binary(call->op, in[0].dtype)(in[0].data, a, a_step, in[1].data, b, b_step,
                                                   call->out[0].data, y, n);

@@ -82,6 +82,23 @@ COMPARE_PLAIN(int64_t)
                        (const type *)b->data + w->at[1], w->step[1], y, n);                        \
         break
 
+static void compare_half(const nnc_call *call, int row, const nnc_walk *w, uint8_t *y,
+                         int64_t count)
+{
+    float a[NNC_BLOCK], b[NNC_BLOCK];
+    int form = nnc_walk_form(w);
+    nnc_widen(&call->in[0], w->at[0], a, 1);
+    nnc_widen(&call->in[1], w->at[1], b, 1);
+    for (int64_t done = 0, n; done < count; done += n) {
+        n = count - done < NNC_BLOCK ? count - done : NNC_BLOCK;
+        if (form != NNC_SV)
+            nnc_widen(&call->in[0], w->at[0] + w->step[0] * done, a, n);
+        if (form != NNC_VS)
+            nnc_widen(&call->in[1], w->at[1] + w->step[1] * done, b, n);
+        nnc_kernels->f32->compare[row][form](a, b, y + done, n);
+    }
+}
+
 static void compare_row(nnc_call *call, const nnc_walk *w, uint8_t *y, int64_t n)
 {
     const nnc_array *a = &call->in[0], *b = &call->in[1];
@@ -94,6 +111,10 @@ static void compare_row(nnc_call *call, const nnc_walk *w, uint8_t *y, int64_t n
     case NNC_F64:
         nnc_kernels->f64->compare[row][form]((const double *)a->data + w->at[0],
                                              (const double *)b->data + w->at[1], y, n);
+        break;
+    case NNC_F16:
+    case NNC_BF16:
+        compare_half(call, row, w, y, n);
         break;
     COMPARE_CASE(BOOL, uint8_t);
     COMPARE_CASE(U8, uint8_t);
@@ -362,8 +383,13 @@ void nnc_op_cast_run(nnc_call *call, int phase, int64_t begin, int64_t end)
     const nnc_array *x = &call->in[0], *y = &call->out[0];
     int64_t count, first = nnc_piece_range(size_of(y), NNC_PIECE, begin, end, &count);
     (void)phase;
-    nnc_convert((const char *)x->data + first * nnc_dtype_size(x->dtype), x->dtype,
-                (char *)y->data + first * nnc_dtype_size(y->dtype), y->dtype, count);
+    if (nnc_is_half(x) && y->dtype == NNC_F32)
+        nnc_widen(x, first, (float *)y->data + first, count);
+    else if (x->dtype == NNC_F32 && nnc_is_half(y))
+        nnc_narrow((const float *)x->data + first, y, first, count);
+    else
+        nnc_convert((const char *)x->data + first * nnc_dtype_size(x->dtype), x->dtype,
+                    (char *)y->data + first * nnc_dtype_size(y->dtype), y->dtype, count);
 }
 
 nnc_status nnc_op_cast_gradient(nnc_graph *graph, int node, const int *dy, const bool *need,

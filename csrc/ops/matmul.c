@@ -32,7 +32,8 @@ static void matmul_product(const nnc_call *call, product *p)
     const nnc_shape *a = &call->in[0].shape, *b = &call->in[1].shape, *y = &call->out[0].shape;
     bool turn_a = call->attrs->k[0] != 0, turn_b = call->attrs->k[1] != 0;
     nnc_gemm *g = &p->gemm;
-    *p = (product){.gemm = {.activation = -1}, .lead = leading(y)};
+    *p = (product){.gemm = {.activation = -1, .half = nnc_half_of(call->in[0].dtype)},
+                   .lead = leading(y)};
     g->m = y->dim[y->rank - 2];
     g->n = y->dim[y->rank - 1];
     g->k = a->dim[a->rank - (turn_a ? 2 : 1)];
@@ -91,12 +92,32 @@ done:
     return status;
 }
 
-static void kernel_plan(const nnc_call *call, const nnc_gemm *gemm, nnc_work *work)
+/* 16-bit floats: C is made in float32, behind the kernel's own workspace, and each part of it is
+ * rounded to y as soon as it is finished. */
+static int64_t wide_bytes(const nnc_call *call)
 {
-    if (call->in[0].dtype == NNC_F32)
-        nnc_kernels->f32->gemm_plan(gemm, work);
-    else
+    bool half = nnc_half_of(call->in[0].dtype) != NNC_HALF_NONE;
+    return half ? nnc_shape_size(&call->out[0].shape) * (int64_t)sizeof(float) : 0;
+}
+
+static void kernel_plan(const nnc_call *call, const nnc_gemm *gemm, int64_t batch, nnc_work *work)
+{
+    if (call->in[0].dtype == NNC_F64)
         nnc_kernels->f64->gemm_plan(gemm, work);
+    else
+        nnc_kernels->f32->gemm_plan(gemm, work);
+    for (int phase = 0; phase < work->phases; phase++)
+        work->pieces[phase] *= batch;
+    work->workspace = (work->workspace + 63) / 64 * 64 * batch + wide_bytes(call);
+    work->cost *= (double)batch;
+}
+
+static void round_region(const nnc_gemm *g, const float *wide, uint16_t *y,
+                         const nnc_region *part)
+{
+    for (int64_t i = part->r0; i < part->r1; i++)
+        nnc_kernels->half->narrow[g->half](wide + i * g->n + part->c0, y + i * g->n + part->c0,
+                                           part->c1 - part->c0);
 }
 
 /* a, b, bias and c from the given elements of their arrays on. */
@@ -105,14 +126,22 @@ static void kernel_run(const nnc_call *call, const nnc_gemm *gemm, int64_t a, in
 {
     const nnc_array *in = call->in;
     const void *bias = call->input_count > 2 ? in[2].data : NULL;
+    int64_t size = nnc_dtype_size(in[0].dtype);
+    const char *a_data = (const char *)in[0].data + a * size;
+    const char *b_data = (const char *)in[1].data + b * size;
     if (in[0].dtype == NNC_F32)
-        nnc_kernels->f32->gemm_run(gemm, (const float *)in[0].data + a,
-                                   (const float *)in[1].data + b, bias,
-                                   (float *)call->out[0].data + c, workspace, phase, begin, end);
-    else
-        nnc_kernels->f64->gemm_run(gemm, (const double *)in[0].data + a,
-                                   (const double *)in[1].data + b, bias,
-                                   (double *)call->out[0].data + c, workspace, phase, begin, end);
+        nnc_kernels->f32->gemm_run(gemm, a_data, b_data, bias, (float *)call->out[0].data + c,
+                                   workspace, phase, begin, end);
+    else if (in[0].dtype == NNC_F64)
+        nnc_kernels->f64->gemm_run(gemm, a_data, b_data, bias, (double *)call->out[0].data + c,
+                                   workspace, phase, begin, end);
+    for (int64_t i = begin; i < end && gemm->half != NNC_HALF_NONE; i++) {
+        char *all = (char *)call->workspace + call->work.workspace - wide_bytes(call);
+        float *wide = (float *)(void *)all + c;
+        nnc_region part = nnc_kernels->f32->gemm_region(gemm, phase, i);
+        nnc_kernels->f32->gemm_run(gemm, a_data, b_data, bias, wide, workspace, phase, i, i + 1);
+        round_region(gemm, wide, (uint16_t *)call->out[0].data + c, &part);
+    }
 }
 
 /* The pieces of all products, one product after another. */
@@ -120,11 +149,7 @@ void nnc_op_matmul_plan(const nnc_call *call, nnc_work *work)
 {
     product p;
     matmul_product(call, &p);
-    kernel_plan(call, &p.gemm, work);
-    for (int phase = 0; phase < work->phases; phase++)
-        work->pieces[phase] *= p.batch;
-    work->workspace = (work->workspace + 63) / 64 * 64 * p.batch;
-    work->cost *= (double)p.batch;
+    kernel_plan(call, &p.gemm, p.batch, work);
 }
 
 /* The matrix of an operand that goes with matrix i of y: leading dimensions broadcast. */
@@ -150,7 +175,8 @@ void nnc_op_matmul_run(nnc_call *call, int phase, int64_t begin, int64_t end)
         return;
     }
     int64_t pieces = call->work.pieces[phase] / (p.batch > 0 ? p.batch : 1);
-    int64_t workspace = p.batch > 0 ? call->work.workspace / p.batch : 0;
+    int64_t workspace = call->work.workspace - wide_bytes(call);
+    workspace = p.batch > 0 ? workspace / p.batch : 0;
     while (begin < end) {
         int64_t i = begin / pieces, from = begin - i * pieces;
         int64_t to = end - i * pieces < pieces ? end - i * pieces : pieces;
@@ -166,9 +192,9 @@ nnc_region nnc_matmul_region(const nnc_call *call, int phase, int64_t piece)
 {
     product p;
     matmul_product(call, &p);
-    if (call->in[0].dtype == NNC_F32)
-        return nnc_kernels->f32->gemm_region(&p.gemm, phase, piece);
-    return nnc_kernels->f64->gemm_region(&p.gemm, phase, piece);
+    if (call->in[0].dtype == NNC_F64)
+        return nnc_kernels->f64->gemm_region(&p.gemm, phase, piece);
+    return nnc_kernels->f32->gemm_region(&p.gemm, phase, piece);
 }
 
 static nnc_status emit_matmul(nnc_graph *graph, int a, int b, bool turn_a, bool turn_b, int *out)
@@ -242,7 +268,7 @@ static void dense_product(const nnc_call *call, nnc_gemm *g)
     int64_t k = w->dim[0], n = w->dim[1];
     *g = (nnc_gemm){.m = nnc_dims_product(x, 0, x->rank - 1), .n = n, .k = k, .a_row = k, .a_col = 1,
                     .b_row = n, .b_col = 1, .ldc = n, .activation = -1,
-                    .alpha = call->attrs->f[0]};
+                    .alpha = call->attrs->f[0], .half = nnc_half_of(call->in[0].dtype)};
     if (call->attrs->k[0] >= 0)
         g->activation = (int)call->attrs->k[0] - (int)NNC_OP_relu;
 }
@@ -276,7 +302,7 @@ void nnc_op_dense_plan(const nnc_call *call, nnc_work *work)
 {
     nnc_gemm gemm;
     dense_product(call, &gemm);
-    kernel_plan(call, &gemm, work);
+    kernel_plan(call, &gemm, 1, work);
 }
 
 void nnc_op_dense_run(nnc_call *call, int phase, int64_t begin, int64_t end)

@@ -120,7 +120,7 @@ typedef struct {
 } pass;
 
 typedef struct {
-    pass passes[NNC_MAX_PHASES];
+    pass passes[NNC_OP_PHASES];
     int count;
     int64_t workspace;
     double divisor;     /* of a mean */
@@ -175,7 +175,7 @@ static void call_mask(const nnc_call *call, bool mask[NNC_MAX_RANK])
 
 static void add_pass(reduction *red, int64_t a, int64_t r, int64_t b, int later)
 {
-    pass p = new_pass(a, r, b, red->count + 2 + later <= NNC_MAX_PHASES);
+    pass p = new_pass(a, r, b, red->count + 2 + later <= NNC_OP_PHASES);
     red->passes[red->count++] = p;
     if (p.slices > 1)
         red->passes[red->count++] = new_pass(a, p.slices, b, false);

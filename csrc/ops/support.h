@@ -13,9 +13,9 @@ static inline const char *nnc_op_name(nnc_op op)
 
 /* ---- checks for the infer rules ---- */
 
-/* float32 and float64 pass; other dtypes are refused, naming the op. */
+/* Floating-point dtypes pass; others are refused, naming the op. */
 nnc_status nnc_check_real(nnc_op op, nnc_dtype dtype);
-/* float32, float64, integers and bool pass. */
+/* Every dtype that there is passes. */
 nnc_status nnc_check_number(nnc_op op, nnc_dtype dtype);
 nnc_status nnc_check_same_dtype(nnc_op op, const nnc_array *a, const nnc_array *b);
 nnc_status nnc_check_same_shape(nnc_op op, const nnc_array *a, const nnc_array *b);
@@ -110,6 +110,24 @@ void nnc_fill(void *y, nnc_dtype dtype, int64_t n, double value);
 
 /* Element i of an array as a whole number; false if it is none (a fraction, NaN, out of int64). */
 bool nnc_integer_at(const void *data, nnc_dtype dtype, int64_t i, int64_t *out);
+
+/* ---- float16 and bfloat16, a block at a time: read into floats, worked on, rounded back ---- */
+
+enum { NNC_BLOCK = 1024 };
+
+/* y[0..n-1] := x[first..], and back; x of a 16-bit floating-point dtype. */
+static inline void nnc_widen(const nnc_array *x, int64_t first, float *y, int64_t n)
+{
+    nnc_kernels->half->widen[nnc_half_of(x->dtype)]((const uint16_t *)x->data + first, y, n);
+}
+static inline void nnc_narrow(const float *x, const nnc_array *y, int64_t first, int64_t n)
+{
+    nnc_kernels->half->narrow[nnc_half_of(y->dtype)](x, (uint16_t *)y->data + first, n);
+}
+static inline bool nnc_is_half(const nnc_array *array)
+{
+    return nnc_half_of(array->dtype) != NNC_HALF_NONE;
+}
 
 /* ---- gradient rules: append an op, get its value ---- */
 

@@ -174,6 +174,8 @@ static PyMethodDef functions[] = {
     {"pass_enable", KEYWORDS(pass_enable), "For tests: switches a pass on or off."},
     {"_host_register", py_host_register, METH_VARARGS, NULL},
     {"_custom", py_custom, METH_VARARGS, NULL},
+    {"set_autocast", py_set_autocast, METH_O,
+     "The dtype that variables are read in from now on in this thread, or None; what it was."},
     {"_rebuild_variable", py_variable_rebuild, METH_VARARGS, NULL},
     {NULL, NULL, 0, NULL}};
 

@@ -197,7 +197,8 @@ int py_result_dtype(py_state *state, PyObject *const *args, Py_ssize_t count, nn
             const nnc_array *array = py_signature(state, args[i]);
             if (array == NULL)
                 return -1;
-            o.dtype = array->dtype;
+            o.dtype = py_is_tensor(state, args[i]) ? array->dtype
+                                                   : py_read_dtype((py_variable *)args[i]);
         } else if (!take_number(args[i], &o)) {
             PyArrayObject *array = py_array(state, args[i], "result_dtype: a value", &o.dtype);
             if (array == NULL)
@@ -251,6 +252,18 @@ done:
     if (status != NNC_OK)
         py_raise(c->state, status);
     return status == NNC_OK ? 0 : -1;
+}
+
+/* Variables that are read, in the dtype of the layer that reads them. */
+static int settle_variables(call *c)
+{
+    for (int i = nnc_op_effects(&nnc_ops[c->op]); i < c->count; i++) {
+        operand *o = &c->operands[i];
+        if (o->source == VARIABLE &&
+            settle(c, o, py_read_dtype((py_variable *)o->object)) < 0)
+            return -1;
+    }
+    return 0;
 }
 
 /* KEEP: a float takes the dtype of the first floating-point operand; integers are 32 bits wide,
@@ -424,7 +437,7 @@ PyObject *py_call(py_state *state, nnc_op op, const nnc_attrs *attrs, PyObject *
     }
     for (int i = 0; i < count; i++)
         c.operands[i].tensor = NULL;
-    if (take_all(&c, args) == 0 && settle_all(&c) == 0) {
+    if (take_all(&c, args) == 0 && settle_variables(&c) == 0 && settle_all(&c) == 0) {
         nnc_status status = own_operands(&c);
         if (status != NNC_OK)
             py_raise(state, status);
@@ -459,7 +472,8 @@ PyObject *py_cast(py_state *state, PyObject *x, nnc_dtype dtype)
     const nnc_array *array = py_signature(state, x);
     if (array == NULL)
         return NULL;
-    if (array->dtype != dtype)
+    nnc_dtype own = py_is_tensor(state, x) ? array->dtype : py_read_dtype((py_variable *)x);
+    if (own != dtype)
         return py_call1(state, NNC_OP_cast, &attrs, x);
     if (py_is_variable(state, x))
         return py_call1(state, NNC_OP_copy, NULL, x);
@@ -483,7 +497,9 @@ PyObject *py_convert(py_state *state, PyObject *value, nnc_dtype dtype)
         const nnc_array *array = py_signature(state, value);
         return array == NULL
                    ? NULL
-                   : py_cast(state, value, dtype == NNC_DTYPE_COUNT ? array->dtype : dtype);
+                   : py_cast(state, value, dtype != NNC_DTYPE_COUNT ? dtype
+                                    : py_is_tensor(state, value) ? array->dtype
+                                    : py_read_dtype((py_variable *)value));
     }
     if (take_number(value, &number)) {
         own = number.strength == WEAK_FLOAT ? NNC_F32 : PyBool_Check(value) ? NNC_BOOL

@@ -52,6 +52,7 @@ typedef struct {
     PyObject_HEAD
     nnc_tensor *tensor;
     bool trainable;
+    bool autocast;                          /* read as py_read_dtype says */
     PyObject *shape;
     PyObject *dict, *weak;
 } py_variable;
@@ -213,6 +214,11 @@ PyObject *py_dlpack_device(PyObject *self, PyObject *unused);
 
 /* ValueError if it has no value yet. */
 int py_variable_check(const py_variable *variable);
+/* The dtype that ops read the variable in: its own, or, if it holds floats and is cast by itself,
+ * that of the layer which this thread is in (set_autocast). */
+nnc_dtype py_read_dtype(const py_variable *variable);
+/* set_autocast(dtype or None): returns what it was. */
+PyObject *py_set_autocast(PyObject *module, PyObject *dtype);
 PyObject *py_variable_rebuild(PyObject *module, PyObject *args);
 void py_variable_dealloc(PyObject *object);
 extern PyType_Spec py_variable_spec;

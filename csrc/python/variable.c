@@ -17,6 +17,28 @@ int py_variable_check(const py_variable *variable)
     return -1;
 }
 
+static _Thread_local nnc_dtype autocast_dtype = NNC_DTYPE_COUNT;     /* none */
+
+nnc_dtype py_read_dtype(const py_variable *variable)
+{
+    nnc_dtype own = variable->tensor->array.dtype;
+    bool cast = autocast_dtype != NNC_DTYPE_COUNT && variable->autocast &&
+                nnc_dtype_kind(own) == NNC_KIND_FLOAT;
+    return cast ? autocast_dtype : own;
+}
+
+PyObject *py_set_autocast(PyObject *module, PyObject *dtype)
+{
+    py_state *state = PyModule_GetState(module);
+    nnc_dtype was = autocast_dtype, now = NNC_DTYPE_COUNT;
+    if (dtype != Py_None && py_dtype_parse(dtype, &now) < 0)
+        return NULL;
+    autocast_dtype = now;
+    PyObject *name = was == NNC_DTYPE_COUNT ? Py_None : state->dtype_name[was];
+    Py_INCREF(name);
+    return name;
+}
+
 /* The value as a tensor that nobody else holds. given: whether the caller gives it away though it
  * still has a name for it. */
 static nnc_tensor *own_storage(py_state *state, PyObject *value, bool given)
@@ -69,7 +91,7 @@ static PyObject *variable_new(PyTypeObject *type, PyObject *args, PyObject *kwar
     (void)args, (void)kwargs;
     PyObject *object = PyType_GenericAlloc(type, 0);
     if (object != NULL)
-        cast_self(object)->trainable = true;
+        cast_self(object)->trainable = cast_self(object)->autocast = true;
     return object;
 }
 
@@ -119,7 +141,7 @@ static PyObject *get_dtype(PyObject *object, void *unused)
     (void)unused;
     if (py_variable_check(cast_self(object)) < 0)
         return NULL;
-    PyObject *name = py_state_of(object)->dtype_name[cast_self(object)->tensor->array.dtype];
+    PyObject *name = py_state_of(object)->dtype_name[py_read_dtype(cast_self(object))];
     Py_INCREF(name);
     return name;
 }
@@ -157,6 +179,22 @@ static int set_trainable(PyObject *object, PyObject *value, void *unused)
     if (truth < 0)
         return -1;
     cast_self(object)->trainable = truth;
+    return 0;
+}
+
+static PyObject *get_autocast(PyObject *object, void *unused)
+{
+    (void)unused;
+    return PyBool_FromLong(cast_self(object)->autocast);
+}
+
+static int set_autocast(PyObject *object, PyObject *value, void *unused)
+{
+    (void)unused;
+    int truth = value == NULL ? 1 : PyObject_IsTrue(value);
+    if (truth < 0)
+        return -1;
+    cast_self(object)->autocast = truth;
     return 0;
 }
 
@@ -262,7 +300,10 @@ static PyObject *method_assign_sub(PyObject *object, PyObject *value)
     PyObject *tensor = assignable(state, object, value), *difference, *result = NULL;
     if (tensor == NULL)
         return NULL;
+    nnc_dtype outer = autocast_dtype;
+    autocast_dtype = NNC_DTYPE_COUNT;       /* what is written is not what a layer reads */
     difference = py_call2(state, NNC_OP_subtract, object, tensor);
+    autocast_dtype = outer;
     if (difference != NULL)
         result = py_call2(state, NNC_OP_assign, object, difference);
     Py_XDECREF(difference);
@@ -341,6 +382,8 @@ static PyGetSetDef getset[] = {
     {"size", get_size, NULL, "How many elements.", NULL},
     {"value", get_value, NULL, "A tensor: a copy of the values; symbolic while recording.", NULL},
     {"trainable", get_trainable, set_trainable, "Whether tapes watch it when it is read.", NULL},
+    {"autocast", get_autocast, set_autocast, "Whether layers read it in what they compute in.",
+     NULL},
     {"__dict__", PyObject_GenericGetDict, PyObject_GenericSetDict, NULL, NULL},
     {NULL, NULL, NULL, NULL, NULL}};
 

@@ -39,6 +39,7 @@ class _Context(threading.local):
 
     depth = 0
     training = None
+    autocast = None     # the dtype that variables are read in
 
 
 context = _Context()
@@ -48,6 +49,19 @@ added_losses = [False]
 _SILENT = frozenset(("built", "history", "stop_training", "stop_evaluating", "stop_predicting",
                      "_losses", "_build_shapes", "_path", "_output_shape", "_building",
                      "_inbound_nodes"))
+
+
+@contextlib.contextmanager
+def _autocast(dtype):
+    """Variables are read in `dtype` (`None`: as they are) by what runs within."""
+    outer = context.autocast
+    context.autocast = dtype
+    _core.set_autocast(dtype)
+    try:
+        yield
+    finally:
+        context.autocast = outer
+        _core.set_autocast(outer)
 
 
 class _Signature:
@@ -82,7 +96,7 @@ def _build_wrapper(build):
             return build(self, *args, **kwargs)             # from a derived class's `build`
         self._building = True
         try:
-            with name_scope(self.name), _core.no_trace():
+            with name_scope(self.name), _core.no_trace(), _autocast(None):
                 self._path = current_path()
                 result = build(self, *args, **kwargs)
         finally:
@@ -308,24 +322,42 @@ class Layer(LayerFiles, LayerQuantization, Operation):
 
     @dtype_policy.setter
     def dtype_policy(self, value):
-        self._dtype_policy = dtype_policies.get(value)
+        policy, own = dtype_policies.get(value), self._dtype_policy
+        if own._is_map and not policy._is_map and self._path:
+            if self._path in own:
+                del own[self._path]
+            own[self._path] = policy
+            self._dtype_policy = own            # the layer has changed
+        else:
+            self._dtype_policy = policy
+
+    @property
+    def _own_policy(self):
+        """The policy that counts for this layer: of a map, the one of its path."""
+        policy = self._dtype_policy
+        return policy[self._path] if policy._is_map and self._path else policy
 
     @property
     def dtype(self):
         """The dtype of the weights."""
-        return self._dtype_policy.variable_dtype
+        return self._own_policy.variable_dtype
 
     variable_dtype = dtype
 
     @property
     def compute_dtype(self):
         """The dtype of computations and of the output."""
-        return self._dtype_policy.compute_dtype
+        return self._own_policy.compute_dtype
 
     @property
     def input_dtype(self):
         """The dtype that inputs are converted to."""
         return self.compute_dtype
+
+    def _reading(self):
+        """The context in which the layer's variables are read in its compute dtype."""
+        dtype = self.compute_dtype if self.autocast else None
+        return _autocast(dtype if dtype in _FLOATS and dtype != self.variable_dtype else None)
 
     @property
     def path(self):
@@ -497,7 +529,11 @@ class Layer(LayerFiles, LayerQuantization, Operation):
         context.depth += 1
         context.training = training
         try:
-            outputs = self.call(*args, **kwargs)
+            if context.autocast is None and not self._dtype_policy._is_mixed:
+                outputs = self.call(*args, **kwargs)
+            else:
+                with self._reading():
+                    outputs = self.call(*args, **kwargs)
         finally:
             context.depth -= 1
             context.training = outer
@@ -726,7 +762,8 @@ def _traced_spec(layer, args, kwargs):
         mask = _mask_of(args[0]) if len(args) == 1 else None
         if mask is not None and layer._signature.mask and "mask" not in kwargs:
             kwargs["mask"] = mask
-        return layer.call(*args, **kwargs)
+        with layer._reading():
+            return layer.call(*args, **kwargs)
     depth, context.depth = context.depth, 1                         # leaves the losses alone
     try:
         return traced_spec(call, args, kwargs, layer.weights)

@@ -1,6 +1,7 @@
 """Layers that bring numbers to mean 0 and variance 1, or to length 1, along some axes."""
 from .. import config, constraints, initializers, ops, regularizers
 from ..ops.core import cast_array
+from ..ops.nn import _wide
 from .input_spec import InputSpec
 from .layer import Layer
 from .wrapper import Wrapper
@@ -132,6 +133,7 @@ class BatchNormalization(_Affine):
             raise ValueError(f"Layer '{self.name}': the mask must have one axis less than the "
                              f"inputs. Received: mask.shape={tuple(mask.shape)}, "
                              f"inputs.shape={tuple(inputs.shape)}")
+        kept, inputs = inputs.dtype, _wide(inputs)
         if training and self.trainable:
             mean, variance = self._moments(inputs, mask)
             for moving, now in ((self.moving_mean, mean), (self.moving_variance, variance)):
@@ -139,8 +141,9 @@ class BatchNormalization(_Affine):
                                       ops.multiply(now, 1.0 - self.momentum)))
         else:
             mean, variance = self.moving_mean, self.moving_variance
-        return ops.batch_normalization(inputs, mean, variance, self.axis, offset=self.beta,
-                                       scale=self.gamma, epsilon=self.epsilon)
+        return cast_array(ops.batch_normalization(inputs, mean, variance, self.axis,
+                                                  offset=self.beta, scale=self.gamma,
+                                                  epsilon=self.epsilon), kept)
 
     def _moments(self, inputs, mask):
         axes = self._reduction_axes
@@ -261,7 +264,7 @@ class GroupNormalization(_Affine):
         shape = tuple(inputs.shape)
         axis = self.axis % len(shape)
         inner = shape[axis] // self.groups
-        x = ops.reshape(inputs, (*shape[:axis], self.groups, inner, *shape[axis + 1:]))
+        x = ops.reshape(_wide(inputs), (*shape[:axis], self.groups, inner, *shape[axis + 1:]))
         axes = tuple(a for a in range(1, len(shape) + 1) if a != axis)
         mean, variance = ops.moments(x, axes, keepdims=True)
         factor = ops.rsqrt(ops.add(variance, self.epsilon))
@@ -272,7 +275,8 @@ class GroupNormalization(_Affine):
         shift = ops.negative(ops.multiply(mean, factor))
         if self.beta is not None:
             shift = ops.add(shift, ops.reshape(self.beta, wide))
-        return ops.reshape(ops.add(ops.multiply(x, factor), shift), shape)
+        return cast_array(ops.reshape(ops.add(ops.multiply(x, factor), shift), shape),
+                          inputs.dtype)
 
     def get_config(self):
         return {**super().get_config(), "groups": self.groups, "axis": self.axis,

@@ -234,10 +234,11 @@ class Sequential(Model):
     def _remember(self, inputs):
         """Notes that inputs like these went through, if the layers' `call` is all that it takes."""
         layers = self.layers
-        if self.activity_regularizer is not None or inputs.dtype != self.input_dtype or not all(
+        if self.activity_regularizer is not None or self._dtype_policy._is_mixed \
+                or inputs.dtype != self.input_dtype or not all(
                 layer._plain and layer.built and layer.activity_regularizer is None
                 and layer.autocast
-                and layer.compute_dtype == self.compute_dtype for layer in layers):
+                and layer._dtype_policy == self._dtype_policy for layer in layers):
             return
         if self._has_shape() and len(inputs.shape) != len(self.input_shape):
             return

@@ -50,8 +50,17 @@ def result_type(*dtypes):
         if dtype in (float, int, bool):
             values.append(dtype(1))
         else:
-            values.append(Tensor(np.zeros((), standardize_dtype(dtype))))
+            values.append(Tensor(np.zeros(()), standardize_dtype(dtype)))
     return _core.result_dtype(*values)
+
+
+def numpy_dtype(name):
+    """NumPy's dtype for the name of one of ours; bfloat16 is ml_dtypes'."""
+    if name == "bfloat16":
+        import ml_dtypes
+
+        return np.dtype(ml_dtypes.bfloat16)
+    return np.dtype(name)
 
 
 def is_float(dtype):

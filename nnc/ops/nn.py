@@ -279,12 +279,18 @@ def normalize(x, axis=-1, order=2, epsilon=None):
     if isinstance(order, bool) or not isinstance(order, int) or order < 1:
         raise ValueError(f"normalize: `order` must be an integer >= 1. Received: order={order!r}")
     x = float_array(x)
+    kept, x = x.dtype, _wide(x)
     x = op.reshape(x, (1,)) if not len(x.shape) else x
     epsilon = config.epsilon() if epsilon is None else epsilon
     if order == 2:
         inverse = op.rsqrt(numpy.sum(op.square(x), axis, True))
         return op.multiply(x, op.minimum(inverse, 1.0 / epsilon))
     return op.divide(x, op.maximum(norm(x, order, axis, True), epsilon))
+
+
+def _wide(x):
+    """`x`, or in float32 what has 16 bits: statistics need more."""
+    return op.cast(x, "float32") if x.dtype in ("float16", "bfloat16") else x
 
 
 def moments(x, axes, keepdims=False, synchronized=False):
@@ -296,12 +302,13 @@ def moments(x, axes, keepdims=False, synchronized=False):
     if synchronized:
         raise ValueError("moments: there are no replicas here. Received: synchronized=True")
     x = float_array(x)
+    kept, x = x.dtype, _wide(x)
     axes = many_axes("moments", axes, len(x.shape))
     mean = numpy.mean(x, axes, True)
     variance = numpy.mean(op.square(op.subtract(x, op.stop_gradient(mean))), axes, keepdims)
     if not keepdims:
         mean = op.reshape(mean, tuple(variance.shape))
-    return mean, variance
+    return cast_array(mean, kept), cast_array(variance, kept)
 
 
 def batch_normalization(x, mean, variance, axis, offset=None, scale=None, epsilon=1e-3):
@@ -337,12 +344,13 @@ def _stretch(v, x, axes):
 def layer_normalization(x, gamma=None, beta=None, axis=-1, epsilon=None):
     """`(x - mean) / sqrt(variance + epsilon) * gamma + beta`, over `axis` of each sample."""
     x = float_array(x)
+    kept, x = x.dtype, _wide(x)
     epsilon = config.epsilon() if epsilon is None else epsilon
     axes = many_axes("layer_normalization", axis, len(x.shape))
     centred = op.subtract(x, numpy.mean(x, axes, True))
     y = op.multiply(centred, op.rsqrt(op.add(numpy.mean(op.square(centred), axes, True), epsilon)))
     y = y if gamma is None else op.multiply(y, _stretch(gamma, x, axes))
-    return y if beta is None else op.add(y, _stretch(beta, x, axes))
+    return cast_array(y if beta is None else op.add(y, _stretch(beta, x, axes)), kept)
 
 
 def rms_normalization(x, scale=None, axis=-1, epsilon=None):
@@ -352,7 +360,7 @@ def rms_normalization(x, scale=None, axis=-1, epsilon=None):
     epsilon = config.epsilon() if epsilon is None else epsilon
     axes = many_axes("rms_normalization", axis, len(x.shape))
     y = op.multiply(x, op.rsqrt(op.add(numpy.mean(op.square(x), axes, True), epsilon)))
-    return y if scale is None else op.multiply(y, _stretch(scale, x, axes))
+    return cast_array(y if scale is None else op.multiply(y, _stretch(scale, x, axes)), kept)
 
 
 def psnr(x1, x2, max_val):

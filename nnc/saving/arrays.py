@@ -13,6 +13,7 @@ import warnings
 import numpy as np
 
 from .archive import Reader, Writer
+from ..ops.core import numpy_dtype
 from .hdf5 import array_of, parse_json
 
 _HEADER = 100 << 20
@@ -20,14 +21,6 @@ _DTYPES = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat
            "I64": "int64", "I32": "int32", "I16": "int16", "I8": "int8", "U64": "uint64",
            "U32": "uint32", "U16": "uint16", "U8": "uint8", "BOOL": "bool"}
 _CODES = {name: code for code, name in _DTYPES.items()}
-
-
-def _dtype(name):
-    if name == "bfloat16":
-        import ml_dtypes
-
-        return np.dtype(ml_dtypes.bfloat16)
-    return np.dtype(name)
 
 
 def named_weights(model):
@@ -140,7 +133,7 @@ def save_safetensors(path, values, metadata=None):
         if dtype not in _CODES:
             raise ValueError(f"safetensors: '{name}' has dtype {dtype}, which the format does not "
                              f"know; it knows {sorted(_CODES)}")
-        count = _dtype(dtype).itemsize
+        count = numpy_dtype(dtype).itemsize
         for n in value.shape:
             count *= n
         header[name] = {"dtype": _CODES[dtype], "shape": list(value.shape),
@@ -176,7 +169,7 @@ def read_header(path):
             raise ValueError(f"{path}: tensor {name!r} refused: its entry is damaged or of an "
                              f"unknown dtype: {str(entry)[:200]}")
         start, stop = entry["data_offsets"]
-        count = _dtype(_DTYPES[entry["dtype"]]).itemsize
+        count = numpy_dtype(_DTYPES[entry["dtype"]]).itemsize
         for n in entry["shape"]:
             count *= n
         if stop - start != count or stop > size - begin:
@@ -215,7 +208,7 @@ def _open_safetensors(f, path):
             data = f.read(stop - start)
             if len(data) < stop - start:
                 raise ValueError(f"{path}: the file ends within a tensor")
-            return np.frombuffer(data, _dtype(_DTYPES[entry["dtype"]])).reshape(entry["shape"])
+            return np.frombuffer(data, numpy_dtype(_DTYPES[entry["dtype"]])).reshape(entry["shape"])
         return Stored(entry["shape"], read)
     return {name: stored(entry) for name, entry in header.items() if name != "__metadata__"}
 

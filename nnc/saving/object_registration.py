@@ -143,7 +143,8 @@ def _public():
                            "FloatDTypePolicy": dtype_policies.DTypePolicy}
         _table["keras.src.models.functional"] = {"Functional": models.Functional}
         _table["keras.models"] = {**_table["keras"], "Functional": models.Functional}
-        _table["keras.dtype_policies"] = {**_table["keras"], **quantized_policies.ALL_OBJECTS}
+        _table["keras.dtype_policies"] = {**_table["keras"], **quantized_policies.ALL_OBJECTS,
+                                          "DTypePolicyMap": dtype_policies.DTypePolicyMap}
     return _table
 
 

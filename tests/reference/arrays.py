@@ -139,15 +139,13 @@ def total(x, axes, keepdims):
     return reducer(np.sum)(abs(x), axes, keepdims)
 
 
-HALVES = (([np.ones(2, "float16")], ((), 0), TypeError),)
 NOTHING = (([np.ones((2, 0))], ((1,), 0), ValueError),)
-add_reduction("sum", np.sum, wrt=(0,), scale=total, exact=(*INTEGERS, "bool"), gives=summed,
-              refused=HALVES)
+add_reduction("sum", np.sum, wrt=(0,), scale=total, exact=(*INTEGERS, "bool"), gives=summed)
 add_reduction("mean", quiet(np.mean), REDUCED, wrt=(0,), scale=1.0, exact=(*INTEGERS, "bool"),
-              gives=lambda dtype: (dtype if "float" in dtype else "float32",), refused=HALVES)
-add_reduction("prod", np.prod, wrt=(0,), units=32, refused=HALVES)
-add_reduction("max", np.max, REDUCED, wrt=(0,), exact=(*INTEGERS, "bool"), refused=HALVES + NOTHING)
-add_reduction("min", np.min, REDUCED, wrt=(0,), exact=(*INTEGERS, "bool"), refused=HALVES + NOTHING)
+              gives=lambda dtype: (dtype if "float" in dtype else "float32",))
+add_reduction("prod", np.prod, wrt=(0,), units=32)
+add_reduction("max", np.max, REDUCED, wrt=(0,), exact=(*INTEGERS, "bool"), refused=NOTHING)
+add_reduction("min", np.min, REDUCED, wrt=(0,), exact=(*INTEGERS, "bool"), refused=NOTHING)
 add_reduction("any", np.any, gives=lambda dtype: ("bool",))
 add_reduction("all", np.all, gives=lambda dtype: ("bool",))
 for _name in ("any", "all"):

@@ -1,0 +1,13 @@
+/* wide.h - calls with 16-bit floats whose op has kernels for float32 only. */
+#ifndef NNC_GRAPH_WIDE_H
+#define NNC_GRAPH_WIDE_H
+
+#include "nnc.h"
+
+/* Whether the call has float16 or bfloat16 arrays that its op does not take as they are. */
+bool nnc_wide_needed(const nnc_call *call);
+/* As the op's own plan and run, with widening before and narrowing after. */
+void nnc_wide_plan(const nnc_call *call, nnc_work *work);
+void nnc_wide_run(nnc_call *call, int phase, int64_t begin, int64_t end);
+
+#endif
