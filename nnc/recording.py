@@ -15,6 +15,7 @@ import numpy as np
 from . import _core, config, tree
 from ._core import Tensor
 from .data import pack_x_y_sample_weight
+from .data.mapped import Mapped
 from .ops.core import _FLOATS, numpy_dtype
 from .variables import changes
 from .warnings import NumericWarning, tell, told_by
@@ -57,7 +58,8 @@ class Run:
     def __init__(self, model, kind, data):
         self.model, self.kind, self.data = model, kind, data
         self._by_rows, self._stamp = {}, None
-        self.last_logs = None
+        self.last_logs, self._reads = None, 0
+        self._mapped = Mapped(data.arrays)
         self.watch, self.guarded, self.step = None, False, 0    # see watching.py
 
     def feed(self, data):
@@ -152,12 +154,22 @@ class Run:
     def run(self, rows, first, steps, order, seconds=0.0, targets=None):
         """Runs up to `steps` batches of `rows` samples, from place `first` of `order` on.
 
-        Returns how many it ran: fewer if `seconds` (> 0) are over, or without a program.
+        Returns how many it ran: fewer if `seconds` (> 0) are over, without a program, or where the
+        pages of a mapped file are given back before the next ones.
         """
+        if self._mapped:
+            steps = min(steps, self._mapped.limit(rows, order is not None))
         recorded = self.recorded(rows)
         if recorded is None:
             self.last_logs = self._run_eagerly(rows, first, order)
-            return 1
+            done = 1
+        else:
+            done = self._replay(recorded, rows, first, steps, order, seconds, targets)
+        if self._mapped:
+            self._mapped.note(done * rows, order is not None)
+        return done
+
+    def _replay(self, recorded, rows, first, steps, order, seconds, targets):
         made = None
         if targets is None and not recorded.silent and self.kind != "predict":
             made = targets = [np.empty((steps, *shape), dtype) for shape, dtype in recorded.shapes]
@@ -191,10 +203,68 @@ class Run:
         """Name and number of what the last step returned; of the metrics, if it returned those."""
         logs = self.last_logs
         if logs is None:
+            logs = self._metrics_read()
+            if logs is not None:
+                return logs
             logs = self.model.get_metrics_result()
         elif not isinstance(logs, dict):
             logs = {"loss": logs}
         return {name: _number(value) for name, value in logs.items()}
+
+    def _metrics_read(self):
+        """The metrics' results by a program of their own, from the third time on; else `None`.
+
+        What follows every batch must not cost a Python call for each metric.
+        """
+        self._reads += 1
+        if self._reads < 3:
+            return None
+        kept = self.model._programs.get("results")
+        if kept is None or kept[0] != changes[0]:
+            with lock:
+                kept = (changes[0], *_results_program(self.model))
+                self.model._programs["results"] = kept
+        _, names, program, dtype = kept
+        if program is None:
+            return None
+        values = np.empty((1, len(names)), dtype)
+        program.replay((), None, 0, 1, (values,))
+        return dict(zip(names, values[0].tolist()))
+
+
+def _results_program(model):
+    """Names, program and dtype of the metrics' results as one row of numbers.
+
+    The program is `None` where a result may depend on more than variables (a class of the user's)
+    or is no number.
+    """
+    from . import ops
+    from .metrics import Metric
+    from .trainer import Trainer
+
+    nothing = (), None, None
+    if model.run_eagerly or type(model).get_metrics_result is not Trainer.get_metrics_result:
+        return nothing
+    todo = list(model.metrics)
+    while todo:
+        metric = todo.pop()
+        if not isinstance(metric, Metric) or not type(metric).__module__.startswith("nnc."):
+            return nothing
+        todo += getattr(metric, "metrics", metric._metrics)
+    graph = _core.Graph()
+    try:
+        with graph:
+            results = dict(model.get_metrics_result())
+            leaves = [_core.convert(value) for value in results.values()]
+            kinds = {(leaf.shape, leaf.dtype) for leaf in leaves}
+            if kinds not in ({((), "float32")}, {((), "float64")}):
+                return nothing
+            row = ops.reshape(ops.stack(leaves), (1, len(leaves)))
+    except (_core.TraceError, ValueError, TypeError):
+        return nothing
+    finally:
+        model.__dict__["_last_results"] = {}
+    return tuple(results), _core.Program(graph, [row]), leaves[0].dtype
 
 
 def _number(value):

@@ -465,8 +465,8 @@ class Trainer:
         """An epoch's batches from `step` on; between them Python only where callbacks want it."""
         kind = run.kind
         hooks, live = callbacks.needs_batch_hooks(kind), callbacks.needs_updates(kind)
-        begin = getattr(callbacks, f"on_{kind}_batch_begin")
-        end = getattr(callbacks, f"on_{kind}_batch_end")
+        begin = callbacks.batch_caller(f"on_{kind}_batch_begin")
+        end = callbacks.batch_caller(f"on_{kind}_batch_end")
         flag = {"train": "stop_training", "test": "stop_evaluating"}[kind]
         setattr(self, flag, False)
         grouped = 0
@@ -474,7 +474,7 @@ class Trainer:
         for rows, first, count in batches.epoch(step):
             while count:
                 todo = min(count, self.steps_per_execution - grouped) if hooks else count
-                if hooks and not grouped:
+                if begin and hooks and not grouped:
                     begin(step)
                 run.step = step
                 done = run.run(rows, first, todo, batches.order,
@@ -485,14 +485,14 @@ class Trainer:
                 count -= done
                 if hooks:
                     grouped = (grouped + done) % self.steps_per_execution
-                    if not grouped:
+                    if end and not grouped:
                         end(step - 1, run.logs())
                 elif live and time.monotonic() - shown >= _SECONDS:
                     end(step - 1, run.logs())
                     shown = time.monotonic()
                 if getattr(self, flag):
                     return
-        if grouped:
+        if end and grouped:
             end(step - 1, run.logs())
         elif live and not hooks and step:
             end(step - 1, run.logs())

@@ -75,6 +75,25 @@ class CallbackList(Callback):
             for callback in self.callbacks
         )
 
+    def batch_caller(self, hook):
+        """What calls a hook of batches, for those who have one; `None` if nobody has.
+
+        The loop asks once an epoch: a callback that leaves the hook as it is costs nothing a batch.
+        """
+        if getattr(type(self), hook) is not getattr(CallbackList, hook) or hook in self.__dict__:
+            return getattr(self, hook)
+        names = (hook, hook.replace("_train", "")) if "_train_" in hook else (hook,)
+        calls = [getattr(callback, hook) for callback in self.callbacks
+                 if any(overrides(callback, name) for name in names)]
+        if not calls:
+            return None
+
+        def call(batch, logs=None):
+            logs = plain_logs(logs)
+            for one in calls:
+                one(batch, logs=logs)
+        return call
+
     def needs_updates(self, kind):
         """Whether a progress bar wants to move within the epoch."""
         return any(
@@ -111,8 +130,13 @@ for _hook in HOOKS:
 
 def plain_logs(logs):
     """A flat dict, sorted by name, of Python floats; what is no number stays as it is."""
+    if not logs:
+        return {}
     result = {}
-    for name, value in sorted((logs or {}).items()):
+    for name, value in sorted(logs.items()):
+        if type(value) is float:
+            result[name] = value
+            continue
         if isinstance(value, dict):
             result.update(plain_logs(value))
             continue
