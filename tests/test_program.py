@@ -558,3 +558,31 @@ def test_chains_do_not_pass_a_reader():
     got = program(data)
     got = got[0] if isinstance(got, (tuple, list)) else got
     np.testing.assert_allclose(got.numpy(), want, rtol=1e-5)      # sums of 30 in float32
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_order_keeps_what_writes_and_reads_mean(seed):
+    """Random writes and reads of three variables: the same numbers with and without the pass."""
+    found = []
+    for on in (False, True):
+        _core.pass_enable("order", on)
+        _core.pass_enable("verify", True)
+        rng = np.random.default_rng(seed)
+        variables = [Variable(np.full(300, k + 1.0)) for k in range(3)]
+        graph, seen = Graph(), []
+        with graph:
+            seen.append(graph.input((300,), "float64"))
+            for _ in range(40):
+                a, b = rng.integers(0, 3, 2)
+                what, some = rng.integers(0, 4), seen[rng.integers(0, len(seen))]
+                if what == 0:
+                    op.assign(variables[a], op.multiply(some, 0.5))
+                elif what == 1:
+                    op.assign_add(variables[a], variables[b])
+                elif what == 2:
+                    seen.append(op.reshape(variables[a], (300,)))
+                else:
+                    seen.append(op.tanh(op.add(some, variables[a])))
+        results = Program(graph, seen[1:])(np.linspace(-1, 1, 300))
+        found.append([a.numpy().tobytes() for a in [*results, *variables]])
+    assert found[0] == found[1]
