@@ -30,7 +30,7 @@
 
 #define NNC_VERSION "0.1.0"
 #define NNC_MAX_RANK 8
-#define NNC_MAX_OUTPUTS 4
+#define NNC_MAX_OUTPUTS 8
 
 /* ---- status.c: errors ----------------------------------------------------------------------- */
 
@@ -483,7 +483,7 @@ typedef struct {
 void nnc_program_describe(const nnc_program *program, nnc_program_stats *out);
 /* The schedule as text, a line a node; the caller frees it with nnc_free. */
 nnc_status nnc_program_text(const nnc_program *program, char **out);
-/* For tests: switches passes by name (fold fuse prune update order plan; verify is off at first); returns
+/* For tests: switches passes by name (fold fuse prune update order chain plan; verify is off at first); returns
  * false if unknown. */
 bool nnc_pass_enable(const char *name, bool on);
 

@@ -7,6 +7,7 @@
 #include "graph/program.h"
 
 #include "graph/call.h"
+#include "ops/chain.h"
 #include "passes/passes.h"
 
 #include <stdarg.h>
@@ -26,6 +27,8 @@ static struct {
     {"prune", true, nnc_pass_prune},
     {"update", true, nnc_pass_update},
     {"order", true, nnc_pass_order},
+    {"lead", true, nnc_pass_lead},
+    {"chain", true, nnc_pass_chain},
     {"snapshot", true, nnc_pass_snapshot},      /* cannot be switched off */
     {"verify", false, nnc_pass_verify},
     {"plan", true, NULL},           /* off: no memory is shared */
@@ -459,7 +462,11 @@ nnc_status nnc_program_text(const nnc_program *program, char **out)
         NNC_TRY(write_text(&w, " ->"));
         for (int k = 0; k < step->call.output_count; k++)
             NNC_TRY(write_text(&w, " %s", nnc_shape_text(&step->call.out[k].shape, shape)));
-        NNC_TRY(write_text(&w, "  %.0f ns\n", step->call.work.cost));
+        NNC_TRY(write_text(&w, "  %.0f ns", step->call.work.cost));
+        for (int k = 1; step->call.op == NNC_OP_chain && k < step->call.attrs->list_count; k++)
+            NNC_TRY(write_text(&w, "%s %s", k == 1 ? " :" : ",",
+                               nnc_ops[nnc_chain_unpack(step->call.attrs->list[k]).op].name));
+        NNC_TRY(write_text(&w, "\n"));
     }
     NNC_TRY(write_text(&w, "arena %lld bytes, without sharing %lld\n",
                        (long long)program->stats.arena_bytes,

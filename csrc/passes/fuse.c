@@ -1,16 +1,11 @@
 /* fuse.c - joins nodes that one kernel does better:
  *   matmul, add of a bias, activation    -> dense (the epilogue works on the finished tile);
  *   softmax beside a cross-entropy of the same logits -> the probabilities the loss computes anyway.
- * The gradient of an activation that can be told from its output alone is made to read the output,
- * so that the value before the activation need not exist. All of it keeps every bit: the same
+ * The gradient of an activation is made to read only what its rule needs, the output alone if that
+ * does, so that the value before the activation need not exist. All of it keeps every bit: the same
  * kernels run on the same numbers. */
+#include "ops/chain.h"
 #include "passes/passes.h"
-
-/* relu(x) > 0 exactly where x > 0; the rules of sigmoid and tanh read only y. */
-static bool gradient_from_output(nnc_op op)
-{
-    return op == NNC_OP_relu_grad || op == NNC_OP_sigmoid_grad || op == NNC_OP_tanh_grad;
-}
 
 static bool is_unary(nnc_op op)
 {
@@ -28,12 +23,19 @@ static const nnc_node *producer(const nnc_graph *graph, int value)
     return v->kind == NNC_COMPUTED ? &graph->nodes[v->node] : NULL;
 }
 
-static void read_outputs_in_gradients(nnc_graph *graph)
+/* name_grad(x, y, dy): what the rule does not read is replaced by what it reads, so that it need not
+ * be kept. relu(x) > 0 exactly where x > 0, so relu reads y. */
+static void read_less_in_gradients(nnc_graph *graph)
 {
     for (int64_t i = 0; i < graph->node_count; i++) {
         nnc_node *node = &graph->nodes[i];
-        if (gradient_from_output(node->op))
+        unsigned reads = node->op == NNC_OP_relu_grad ? 6 : nnc_unary_grad_reads(node->op);
+        if ((reads & 3) == 0)
+            node->inputs[0] = node->inputs[1] = node->inputs[2];
+        else if (!(reads & 1))
             node->inputs[0] = node->inputs[1];
+        else if (!(reads & 2))
+            node->inputs[1] = node->inputs[0];
     }
 }
 
@@ -168,7 +170,7 @@ done:
 nnc_status nnc_pass_fuse(nnc_pass *pass)
 {
     nnc_status status;
-    read_outputs_in_gradients(pass->graph);
+    read_less_in_gradients(pass->graph);
     NNC_TRY(fuse_dense(pass));
     NNC_TRY(share_softmax(pass));
 done:

@@ -2,75 +2,213 @@
  * its first effect has changed nothing.
  *
  * A variable that is written has versions: values of one storage, one after another. An effect stays
- * before the next node that reads or writes a later version of what it writes, or that overwrites
- * what it reads. (Who reads the version before it may come later: snapshot.c sees to that.)
+ * before the next node that reads or writes a later version of what it writes, that overwrites what
+ * it reads, or that reads its output. (Who reads the version before it may come later: snapshot.c
+ * sees to that.) So the nodes are taken in their order, effects wait, and before each node go the
+ * effects that it must follow, with those that they must follow; the rest goes at the end. Waiting
+ * effects are found by the storage that they write or read: time is linear in what nodes read.
  * A seed_next is an effect that somebody needs at once; it becomes a copy of the state, and an
  * addition to the state that can be moved. */
-#include "graph/call.h"
 #include "passes/passes.h"
 
-#include <string.h>
+#include <stdlib.h>
 
-enum { MOST_SORTED = 256 };
-#define LONG_EFFECT 4000.0      /* ns: spread over threads */
+/* An effect that waits, as a writer or a reader of a storage. */
+typedef struct {
+    int node, value;        /* the version that it writes or reads */
+    int next;
+} waiting;
+
+typedef struct {
+    nnc_graph *graph;
+    int *storage;           /* (values) of variables: their storage's number; else -1 */
+    int *writers, *readers; /* (storages) first in waits, or -1 */
+    waiting *waits;
+    int wait_count;
+    bool *placed;           /* (nodes) */
+    int *order;             /* (nodes) what stands at each place */
+    int order_count;
+    int *needed;            /* effects that go next */
+    int needed_count;
+} sorter;
 
 static int effects(const nnc_node *node)
 {
     return nnc_op_effects(&nnc_ops[node->op]);
 }
 
-/* Whether one of the inputs is the storage of `variable` in another version. */
-static bool touches_other(const nnc_graph *graph, const nnc_node *node, int variable)
+typedef struct {
+    const nnc_tensor *tensor;
+    int value;
+} owner;
+
+static int by_tensor(const void *left, const void *right)
 {
-    for (int k = 0; k < node->input_count; k++) {
-        int root = nnc_rewrite_root(graph, node->inputs[k]);
-        if (root != variable && graph->values[root].kind == NNC_VARIABLE &&
-            graph->values[root].tensor == graph->values[variable].tensor)
-            return true;
-    }
-    return false;
+    const owner *a = left, *b = right;
+    if (a->tensor != b->tensor)
+        return (uintptr_t)a->tensor < (uintptr_t)b->tensor ? -1 : 1;
+    return a->value - b->value;
 }
 
-static bool overwrites(const nnc_graph *graph, const nnc_node *node, int variable)
+/* Numbers the storages of the variables. */
+static nnc_status number_storages(sorter *s)
 {
-    for (int k = 0; k < effects(node); k++) {
-        if (graph->values[node->inputs[k]].tensor == graph->values[variable].tensor)
-            return true;
+    nnc_status status;
+    const nnc_graph *graph = s->graph;
+    owner *owners = NULL;
+    int count = 0, number = -1;
+    NNC_TRY(nnc_alloc(graph->value_count * (int64_t)sizeof *owners, &owners));
+    for (int v = 0; v < (int)graph->value_count; v++) {
+        s->storage[v] = -1;
+        if (graph->values[v].kind == NNC_VARIABLE)
+            owners[count++] = (owner){graph->values[v].tensor, v};
     }
-    return false;
+    qsort(owners, (size_t)count, sizeof *owners, by_tensor);
+    for (int i = 0; i < count; i++) {
+        number += i == 0 || owners[i].tensor != owners[i - 1].tensor;
+        s->storage[owners[i].value] = number;
+        s->writers[number] = s->readers[number] = -1;
+    }
+done:
+    nnc_free(owners);
+    return status;
 }
 
-static bool must_precede(const nnc_graph *graph, const nnc_node *effect, const nnc_node *later)
+static void need(sorter *s, int node)
 {
-    for (int k = 0; k < effect->input_count; k++) {
-        int variable = nnc_rewrite_root(graph, effect->inputs[k]);
-        if (graph->values[variable].kind == NNC_VARIABLE &&
-            (k < effects(effect) ? touches_other(graph, later, variable)
-                                 : overwrites(graph, later, variable)))
-            return true;
-    }
-    for (int k = 0; k < effect->output_count; k++) {
-        for (int j = 0; j < later->input_count; j++) {
-            if (later->inputs[j] == effect->outputs[k])
-                return true;
+    if (s->placed[node])
+        return;
+    s->placed[node] = true;
+    s->needed[s->needed_count++] = node;
+}
+
+/* Takes those out of a list that wait with another version than `value` (-1: all). */
+static void need_list(sorter *s, int *head, int value)
+{
+    int kept = -1, next;
+    for (int w = *head; w >= 0; w = next) {
+        next = s->waits[w].next;
+        if (s->waits[w].value != value) {
+            need(s, s->waits[w].node);
+        } else if (!s->placed[s->waits[w].node]) {
+            s->waits[w].next = kept;
+            kept = w;
         }
     }
-    return false;
+    *head = kept;
 }
 
-static void sink_effects(nnc_graph *graph)
+/* The waiting effects before node i that it must follow. */
+static void need_before(sorter *s, int i)
 {
-    for (int64_t i = graph->node_count - 1; i >= 0; i--) {
-        nnc_node node = graph->nodes[i];
-        int64_t j = i + 1;
-        if (effects(&node) == 0)
+    const nnc_node *node = &s->graph->nodes[i];
+    for (int k = 0; k < node->input_count; k++) {
+        const nnc_value *input = &s->graph->values[node->inputs[k]];
+        if (input->kind == NNC_COMPUTED && effects(&s->graph->nodes[input->node]) > 0)
+            need(s, input->node);
+        int root = nnc_rewrite_root(s->graph, node->inputs[k]), t = s->storage[root];
+        if (t < 0)
             continue;
-        while (j < graph->node_count && !must_precede(graph, &node, &graph->nodes[j]))
-            j++;
-        memmove(&graph->nodes[i], &graph->nodes[i + 1], (size_t)(j - 1 - i) * sizeof node);
-        graph->nodes[j - 1] = node;
-        nnc_rewrite_renumber(graph, i);
+        need_list(s, &s->writers[t], root);
+        if (k < effects(node))
+            need_list(s, &s->readers[t], -1);
     }
+}
+
+static int ascending(const void *left, const void *right)
+{
+    return *(const int *)left - *(const int *)right;
+}
+
+/* Places what node i must follow. Who must follow another stood after it, so their order will do. */
+static void place_before(sorter *s, int i)
+{
+    s->needed_count = 0;
+    need_before(s, i);
+    for (int k = 0; k < s->needed_count; k++)
+        need_before(s, s->needed[k]);
+    qsort(s->needed, (size_t)s->needed_count, sizeof *s->needed, ascending);
+    for (int k = 0; k < s->needed_count; k++)
+        s->order[s->order_count++] = s->needed[k];
+}
+
+static void wait(sorter *s, int i)
+{
+    const nnc_node *node = &s->graph->nodes[i];
+    for (int k = 0; k < node->input_count; k++) {
+        int root = nnc_rewrite_root(s->graph, node->inputs[k]), t = s->storage[root];
+        if (t < 0)
+            continue;
+        int *head = k < effects(node) ? &s->writers[t] : &s->readers[t];
+        s->waits[s->wait_count] = (waiting){.node = i, .value = root, .next = *head};
+        *head = s->wait_count++;
+    }
+}
+
+static void find_order(sorter *s)
+{
+    int count = (int)s->graph->node_count;
+    for (int i = 0; i < count; i++) {
+        if (effects(&s->graph->nodes[i]) > 0) {
+            wait(s, i);
+            continue;
+        }
+        place_before(s, i);
+        s->placed[i] = true;
+        s->order[s->order_count++] = i;
+    }
+    for (int i = 0; i < count; i++) {
+        if (!s->placed[i])
+            s->order[s->order_count++] = i;
+    }
+}
+
+/* Nodes in the order found. */
+static nnc_status reorder(const sorter *s)
+{
+    nnc_status status;
+    nnc_graph *graph = s->graph;
+    nnc_node *nodes = NULL;
+    int64_t capacity = 0;
+    NNC_TRY(nnc_grow(&nodes, &capacity, graph->node_count, sizeof *nodes));
+    for (int64_t i = 0; i < graph->node_count; i++)
+        nodes[i] = graph->nodes[s->order[i]];
+    nnc_free(graph->nodes);
+    graph->nodes = nodes;
+    graph->node_capacity = capacity;
+    nnc_rewrite_renumber(graph, 0);
+done:
+    return status;
+}
+
+static nnc_status sink_effects(nnc_graph *graph)
+{
+    nnc_status status;
+    sorter s = {.graph = graph};
+    int64_t values = graph->value_count, nodes = graph->node_count, waits = 0;
+    for (int64_t i = 0; i < nodes; i++)
+        waits += effects(&graph->nodes[i]) > 0 ? graph->nodes[i].input_count : 0;
+    if (waits == 0)
+        return NNC_OK;
+    NNC_TRY(nnc_alloc(values * (int64_t)sizeof(int), &s.storage));
+    NNC_TRY(nnc_alloc(values * (int64_t)sizeof(int), &s.writers));
+    NNC_TRY(nnc_alloc(values * (int64_t)sizeof(int), &s.readers));
+    NNC_TRY(nnc_alloc(waits * (int64_t)sizeof *s.waits, &s.waits));
+    NNC_TRY(nnc_alloc_zero(nodes, &s.placed));
+    NNC_TRY(nnc_alloc(nodes * (int64_t)sizeof(int), &s.order));
+    NNC_TRY(nnc_alloc(nodes * (int64_t)sizeof(int), &s.needed));
+    NNC_TRY(number_storages(&s));
+    find_order(&s);
+    NNC_TRY(reorder(&s));
+done:
+    nnc_free(s.storage);
+    nnc_free(s.writers);
+    nnc_free(s.readers);
+    nnc_free(s.waits);
+    nnc_free(s.placed);
+    nnc_free(s.order);
+    nnc_free(s.needed);
+    return status;
 }
 
 /* The constant (0, 1) that a state goes on by. */
@@ -106,64 +244,10 @@ done:
     return status;
 }
 
-/* Nanoseconds that a node takes on one thread, estimated. */
-static nnc_status cost_of(const nnc_graph *graph, const nnc_node *node, double *out)
-{
-    nnc_status status;
-    nnc_array *in = NULL;
-    nnc_call call = {.op = node->op, .attrs = &node->attrs, .input_count = node->input_count,
-                     .output_count = node->output_count};
-    NNC_TRY(nnc_alloc_zero((node->input_count + 1) * (int64_t)sizeof *in, &in));
-    for (int k = 0; k < node->input_count; k++) {
-        in[k] = graph->values[node->inputs[k]].array;
-        in[k].data = NULL;
-    }
-    for (int k = 0; k < node->output_count; k++)
-        call.out[k] = graph->values[node->outputs[k]].array;
-    call.in = in;
-    nnc_call_plan(&call);
-    *out = call.work.cost;
-done:
-    nnc_free(in);
-    return status;
-}
-
-/* Long effects before short ones, in small programs: while all threads are at the long ones' pieces,
- * who is ready first goes on with the short ones. */
-static nnc_status lead_with_long(nnc_graph *graph)
-{
-    nnc_status status = NNC_OK;
-    int64_t first = graph->node_count;
-    while (first > 0 && effects(&graph->nodes[first - 1]) > 0)
-        first--;
-    if (graph->node_count - first > MOST_SORTED)
-        return NNC_OK;
-    for (int64_t i = first; i < graph->node_count; i++) {
-        nnc_node node = graph->nodes[i];
-        double cost, other = 0;
-        int64_t j = i;
-        NNC_TRY(cost_of(graph, &node, &cost));
-        for (; j > first && cost > LONG_EFFECT; j--) {
-            if (must_precede(graph, &graph->nodes[j - 1], &node))
-                break;
-            NNC_TRY(cost_of(graph, &graph->nodes[j - 1], &other));
-            if (other > LONG_EFFECT)
-                break;
-        }
-        memmove(&graph->nodes[j + 1], &graph->nodes[j], (size_t)(i - j) * sizeof node);
-        graph->nodes[j] = node;
-    }
-done:
-    nnc_rewrite_renumber(graph, first);
-    return status;
-}
-
 nnc_status nnc_pass_order(nnc_pass *pass)
 {
-    nnc_status status;
-    NNC_TRY(split_seeds(pass->graph));
-    sink_effects(pass->graph);
-    NNC_TRY(lead_with_long(pass->graph));
-done:
+    nnc_status status = split_seeds(pass->graph);
+    if (status == NNC_OK)
+        status = sink_effects(pass->graph);
     return status;
 }

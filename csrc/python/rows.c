@@ -5,7 +5,7 @@
 
 #include <string.h>
 
-enum { MAX_ATTRIBUTES = 12, LIST_ROOM = NNC_MAX_RANK * 3 };
+enum { MAX_ATTRIBUTES = 16, LIST_ROOM = NNC_MAX_RANK * 3 };
 
 typedef struct {
     char kind;              /* of nnc_attrs: L, s, k, f, d */

@@ -3,6 +3,8 @@ import math
 
 import numpy as np
 
+from nnc import _core
+
 from .row import ANY, INTEGERS, PAIRS, ROWS, SHAPES, Row, cast_cases, numbers, quiet
 
 # ---- one number ----------------------------------------------------------------------------------
@@ -289,3 +291,51 @@ ROWS["cast"] = Row(
     lambda _, dtype: [([np.arange(5).astype(dtype)], (to,))
                       for to in ("float32", "int64", "uint8", "bool")],
     gives=None, refused=(([np.ones(2)], ("complex64",), ValueError),))
+
+
+# ---- several in one node: (name, operands, dtype): numbers are inputs, letters results -----------
+
+def packed(steps, alphas=()):
+    """The attributes of a chain for a shape (2, 3, 5); a step's slot is 0, 1, ..., the last's 31."""
+    words = [3]
+    for j, (name, operands, *dtype) in enumerate(steps):
+        word = list(_core.op_table).index(name) | (dtype or [13])[0] << 33
+        for k, operand in enumerate(operands):
+            word |= (32 + "abcdefgh".index(operand) if isinstance(operand, str) else operand) \
+                << (12 + 6 * k)
+        words.append(word | (31 if j + 1 == len(steps) else j) << 38)
+    return (words, 2, 3, 5, 0, 0, 0, 0, 0, *alphas, *[0.0] * (6 - len(alphas)))
+
+
+def chain(*arguments):
+    inputs, words = arguments[:-15], arguments[-15]
+    names, results = list(_core.op_table), []
+    for word in words[1:]:
+        row = _core.op_table[names[word & 0xfff]]
+        operands = [word >> (12 + 6 * k) & 63 for k in range(row[0])]
+        values = [np.asarray(results[o - 32] if o >= 32 else inputs[o]) for o in operands]
+        alpha = (arguments[-6 + (word >> 30 & 7)],) if row[2].startswith("f:") else ()
+        results.append(np.broadcast_to(ROWS[names[word & 0xfff]].function(*values, *alpha),
+                                       (2, 3, 5)))
+    return results[-1]
+
+
+_SWISH = [("sigmoid", [0]), ("multiply", [0, "a"])]
+_HUBER = [("absolute", [0]), ("less", ["a", 1], 0), ("square", [0]), ("subtract", ["a", 1]),
+          ("where", ["b", "c", "d"])]
+_ROWS = [("subtract", [0, 1]), ("multiply", ["a", 2]), ("leaky_relu", ["b"]), ("add", ["c", 2])]
+ROWS["chain"] = Row(
+    chain, [([numbers(2, 3, 5)], packed(_SWISH)), ([numbers(3, 1)], packed(_SWISH)),
+            ([numbers(2, 3, 5), np.array(1.0)], packed(_HUBER)),
+            ([numbers(2, 3, 5), numbers(2, 3, 1), numbers(5)], packed(_ROWS, (0.25,))),
+            ([numbers(), numbers(1), numbers()], packed(_ROWS, (0.25,)))],
+    scale=10.0,
+    refused=(([numbers(2, 3, 5)], ([3, *packed(_SWISH)[0][2:]], *packed(_SWISH)[1:]), ValueError),
+             ([numbers(2, 3, 4)], packed(_SWISH), ValueError),
+             ([numbers(2, 3, 5)], ([3], *packed(_SWISH)[1:]), ValueError),
+             ([numbers(2, 3, 5)], packed([("multiply", [0, 1])]), ValueError),
+             ([numbers(2, 3, 5)], packed([("multiply", [0, "a"])]), ValueError),
+             ([numbers(2, 3, 5)], packed([("matmul", [0, 0])]), ValueError),
+             ([numbers(2, 3, 5)], packed([("less", [0, 0])]), ValueError),
+             ([numbers(2, 3, 5)], ([9, *packed(_SWISH)[0][1:]], *packed(_SWISH)[1:]), ValueError),
+             ([numbers(2, 3, 5)] * 17, packed(_SWISH), ValueError)))
