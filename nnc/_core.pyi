@@ -70,12 +70,16 @@ class Variable:
     def assign_sub(self, value: Any) -> None: ...
 
 class Graph:
-    """A trace: `with graph:` makes it the current one of this thread."""
-    def __init__(self) -> None: ...
+    """A trace: `with graph:` makes it the current one of this thread.
+
+    With `outer` it is a body of a branch or a loop of that trace, and may read tensors of the traces around it.
+    """
+    def __init__(self, outer: "Graph | None" = None) -> None: ...
     def input(self, shape: Sequence[int], dtype: str) -> Tensor: ...
     def gradients(self, targets: Sequence[Tensor], sources: Sequence[Tensor | Variable],
                   seeds: Sequence[Tensor | None] | None = None) -> list[Tensor | None]: ...
     node_count: int                                 # ops recorded so far
+    python_rules: bool                              # whether Python makes the gradient of an op in it
     def variables(self, first: int = 0) -> list[Variable]: ...  # read from node `first` on
     def __enter__(self) -> "Graph": ...
     def __exit__(self, *exc) -> None: ...
@@ -138,6 +142,16 @@ def _host_register(functions: tuple[Callable | None, ...], gradients: tuple[Call
 def _custom(rule: Callable, y: Tensor, *xs: Tensor | Variable) -> Tensor:
     """y under another identity. Its gradient for each of xs is what rule(dy) gives: a sequence of Tensors
     or None. The rule of a trace is forgotten when the trace's `with` ends."""
+
+def _branch(graph: Graph, index: Tensor, bodies: tuple[Graph, ...],
+            outputs: tuple[Sequence[Tensor], ...]) -> tuple[Tensor, ...]:
+    """Appends a branch: the outputs of bodies[index] (int32; the nearest in range). Bodies are spent."""
+def _loop(graph: Graph, bodies: tuple[Graph, ...], outputs: tuple[Sequence[Tensor], ...],
+          inputs: tuple[Tensor, ...], carries: int, limit: int, start: int, reverse: bool) -> tuple[Tensor, ...]:
+    """Appends a loop. bodies: the body, made with inputs i (int32), carries, a part of each slice; and, or
+    not, the condition, made with inputs carries. outputs: of the body carries and results, of the condition a
+    bool. inputs: first carries, slices. limit: rounds (at the most, with a condition); -1: none. Gives last
+    carries, stacked results, and the number of rounds."""
 
 def get_num_threads() -> int: ...
 def set_num_threads(n: int) -> None: ...

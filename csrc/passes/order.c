@@ -12,7 +12,7 @@
 
 static int effects(const nnc_node *node)
 {
-    return nnc_op_effects(&nnc_ops[node->op]);
+    return nnc_effects(node->op, &node->attrs);
 }
 
 /* Whether one of the inputs is the storage of `variable` in another version. */

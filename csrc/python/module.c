@@ -172,6 +172,8 @@ static PyMethodDef functions[] = {
     {"pass_enable", KEYWORDS(pass_enable), "For tests: switches a pass on or off."},
     {"_host_register", py_host_register, METH_VARARGS, NULL},
     {"_custom", py_custom, METH_VARARGS, NULL},
+    {"_branch", py_branch, METH_VARARGS, NULL},
+    {"_loop", py_loop, METH_VARARGS, NULL},
     {"_rebuild_variable", py_variable_rebuild, METH_VARARGS, NULL},
     {NULL, NULL, 0, NULL}};
 

@@ -60,6 +60,9 @@ typedef struct {
     PyObject_HEAD
     nnc_graph *graph;
     PyObject *variables;                    /* a list of the Variables in it, or NULL */
+    PyObject *outer;                        /* the trace that this one is a part of, or NULL */
+    int *captured;                          /* (inputs) the outer trace's value, or -1 */
+    int64_t captured_count, captured_room;
 } py_graph;
 
 static inline void py_replace(PyObject **slot, PyObject *value)
@@ -239,6 +242,13 @@ typedef struct {
 PyObject *py_gradients(py_state *state, const py_differentiable *of, PyObject *args,
                        PyObject *kwargs);
 extern PyType_Spec py_graph_spec, py_no_trace_spec;
+
+/* ---- flow.c ---- */
+
+/* The value in `graph` of a value of a trace around it; -1 and an exception if it is none. */
+int py_graph_capture(py_state *state, PyObject *graph, PyObject *of, int value);
+PyObject *py_branch(PyObject *module, PyObject *args);
+PyObject *py_loop(PyObject *module, PyObject *args);
 
 /* ---- host.c ---- */
 
