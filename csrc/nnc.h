@@ -40,6 +40,7 @@ typedef enum {
     NNC_EVALUE,      /* ValueError: a shape, a range, an argument */
     NNC_ETYPE,       /* TypeError: a dtype */
     NNC_EINDEX,      /* IndexError: an id, a label, an axis out of range */
+    NNC_ETRACE,      /* TraceError: what cannot be recorded; it can be run op by op */
     NNC_EINTERRUPT,  /* the poll function asked to stop */
     NNC_EINTERNAL    /* RuntimeError: a bug of ours */
 } nnc_status;
@@ -309,7 +310,7 @@ typedef nnc_status nnc_gradient_fn(struct nnc_graph *graph, int node, const int 
 typedef struct {
     const char *name;
     int inputs;               /* how many; -1: one or more */
-    int outputs;
+    int outputs;              /* -1: as what the node owns says */
     const char *attrs;        /* see nnc_attrs */
     unsigned flags;
     nnc_infer_fn *infer;
@@ -331,6 +332,9 @@ enum {
     NNC_EFFECT = NNC_EFFECT_1 | NNC_EFFECT_2 | NNC_EFFECT_3 | NNC_EFFECT_4
 };
 int nnc_op_effects(const nnc_op_row *row);   /* how many leading inputs it writes */
+/* The same, and the number of outputs, for ops that own graphs as well. */
+int nnc_effects(nnc_op op, const nnc_attrs *attrs);
+int nnc_op_outputs(nnc_op op, const nnc_attrs *attrs);
 
 extern const nnc_op_row nnc_ops[NNC_OP_COUNT];
 bool nnc_op_parse(const char *name, nnc_op *out);

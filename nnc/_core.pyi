@@ -74,8 +74,11 @@ class Variable:
     def assign_sub(self, value: Any) -> None: ...
 
 class Graph:
-    """A trace: `with graph:` makes it the current one of this thread."""
-    def __init__(self) -> None: ...
+    """A trace: `with graph:` makes it the current one of this thread.
+
+    With `outer` it is a body of a branch or a loop of that trace, and may read tensors of the traces around it.
+    """
+    def __init__(self, outer: "Graph | None" = None) -> None: ...
     def input(self, shape: Sequence[int], dtype: str) -> Tensor: ...
     def gradients(self, targets: Sequence[Tensor], sources: Sequence[Tensor | Variable],
                   seeds: Sequence[Tensor | None] | None = None) -> list[Tensor | None]: ...
@@ -88,6 +91,7 @@ class Graph:
     def held(self, value: int) -> Tensor: ...               # a copy of a constant or a variable
     label: int                       # carried by nodes recorded from now on (0 at first); by their gradients too
     node_count: int                                 # ops recorded so far
+    python_rules: bool                              # whether Python makes the gradient of an op in it
     def variables(self, first: int = 0) -> list[Variable]: ...  # read from node `first` on
     def __enter__(self) -> "Graph": ...
     def __exit__(self, *exc) -> None: ...
@@ -168,6 +172,16 @@ def _custom(rule: Callable, y: Tensor, *xs: Tensor | Variable) -> Tensor:
 def set_autocast(dtype: str | None) -> str | None:
     """The dtype that ops read floating-point Variables in (those with `autocast`) from now on in this
     thread, or None: their own. Returns what it was."""
+
+def _branch(graph: Graph, index: Tensor, bodies: tuple[Graph, ...],
+            outputs: tuple[Sequence[Tensor], ...]) -> tuple[Tensor, ...]:
+    """Appends a branch: the outputs of bodies[index] (int32; the nearest in range). Bodies are spent."""
+def _loop(graph: Graph, bodies: tuple[Graph, ...], outputs: tuple[Sequence[Tensor], ...],
+          inputs: tuple[Tensor, ...], carries: int, limit: int, start: int, reverse: bool) -> tuple[Tensor, ...]:
+    """Appends a loop. bodies: the body, made with inputs i (int32), carries, a part of each slice; and, or
+    not, the condition, made with inputs carries. outputs: of the body carries and results, of the condition a
+    bool. inputs: first carries, slices. limit: rounds (at the most, with a condition); -1: none. Gives last
+    carries, stacked results, and the number of rounds."""
 
 def get_num_threads() -> int: ...
 def set_num_threads(n: int) -> None: ...

@@ -199,14 +199,14 @@ def _verify(options):
 
 
 def _cast(values, dtype):
-    from .saving.arrays import _dtype
+    from .ops.core import numpy_dtype
 
     if dtype is None:
         return values
     if dtype not in ("bfloat16", "float16", "float32", "float64"):
         raise ValueError("--dtype must be bfloat16, float16, float32 or float64. Received: "
                          f"{dtype}")
-    return {name: value.astype(_dtype(dtype)) if value.dtype.kind in "fV" else value
+    return {name: value.astype(numpy_dtype(dtype)) if value.dtype.kind in "fV" else value
             for name, value in values.items()}
 
 

@@ -20,15 +20,9 @@ class QuantizedDTypePolicy(DTypePolicy):
             raise ValueError(f"{type(self).__name__}: `mode` must be one of {MODES}. Received: "
                              f"mode={mode!r}")
         self._mode = mode
+        self._compute_dtype = self._source.compute_dtype
+        self._variable_dtype = self._source.variable_dtype
         self._name = f"{mode}_from_{self._source.name}"
-
-    @property
-    def compute_dtype(self):
-        return self._source.compute_dtype
-
-    @property
-    def variable_dtype(self):
-        return self._source.variable_dtype
 
     @property
     def quantization_mode(self):

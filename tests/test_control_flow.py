@@ -105,7 +105,7 @@ def test_only_the_branch_that_is_taken_runs():
     assert calls == [1, 2, 1]
 
 
-def test_a_branch_on_data_makes_a_step_eager():
+def test_python_that_branches_on_data_makes_a_step_eager():
     class Model(nnc.Model):
         def __init__(self):
             super().__init__()
@@ -113,12 +113,16 @@ def test_a_branch_on_data_makes_a_step_eager():
 
         def call(self, x):
             y = self.dense(x)
-            return ops.cond(ops.sum(y) > 0, lambda: y, lambda: -y)
+            if ops.sum(y) > 0:                      # the line that the notice names
+                return y
+            return -y
 
+    line = Model.call.__code__.co_firstlineno + 2
     model = Model()
     model.compile("sgd", "mse")
-    with pytest.warns(UserWarning, match="runs eagerly.*test_control_flow"):
-        model.fit(X, X[:, :1], epochs=1, verbose=0)
+    with pytest.warns(UserWarning, match=f"runs eagerly.*test_control_flow.py, line {line}") as seen:
+        model.fit(X, X[:, :1], epochs=3, verbose=0)
+    assert len([w for w in seen if "runs eagerly" in str(w.message)]) == 1
     assert np.sum(model(X)) >= 0
 
 

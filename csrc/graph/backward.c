@@ -11,7 +11,7 @@ typedef struct {
     bool *depends;      /* (values) */
     int *gradient;      /* (values): the value that holds it so far, or -1 */
     bool *need;         /* (most inputs of a node) */
-    int *dx;
+    int *dx, *dy;
 } walk;
 
 static nnc_status ones_like(nnc_graph *graph, int value, int *out)
@@ -77,7 +77,7 @@ static nnc_status step(walk *w, int index)
     int label = w->graph->label;
     nnc_node node = w->graph->nodes[index];      /* a copy: appending moves the array */
     nnc_gradient_fn *rule = nnc_ops[node.op].gradient;
-    int dy[NNC_MAX_OUTPUTS];
+    int *dy = w->dy;
     bool any = false, wanted = false;
     for (int k = 0; k < node.output_count; k++) {
         dy[k] = w->gradient[node.outputs[k]];
@@ -133,13 +133,17 @@ nnc_status nnc_graph_backward(nnc_graph *graph, const int *targets, const int *s
     nnc_status status;
     walk w = {.graph = graph, .values = graph->value_count};
     int64_t end = graph->node_count;
-    int most = 1;
-    for (int64_t i = first_node; i < end; i++)
-        most = graph->nodes[i].input_count > most ? graph->nodes[i].input_count : most;
+    int most = 1, most_outputs = 1;
+    for (int64_t i = first_node; i < end; i++) {
+        const nnc_node *node = &graph->nodes[i];
+        most = node->input_count > most ? node->input_count : most;
+        most_outputs = node->output_count > most_outputs ? node->output_count : most_outputs;
+    }
     NNC_TRY(nnc_alloc_zero(w.values * (int64_t)sizeof *w.depends, &w.depends));
     NNC_TRY(nnc_alloc(w.values * (int64_t)sizeof *w.gradient, &w.gradient));
     NNC_TRY(nnc_alloc(most * (int64_t)sizeof *w.need, &w.need));
     NNC_TRY(nnc_alloc(most * (int64_t)sizeof *w.dx, &w.dx));
+    NNC_TRY(nnc_alloc(most_outputs * (int64_t)sizeof *w.dy, &w.dy));
     for (int64_t i = 0; i < w.values; i++)
         w.gradient[i] = -1;
     mark_dependent(&w, sources, source_count, first_node, end);
@@ -153,5 +157,6 @@ done:
     nnc_free(w.gradient);
     nnc_free(w.need);
     nnc_free(w.dx);
+    nnc_free(w.dy);
     return status;
 }

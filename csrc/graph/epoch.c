@@ -28,7 +28,6 @@ enum {
     UNPOLLED_BYTES = 1 << 20    /* and this much between two looks at the poll */
 };
 #define SHORT_PROGRAM 8000.0    /* ns: never worth a second thread */
-#define TAKEN_COST 1e5          /* ns: a step from which on its pieces are taken one by one */
 #define WARM_UP 2e-3            /* seconds */
 #define TIMING_EVERY 2.0        /* seconds between one timing and the next */
 #define TURN_NS 4e5             /* a turn of timing */
@@ -49,8 +48,7 @@ typedef struct {
     char **targets;             /* (outputs) where the next batch goes, or NULL */
     double deadline;            /* seconds; 0: none */
     int64_t done, limit;        /* this run ends at `limit` steps done */
-    nnc_fault fault;
-    atomic_int stop;            /* the poll said so */
+    nnc_running running;
     bool finish, commit;        /* thread 0's decisions */
     bool gathering;             /* there are rows left for all threads to gather */
     const nnc_array *guard;     /* must be finite before the first effect, or NULL */
@@ -67,26 +65,7 @@ static double now(void)
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-/* Thread 0 polls; all see the answer. */
-static bool stopped(replay *run, int thread)
-{
-    if (thread == 0 && nnc_poll_due())
-        atomic_store_explicit(&run->stop, 1, memory_order_relaxed);
-    return atomic_load_explicit(&run->stop, memory_order_relaxed);
-}
-
 /* ---- a batch ---- */
-
-static void bind(nnc_program *program, int64_t input, void *data)
-{
-    if (program->bound[input] == data)
-        return;
-    program->bound[input] = data;
-    for (int64_t i = 0; i < program->patch_count; i++) {
-        if (program->patches[i].input == input)
-            *program->patches[i].slot = data;
-    }
-}
 
 static int64_t row_elements(const nnc_array *input, const nnc_rows *source)
 {
@@ -147,11 +126,7 @@ static void prepare_batch(replay *run, int threads)
     nnc_program *program = run->program;
     int64_t first = run->first + run->done * run->batch;
     run->gathering = false;
-    for (int64_t i = 0; i < program->step_count; i++) {
-        program->steps[i].call.fault = &run->fault;
-        for (int phase = 0; phase < NNC_MAX_PHASES && program->steps[i].parallel; phase++)
-            atomic_store_explicit(&program->steps[i].taken[phase], 0, memory_order_relaxed);
-    }
+    nnc_program_arm(program, &run->running);
     for (int64_t i = 0; i < program->graph->input_count; i++) {
         const nnc_rows *source = &run->sources[i];
         const nnc_array *input = nnc_program_input(program, i);
@@ -160,10 +135,10 @@ static void prepare_batch(replay *run, int threads)
         program->large[i] = false;
         if (source->dtype == input->dtype &&
             (whole || (run->order == NULL && source->row_bytes == bytes))) {
-            bind(program, i, (char *)source->data + (whole ? 0 : first * source->row_bytes));
+            nnc_program_bind(program, i, (char *)source->data + (whole ? 0 : first * source->row_bytes));
             continue;
         }
-        bind(program, i, program->arena + program->offset[program->graph->inputs[i]]);
+        nnc_program_bind(program, i, program->arena + program->offset[program->graph->inputs[i]]);
         program->large[i] = !whole && (threads > 1 || run->batch * bytes > UNPOLLED_BYTES) &&
             run->batch * bytes > SHARED_BYTES;
         run->gathering |= program->large[i];
@@ -197,7 +172,7 @@ static void gather_share(replay *run, int thread, int threads)
         } else {
             nnc_call_share(run->batch, thread, threads, &part.begin, &part.end);
         }
-        for (some = part; some.begin < part.end && !stopped(run, thread); some.begin = some.end) {
+        for (some = part; some.begin < part.end && !nnc_running_stopped(&run->running, thread); some.begin = some.end) {
             some.end = some.begin + UNPOLLED_BYTES / (bytes + 1) + 1;
             some.end = some.end < part.end ? some.end : part.end;
             gather(run, i, &some);
@@ -227,47 +202,14 @@ static void write_outputs(replay *run)
 
 /* ---- the steps, on every thread ---- */
 
-/* One step's pieces for this thread. may_stop: give up when told to; barriers are passed all the
- * same. A short step is shared out beforehand; the pieces of a long one are taken as they come, so
- * that a thread which the system holds up does not hold up the others. */
-static void run_parallel_step(replay *run, nnc_step *step, int thread, int threads, bool may_stop)
-{
-    nnc_call *call = &step->call;
-    for (int phase = 0; phase < call->work.phases; phase++) {
-        int64_t begin, end, pieces = call->work.pieces[phase];
-        if (phase > 0)
-            nnc_pool_barrier(thread);
-        if (call->work.cost < TAKEN_COST || pieces == 1) {
-            nnc_call_share(pieces, thread, threads, &begin, &end);
-            if (begin < end && !(may_stop && stopped(run, thread)))
-                nnc_call_run(call, phase, begin, end);
-            continue;
-        }
-        while ((begin = atomic_fetch_add_explicit(&step->taken[phase], 1, memory_order_relaxed)) <
-                   pieces && !(may_stop && stopped(run, thread)))
-            nnc_call_run(call, phase, begin, begin + 1);
-    }
-}
-
-static void run_serial_step(replay *run, nnc_call *call, bool may_stop)
-{
-    for (int phase = 0; phase < call->work.phases; phase++) {
-        if (call->work.cost < 1e5) {
-            nnc_call_run(call, phase, 0, call->work.pieces[phase]);
-            continue;
-        }
-        for (int64_t i = 0; i < call->work.pieces[phase] && !(may_stop && stopped(run, 0)); i++)
-            nnc_call_run(call, phase, i, i + 1);
-    }
-}
-
 /* Returns whether effects may begin; the same on every thread. */
 static bool commit(replay *run, int thread, int threads)
 {
     if (threads > 1 && run->program->commit_waits)
         nnc_pool_barrier(thread);
     if (thread == 0) {
-        run->commit = !stopped(run, 0) && !atomic_load(&run->fault.set);
+        run->commit = !nnc_running_stopped(&run->running, 0) &&
+            !atomic_load(&run->running.fault.set);
         if (run->commit && run->guard != NULL && nnc_array_first_nonfinite(run->guard) >= 0) {
             run->guarded = true;
             run->commit = false;
@@ -290,10 +232,7 @@ static void run_steps(replay *run, int thread, int threads)
         } else if (step->barrier && threads > 1) {
             nnc_pool_barrier(thread);
         }
-        if (step->parallel && threads > 1)
-            run_parallel_step(run, step, thread, threads, before);
-        else if (thread == step->owner % threads)
-            run_serial_step(run, &step->call, before);
+        nnc_step_run(&run->running, step, thread, threads, before);
     }
     if (program->first_effect == program->step_count)
         commit(run, thread, threads);
@@ -325,10 +264,7 @@ static void watch_steps(replay *run, int thread, int threads)
             nnc_pool_barrier(thread);
         if (thread == 0)
             run->seen[i].begin = now() - run->began;
-        if (step->parallel && threads > 1)
-            run_parallel_step(run, step, thread, threads, i < program->first_effect);
-        else if (thread == 0)
-            run_serial_step(run, &step->call, i < program->first_effect);
+        nnc_step_run(&run->running, step, thread, threads, i < program->first_effect);
         if (threads > 1)
             nnc_pool_barrier(thread);
         if (thread != 0)
@@ -346,8 +282,8 @@ static void replay_task(void *argument, int thread, int threads)
     for (;;) {
         nnc_ahead_now.rows = 0;
         if (thread == 0) {
-            run->finish = run->done >= run->limit || atomic_load(&run->stop) ||
-                atomic_load(&run->fault.set) || run->guarded ||
+            run->finish = run->done >= run->limit || atomic_load(&run->running.stop) ||
+                atomic_load(&run->running.fault.set) || run->guarded ||
                 (run->deadline > 0 && run->done > 0 && now() >= run->deadline);
             if (!run->finish)
                 prepare_batch(run, threads);
@@ -394,7 +330,7 @@ static double run_some(replay *run, int64_t steps, int threads)
 
 static bool over(const replay *run)
 {
-    return run->done >= run->steps || atomic_load(&run->stop) || atomic_load(&run->fault.set) ||
+    return run->done >= run->steps || atomic_load(&run->running.stop) || atomic_load(&run->running.fault.set) ||
         run->guarded || (run->deadline > 0 && run->done > 0 && now() >= run->deadline);
 }
 
@@ -552,10 +488,10 @@ nnc_status nnc_program_replay_guarded(nnc_program *program, const nnc_rows *sour
     pthread_mutex_unlock(&replay_lock);
     *done = run.done;
     *stopped_early = run.guarded;
-    if (atomic_load(&run.stop))
+    if (atomic_load(&run.running.stop))
         status = nnc_fail(NNC_EINTERRUPT, "interrupted");
     else
-        status = nnc_fault_raise(&run.fault);
+        status = nnc_fault_raise(&run.running.fault);
 done:
     nnc_free(next);
     return status;

@@ -163,22 +163,23 @@ static nnc_status add_node(nnc_graph *graph, nnc_op op, const nnc_attrs *attrs, 
 {
     nnc_status status;
     const nnc_op_row *row = &nnc_ops[op];
+    int outputs = nnc_op_outputs(op, attrs);
     bool differentiable = false;
-    nnc_node node = {.op = op, .input_count = input_count, .output_count = row->outputs,
+    nnc_node node = {.op = op, .input_count = input_count, .output_count = outputs,
                      .attrs = *attrs, .label = graph->label};
     NNC_TRY(nnc_grow(&graph->nodes, &graph->node_capacity, graph->node_count + 1,
                      sizeof *graph->nodes));
-    NNC_TRY(reserve_values(graph, row->outputs));
-    for (int i = 0; tensors != NULL && i < row->outputs; i++)
+    NNC_TRY(reserve_values(graph, outputs));
+    for (int i = 0; tensors != NULL && i < outputs; i++)
         NNC_TRY(nnc_lookup_reserve(graph->by_tensor));
     NNC_TRY(nnc_alloc(input_count * (int64_t)sizeof *inputs, &node.inputs));
-    NNC_TRY(nnc_alloc(row->outputs * (int64_t)sizeof *node.outputs, &node.outputs));
+    NNC_TRY(nnc_alloc(outputs * (int64_t)sizeof *node.outputs, &node.outputs));
     nnc_shared_retain(attrs->shared);
     for (int i = 0; i < input_count; i++) {
         node.inputs[i] = inputs[i];
         differentiable |= graph->values[inputs[i]].differentiable;
     }
-    for (int i = 0; i < row->outputs; i++) {
+    for (int i = 0; i < outputs; i++) {
         int value = add_value(graph, &arrays[i], NNC_COMPUTED, tensors == NULL ? NULL : tensors[i]);
         graph->values[value].node = (int)graph->node_count;
         graph->values[value].output = i;
@@ -310,15 +311,18 @@ nnc_status nnc_graph_append(nnc_graph *graph, nnc_op op, const nnc_attrs *attrs,
                             int input_count, int *out)
 {
     nnc_status status;
-    nnc_array *in = NULL, arrays[NNC_MAX_OUTPUTS];
+    nnc_array *in = NULL, few[NNC_MAX_OUTPUTS], *arrays = few;
+    int effects = nnc_effects(op, attrs), outputs = nnc_op_outputs(op, attrs);
     if (graph->eager)
         return append_eager(graph, op, attrs, inputs, input_count, out);
     NNC_TRY(nnc_alloc(input_count * (int64_t)sizeof *in, &in));
+    if (outputs > NNC_MAX_OUTPUTS)
+        NNC_TRY(nnc_alloc(outputs * (int64_t)sizeof *arrays, &arrays));
     for (int i = 0; i < input_count; i++) {
         in[i] = graph->values[inputs[i]].array;
         in[i].data = NULL;
     }
-    for (int i = 0; i < nnc_op_effects(&nnc_ops[op]) && i < input_count; i++) {
+    for (int i = 0; i < effects && i < input_count; i++) {
         if (graph->values[inputs[i]].kind != NNC_VARIABLE) {
             status = nnc_fail(NNC_ETYPE, "%s: input %d must be a variable", nnc_ops[op].name, i);
             goto done;
@@ -326,9 +330,11 @@ nnc_status nnc_graph_append(nnc_graph *graph, nnc_op op, const nnc_attrs *attrs,
     }
     NNC_TRY(nnc_call_infer(op, attrs, in, input_count, arrays));
     NNC_TRY(add_node(graph, op, attrs, inputs, input_count, arrays, NULL, out));
-    for (int i = 0; i < nnc_op_effects(&nnc_ops[op]); i++)
+    for (int i = 0; i < effects; i++)
         graph->values[inputs[i]].stale = true;      /* the next read is another version */
 done:
     nnc_free(in);
+    if (arrays != few)
+        nnc_free(arrays);
     return status;
 }

@@ -74,9 +74,47 @@ static int64_t count_node_inputs(const nnc_graph *graph)
     return n;
 }
 
-/* Shapes only; views make no step. */
-static void prepare_calls(nnc_program *program)
+static nnc_status prepare(const nnc_graph *graph, const int *outputs, int output_count, bool inner,
+                          nnc_program **out);
+
+/* Rounds of a loop that nobody knows the number of, for the estimate. */
+enum { SOME_ROUNDS = 16 };
+
+/* The bodies of a node as programs, whose arenas share one workspace. */
+static nnc_status prepare_flow(nnc_program *program, const nnc_node *node, nnc_step *step)
 {
+    nnc_status status;
+    nnc_flow_step *own = NULL;
+    const nnc_flow *flow = nnc_flow_of(&node->attrs);
+    int64_t rounds = node->op == NNC_OP_branch ? 1 : flow->limit < 0 ? SOME_ROUNDS : flow->limit;
+    NNC_TRY(nnc_alloc_zero(sizeof *own, &own));
+    step->flow = own;
+    own->flow = flow;
+    own->out_count = node->output_count;
+    NNC_TRY(nnc_alloc_zero(flow->body_count * (int64_t)sizeof *own->bodies, &own->bodies));
+    NNC_TRY(nnc_alloc((node->output_count + 1) * (int64_t)sizeof *own->out, &own->out));
+    for (int k = 0; k < node->output_count; k++)
+        own->out[k] = program->graph->values[node->outputs[k]].array;
+    nnc_work work = {.phases = 0};
+    for (int b = 0; b < flow->body_count; b++) {
+        const nnc_body *body = &flow->bodies[b];
+        NNC_TRY(prepare(body->graph, body->outputs, body->output_count, true, &own->bodies[b]));
+        nnc_program *inner = own->bodies[b];
+        own->all_threads |= inner->any_parallel;
+        work.cost += inner->cost * (double)rounds;
+        if (inner->plan.arena_bytes > work.workspace)
+            work.workspace = inner->plan.arena_bytes;
+    }
+    step->call.work = work;
+    program->any_parallel |= own->all_threads;
+done:
+    return status;
+}
+
+/* Shapes only; views make no step. */
+static nnc_status prepare_calls(nnc_program *program)
+{
+    nnc_status status = NNC_OK;
     nnc_graph *graph = program->graph;
     nnc_array *in = program->in;
     program->first_effect = -1;
@@ -88,13 +126,19 @@ static void prepare_calls(nnc_program *program)
         *step = (nnc_step){.node = i, .call = {.op = node->op, .attrs = &node->attrs, .in = in,
                                     .input_count = node->input_count,
                                     .output_count = node->output_count}};
+        program->step_count++;
         for (int k = 0; k < node->input_count; k++) {
             *in = graph->values[node->inputs[k]].array;
             in++->data = NULL;
         }
-        for (int k = 0; k < node->output_count; k++)
-            step->call.out[k] = graph->values[node->outputs[k]].array;
-        nnc_call_plan(&step->call);
+        if (nnc_ops[node->op].flags & NNC_SHARED) {
+            step->call.output_count = 0;
+            NNC_TRY(prepare_flow(program, node, step));
+        } else {
+            for (int k = 0; k < node->output_count; k++)
+                step->call.out[k] = graph->values[node->outputs[k]].array;
+            nnc_call_plan(&step->call);
+        }
         program->cost += step->call.work.cost;
         for (int phase = 0; phase < step->call.work.phases; phase++)
             step->parallel |= step->call.work.pieces[phase] > 1 &&
@@ -102,15 +146,29 @@ static void prepare_calls(nnc_program *program)
         program->any_parallel |= step->parallel;
         step->joined = step->call.work.phases > 1 &&
             step->call.work.pieces[step->call.work.phases - 1] == 1;
-        if (program->first_effect < 0 && (nnc_ops[node->op].flags & NNC_EFFECT))
-            program->first_effect = program->step_count;
-        program->step_count++;
+        if (program->first_effect < 0 && nnc_effects(node->op, &node->attrs) > 0)
+            program->first_effect = program->step_count - 1;
     }
     if (program->first_effect < 0)
         program->first_effect = program->step_count;
+done:
+    return status;
 }
 
-static nnc_status fill_addresses(nnc_program *program, const nnc_memory_plan *plan)
+static nnc_status place(nnc_program *program, char *arena);
+
+static nnc_status place_flow(nnc_program *program, const nnc_node *node, nnc_step *step)
+{
+    nnc_status status = NNC_OK;
+    for (int k = 0; k < node->output_count; k++)
+        step->flow->out[k].data = nnc_program_data(program, node->outputs[k]);
+    for (int b = 0; b < step->flow->flow->body_count; b++)
+        NNC_TRY(place(step->flow->bodies[b], step->call.workspace));
+done:
+    return status;
+}
+
+static nnc_status fill_addresses(nnc_program *program)
 {
     nnc_status status = NNC_OK;
     nnc_graph *graph = program->graph;
@@ -119,7 +177,8 @@ static nnc_status fill_addresses(nnc_program *program, const nnc_memory_plan *pl
         const nnc_node *node = &graph->nodes[i];
         if (nnc_ops[node->op].flags & NNC_VIEW)
             continue;
-        nnc_call *call = &program->steps[s++].call;
+        nnc_step *step = &program->steps[s++];
+        nnc_call *call = &step->call;
         for (int k = 0; k < node->input_count; k++) {
             int root = nnc_rewrite_root(graph, node->inputs[k]);
             call->in[k].data = nnc_program_data(program, node->inputs[k]);
@@ -132,10 +191,12 @@ static nnc_status fill_addresses(nnc_program *program, const nnc_memory_plan *pl
                     (nnc_patch){.input = (int)j, .slot = &call->in[k].data};
             }
         }
-        for (int k = 0; k < node->output_count; k++)
+        for (int k = 0; k < call->output_count; k++)
             call->out[k].data = nnc_program_data(program, node->outputs[k]);
-        if (plan->workspace[i] >= 0)
-            call->workspace = program->arena + plan->workspace[i];
+        if (program->plan.workspace[i] >= 0)
+            call->workspace = program->arena + program->plan.workspace[i];
+        if (step->flow != NULL)
+            NNC_TRY(place_flow(program, node, step));
     }
     for (int64_t j = 0; j < graph->input_count; j++)
         program->bound[j] = nnc_program_data(program, graph->inputs[j]);
@@ -158,7 +219,7 @@ static int64_t bytes_of(const nnc_array *array)
 
 static bool range_touched(const nnc_call *call, const void *data, int64_t bytes, bool reads_too)
 {
-    int written = nnc_op_effects(&nnc_ops[call->op]);
+    int written = nnc_effects(call->op, call->attrs);
     for (int k = 0; k < call->output_count; k++) {
         if (overlap(call->out[k].data, bytes_of(&call->out[k]), data, bytes))
             return true;
@@ -173,7 +234,7 @@ static bool range_touched(const nnc_call *call, const void *data, int64_t bytes,
 /* Whether b, which comes after a, must wait for it. */
 static bool conflicts(const nnc_call *a, const nnc_call *b)
 {
-    int written = nnc_op_effects(&nnc_ops[b->op]);
+    int written = nnc_effects(b->op, b->attrs);
     for (int k = 0; k < b->output_count; k++) {
         if (range_touched(a, b->out[k].data, bytes_of(&b->out[k]), true))
             return true;
@@ -188,9 +249,12 @@ static bool conflicts(const nnc_call *a, const nnc_call *b)
 enum { OWNERS = 4 };
 #define OWNED_COST 100.0        /* ns: a shorter step is not worth another thread */
 
-/* Whether threads other than 0 may still be at work when it is thread 0's turn again. */
+/* Whether threads other than 0 may still be at work when it is thread 0's turn again. (A node that
+ * owns graphs ends with all threads together.) */
 static bool is_spread(const nnc_step *step)
 {
+    if (step->flow != NULL)
+        return false;
     return step->parallel ? !step->joined : step->owner != 0;
 }
 
@@ -246,11 +310,12 @@ static void place_barriers(nnc_program *program)
     double load[OWNERS] = {0};
     for (int64_t i = 0; i < program->step_count; i++) {
         nnc_step *step = &program->steps[i];
+        bool flow = i > 0 && (step->flow != NULL || program->steps[i - 1].flow != NULL);
         if (i == program->first_effect) {
             program->commit_waits = any_spread(program, since, i);
             step->barrier = i > 0;
-        } else if (i < program->first_effect || step->parallel) {
-            step->barrier = needs_barrier(program, since, i);
+        } else if (flow || i < program->first_effect || step->parallel) {
+            step->barrier = flow || needs_barrier(program, since, i);
         } else {
             step->barrier = choose_owner(program, since, i, load);
         }
@@ -281,30 +346,85 @@ done:
     return status;
 }
 
-static nnc_status plan_and_fill(nnc_program *program)
+/* Nobody may take what an inner program gives for what it is fed: outputs that are inputs or
+ * variables are copied. */
+static nnc_status copy_fed_outputs(nnc_program *program)
+{
+    nnc_status status = NNC_OK;
+    nnc_attrs none = {0};
+    for (int k = 0; k < program->output_count; k++) {
+        int root = nnc_rewrite_root(program->graph, program->outputs[k]);
+        nnc_value_kind kind = program->graph->values[root].kind;
+        if (kind == NNC_INPUT || kind == NNC_VARIABLE)
+            NNC_TRY(nnc_graph_append(program->graph, NNC_OP_copy, &none, &program->outputs[k], 1,
+                                     &program->outputs[k]));
+    }
+done:
+    return status;
+}
+
+static nnc_status plan_memory(nnc_program *program)
 {
     nnc_status status;
     int64_t *workspaces = NULL, s = 0;
     nnc_graph *graph = program->graph;
-    nnc_memory_plan plan = {.value = NULL};
-    nnc_pass pass = {.graph = graph, .outputs = program->outputs,
+    nnc_pass pass = {.graph = graph, .outputs = program->outputs, .inputs_apart = program->inner,
                      .output_count = program->output_count, .stats = &program->stats};
     NNC_TRY(nnc_alloc_zero(graph->node_count * (int64_t)sizeof *workspaces, &workspaces));
     for (int64_t i = 0; i < graph->node_count; i++) {
         if (!(nnc_ops[graph->nodes[i].op].flags & NNC_VIEW))
             workspaces[i] = program->steps[s++].call.work.workspace;
     }
-    NNC_TRY(nnc_plan_memory(&pass, workspaces, &plan));
-    NNC_TRY(nnc_alloc(plan.arena_bytes, &program->arena));
-    program->offset = plan.value;
-    plan.value = NULL;
-    program->stats.arena_bytes = plan.arena_bytes;
-    program->stats.values_bytes = plan.values_bytes;
-    NNC_TRY(fill_addresses(program, &plan));
-    place_barriers(program);
+    NNC_TRY(nnc_plan_memory(&pass, workspaces, &program->plan));
+    program->stats.arena_bytes = program->plan.arena_bytes;
+    program->stats.values_bytes = program->plan.values_bytes;
 done:
-    nnc_plan_clear(&plan);
     nnc_free(workspaces);
+    return status;
+}
+
+/* Gives the program its memory. */
+static nnc_status place(nnc_program *program, char *arena)
+{
+    nnc_status status;
+    program->arena = arena;
+    program->offset = program->plan.value;
+    program->plan.value = NULL;
+    NNC_TRY(fill_addresses(program));
+    place_barriers(program);
+    nnc_plan_clear(&program->plan);
+done:
+    return status;
+}
+
+/* Everything but addresses. */
+static nnc_status prepare(const nnc_graph *graph, const int *outputs, int output_count, bool inner,
+                          nnc_program **out)
+{
+    nnc_status status;
+    nnc_program *program = NULL;
+    NNC_TRY(nnc_alloc_zero(sizeof *program, &program));
+    atomic_init(&program->references, 1);
+    program->inner = inner;
+    NNC_TRY(nnc_graph_clone(graph, &program->graph));
+    NNC_TRY(nnc_alloc(output_count * (int64_t)sizeof *outputs, &program->outputs));
+    for (int i = 0; i < output_count; i++)
+        program->outputs[i] = outputs[i];
+    program->output_count = output_count;
+    NNC_TRY(run_passes(program));
+    if (inner)
+        NNC_TRY(copy_fed_outputs(program));
+    const nnc_graph *g = program->graph;
+    NNC_TRY(nnc_alloc_zero(g->node_count * (int64_t)sizeof *program->steps, &program->steps));
+    NNC_TRY(nnc_alloc(count_node_inputs(g) * (int64_t)sizeof *program->in, &program->in));
+    NNC_TRY(nnc_alloc_zero(g->input_count * (int64_t)sizeof *program->bound, &program->bound));
+    NNC_TRY(nnc_alloc_zero(g->input_count, &program->large));
+    NNC_TRY(prepare_calls(program));
+    NNC_TRY(plan_memory(program));
+    *out = program;
+    program = NULL;
+done:
+    nnc_program_release(program);
     return status;
 }
 
@@ -313,26 +433,28 @@ nnc_status nnc_program_new(const nnc_graph *graph, const int *outputs, int outpu
 {
     nnc_status status;
     nnc_program *program = NULL;
-    NNC_TRY(nnc_alloc_zero(sizeof *program, &program));
-    atomic_init(&program->references, 1);
-    NNC_TRY(nnc_graph_clone(graph, &program->graph));
-    NNC_TRY(nnc_alloc(output_count * (int64_t)sizeof *outputs, &program->outputs));
-    for (int i = 0; i < output_count; i++)
-        program->outputs[i] = outputs[i];
-    program->output_count = output_count;
-    NNC_TRY(run_passes(program));
-    const nnc_graph *g = program->graph;
-    NNC_TRY(nnc_alloc_zero(g->node_count * (int64_t)sizeof *program->steps, &program->steps));
-    NNC_TRY(nnc_alloc(count_node_inputs(g) * (int64_t)sizeof *program->in, &program->in));
-    NNC_TRY(nnc_alloc_zero(g->input_count * (int64_t)sizeof *program->bound, &program->bound));
-    NNC_TRY(nnc_alloc_zero(g->input_count, &program->large));
-    prepare_calls(program);
-    NNC_TRY(plan_and_fill(program));
+    char *arena = NULL;
+    NNC_TRY(prepare(graph, outputs, output_count, false, &program));
+    NNC_TRY(nnc_alloc(program->plan.arena_bytes, &arena));
+    NNC_TRY(place(program, arena));
     *out = program;
     program = NULL;
 done:
+    if (program != NULL && program->arena == NULL)
+        nnc_free(arena);
     nnc_program_release(program);
     return status;
+}
+
+static void release_flow(nnc_flow_step *own)
+{
+    if (own == NULL)
+        return;
+    for (int b = 0; own->bodies != NULL && b < own->flow->body_count; b++)
+        nnc_program_release(own->bodies[b]);
+    nnc_free(own->bodies);
+    nnc_free(own->out);
+    nnc_free(own);
 }
 
 nnc_program *nnc_program_retain(nnc_program *program)
@@ -346,9 +468,13 @@ void nnc_program_release(nnc_program *program)
     if (program == NULL ||
         atomic_fetch_sub_explicit(&program->references, 1, memory_order_acq_rel) != 1)
         return;
+    for (int64_t i = 0; i < program->step_count; i++)
+        release_flow(program->steps[i].flow);
+    nnc_plan_clear(&program->plan);
     nnc_graph_release(program->graph);
     nnc_free(program->outputs);
-    nnc_free(program->arena);
+    if (!program->inner)
+        nnc_free(program->arena);
     nnc_free(program->offset);
     nnc_free(program->steps);
     nnc_free(program->in);

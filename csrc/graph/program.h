@@ -3,10 +3,29 @@
 #ifndef NNC_GRAPH_PROGRAM_H
 #define NNC_GRAPH_PROGRAM_H
 
-#include "nnc.h"
+#include "graph/flow.h"
+#include "passes/passes.h"
+
+/* What one replay's steps tell one another. */
+typedef struct {
+    nnc_fault fault;
+    atomic_int stop;        /* the poll said so */
+} nnc_running;
+
+/* A node that owns graphs, ready to run. */
+typedef struct {
+    const nnc_flow *flow;
+    nnc_program **bodies;
+    nnc_array *out;         /* data NULL: nobody reads it */
+    int out_count;
+    bool all_threads;       /* else thread 0 runs it alone */
+    bool go;                /* thread 0's decision: one more round */
+    int32_t index;          /* i of the round */
+} nnc_flow_step;
 
 typedef struct {
     nnc_call call;
+    nnc_flow_step *flow;    /* NULL for most */
     bool parallel;          /* all threads share its pieces; else thread 0 runs it */
     bool joined;            /* parallel, but its last phase is one piece: thread 0 ends it */
     bool barrier;           /* wait for the steps before it */
@@ -27,6 +46,8 @@ struct nnc_program {
     int *outputs;
     int output_count;
     char *arena;
+    bool inner;             /* part of another: the arena is not its own, inputs are bound */
+    nnc_memory_plan plan;   /* until it is placed */
     int64_t *offset;        /* (values) in the arena, or -1 */
     nnc_step *steps;
     int64_t step_count;
@@ -53,5 +74,17 @@ struct nnc_program {
 
 /* The value's memory for this replay; NULL if it has none. */
 void *nnc_program_data(const nnc_program *program, int value);
+
+/* ---- steps.c ---- */
+
+/* Input `input` lies at data from now on. */
+void nnc_program_bind(nnc_program *program, int64_t input, void *data);
+/* Before each replay, on one thread: no piece is taken, faults go to `running`. */
+void nnc_program_arm(nnc_program *program, nnc_running *running);
+/* Thread 0 polls; all see the answer. */
+bool nnc_running_stopped(nnc_running *running, int thread);
+/* One step's part for this thread, a serial one's if it is thread 0. may_stop: give up when told to;
+ * barriers are passed all the same. */
+void nnc_step_run(nnc_running *running, nnc_step *step, int thread, int threads, bool may_stop);
 
 #endif

@@ -1,5 +1,6 @@
 /* table.c - the op table: ops.def as an array. */
 #include "ops/table.h"
+#include "graph/flow.h"
 
 #include <string.h>
 
@@ -24,6 +25,21 @@ int nnc_op_effects(const nnc_op_row *row)
     if (row->flags & NNC_EFFECT_3)
         return 3;
     return row->flags & NNC_EFFECT_4 ? 4 : 0;
+}
+
+int nnc_effects(nnc_op op, const nnc_attrs *attrs)
+{
+    return op == NNC_OP_branch ? nnc_flow_of(attrs)->effects : nnc_op_effects(&nnc_ops[op]);
+}
+
+int nnc_op_outputs(nnc_op op, const nnc_attrs *attrs)
+{
+    if (nnc_ops[op].outputs >= 0)
+        return nnc_ops[op].outputs;
+    const nnc_flow *flow = nnc_flow_of(attrs);
+    if (op == NNC_OP_branch)
+        return flow->results;
+    return (flow->limit < 0 ? 1 : 2) * flow->carries + flow->results + 1;
 }
 
 bool nnc_op_parse(const char *name, nnc_op *out)

@@ -50,7 +50,7 @@ static int same_as(const nnc_graph *graph, const nnc_node *node)
 static bool foldable(const nnc_graph *graph, const nnc_node *node)
 {
     int64_t bytes;
-    if (node->output_count != 1 || (nnc_ops[node->op].flags & NNC_EFFECT))
+    if (node->output_count != 1 || (nnc_ops[node->op].flags & (NNC_EFFECT | NNC_SHARED)))
         return false;
     for (int k = 0; k < node->input_count; k++) {
         if (graph->values[node->inputs[k]].kind != NNC_CONSTANT)

@@ -34,7 +34,7 @@ typedef struct {
 
 static int effects(const nnc_node *node)
 {
-    return nnc_op_effects(&nnc_ops[node->op]);
+    return nnc_effects(node->op, &node->attrs);
 }
 
 typedef struct {

@@ -10,6 +10,7 @@ typedef struct {
     nnc_graph *graph;       /* not a tape, not shared */
     int *outputs;           /* values that the program gives back */
     int output_count;
+    bool inputs_apart;      /* inputs need no place in the arena */
     nnc_program_stats *stats;
 } nnc_pass;
 

@@ -6,6 +6,7 @@
  * whole life. Blocks of a page and more begin 17 cache lines further into their page each time
  * (arrays walked together must not meet in one cache set). An op marked NNC_INPLACE writes over its
  * first input when nobody needs that any more. */
+#include "graph/flow.h"
 #include "passes/passes.h"
 
 #include <stdlib.h>
@@ -91,12 +92,19 @@ done:
     return status;
 }
 
+/* Of a branch or a loop only those outputs are made that somebody reads; carries are at work. */
+static bool is_left_out(const nnc_node *node, int k)
+{
+    return node->op == NNC_OP_branch ||
+        (node->op == NNC_OP_loop && k >= nnc_flow_of(&node->attrs)->carries);
+}
+
 static nnc_status collect_blocks(plan *p, const int64_t *workspaces, const int64_t *last_use)
 {
     nnc_status status = NNC_OK;
     const nnc_graph *graph = p->pass->graph;
     int64_t bytes;
-    for (int64_t i = 0; i < graph->input_count; i++) {
+    for (int64_t i = 0; i < graph->input_count && !p->pass->inputs_apart; i++) {
         NNC_TRY(value_bytes(graph, graph->inputs[i], &bytes));
         p->of_value[graph->inputs[i]] = add_block(p, bytes, -1, last_use[graph->inputs[i]]);
     }
@@ -104,6 +112,8 @@ static nnc_status collect_blocks(plan *p, const int64_t *workspaces, const int64
         const nnc_node *node = &graph->nodes[i];
         for (int k = 0; k < node->output_count && !(nnc_ops[node->op].flags & NNC_VIEW); k++) {
             int value = node->outputs[k];
+            if (last_use[value] < 0 && is_left_out(node, k))
+                continue;
             NNC_TRY(value_bytes(graph, value, &bytes));
             if (k == 0 && may_overwrite(p, last_use, node, i)) {
                 p->of_value[value] = p->of_value[nnc_rewrite_root(graph, node->inputs[0])];
@@ -125,8 +135,9 @@ static void mark_gradients(plan *p)
     const nnc_graph *graph = p->pass->graph;
     for (int64_t i = 0; i < graph->node_count; i++) {
         const nnc_node *node = &graph->nodes[i];
-        int effects = nnc_op_effects(&nnc_ops[node->op]);
-        if (effects == 0 || node->output_count > 0 || effects >= node->input_count)
+        int effects = nnc_effects(node->op, &node->attrs);
+        if (effects == 0 || node->output_count > 0 || effects >= node->input_count ||
+            (nnc_ops[node->op].flags & NNC_SHARED))
             continue;
         int b = p->of_value[nnc_rewrite_root(graph, node->inputs[effects])];
         if (b >= 0 && p->blocks[b].size >= LINE && p->blocks[b].first >= 0)

@@ -12,7 +12,7 @@ nnc_status nnc_pass_prune(nnc_pass *pass)
         wanted[pass->outputs[i]] = true;
     for (int64_t i = graph->node_count - 1; i >= 0; i--) {
         const nnc_node *node = &graph->nodes[i];
-        keep[i] = (nnc_ops[node->op].flags & NNC_EFFECT) != 0;
+        keep[i] = nnc_effects(node->op, &node->attrs) > 0;
         for (int k = 0; k < node->output_count; k++)
             keep[i] |= wanted[node->outputs[k]];
         for (int k = 0; k < node->input_count && keep[i]; k++)

@@ -8,8 +8,17 @@
 
 static bool reads(const nnc_graph *graph, const nnc_node *node, int value)
 {
-    for (int k = nnc_op_effects(&nnc_ops[node->op]); k < node->input_count; k++) {
+    for (int k = nnc_effects(node->op, &node->attrs); k < node->input_count; k++) {
         if (nnc_rewrite_root(graph, node->inputs[k]) == value)
+            return true;
+    }
+    return false;
+}
+
+static bool writes(const nnc_node *node, int value)
+{
+    for (int k = 0; k < nnc_effects(node->op, &node->attrs); k++) {
+        if (node->inputs[k] == value)
             return true;
     }
     return false;
@@ -24,7 +33,7 @@ static void find_last_reads(const nnc_pass *pass, int64_t *last)
         last[v] = -1;
     for (int64_t i = 0; i < graph->node_count; i++) {
         const nnc_node *node = &graph->nodes[i];
-        for (int k = nnc_op_effects(&nnc_ops[node->op]); k < node->input_count; k++)
+        for (int k = nnc_effects(node->op, &node->attrs); k < node->input_count; k++)
             last[nnc_rewrite_root(graph, node->inputs[k])] = i;
     }
     for (int i = 0; i < pass->output_count; i++)
@@ -40,13 +49,12 @@ static nnc_status take_snapshot(nnc_pass *pass, int value)
     int copy;
     int64_t first = 0;
     while (first < graph->node_count && !reads(graph, &graph->nodes[first], value) &&
-           !(nnc_op_effects(&nnc_ops[graph->nodes[first].op]) > 0 &&
-             graph->nodes[first].inputs[0] == value))
+           !writes(&graph->nodes[first], value))
         first++;
     NNC_TRY(nnc_rewrite_insert(graph, first, NNC_OP_copy, &none, &value, 1, &copy));
     for (int64_t i = first + 1; i < graph->node_count; i++) {
         nnc_node *node = &graph->nodes[i];
-        for (int k = nnc_op_effects(&nnc_ops[node->op]); k < node->input_count; k++) {
+        for (int k = nnc_effects(node->op, &node->attrs); k < node->input_count; k++) {
             if (node->inputs[k] == value)
                 node->inputs[k] = copy;
         }
@@ -67,7 +75,7 @@ nnc_status nnc_pass_snapshot(nnc_pass *pass)
     NNC_TRY(nnc_alloc(values * (int64_t)sizeof *last, &last));
     find_last_reads(pass, last);
     for (int64_t i = 0; i < graph->node_count; i++) {
-        for (int k = 0; k < nnc_op_effects(&nnc_ops[graph->nodes[i].op]); k++) {
+        for (int k = 0; k < nnc_effects(graph->nodes[i].op, &graph->nodes[i].attrs); k++) {
             int value = graph->nodes[i].inputs[k];
             if (last[value] <= i)
                 continue;

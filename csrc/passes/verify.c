@@ -10,16 +10,15 @@ static nnc_status broken(const nnc_node *node, int64_t index, const char *what)
                     nnc_ops[node->op].name, what);
 }
 
-static nnc_status check_node(const nnc_graph *graph, int64_t index, nnc_array *in)
+static nnc_status check_node(const nnc_graph *graph, int64_t index, nnc_array *in, nnc_array *out)
 {
     nnc_status status = NNC_OK;
     const nnc_node *node = &graph->nodes[index];
-    nnc_array out[NNC_MAX_OUTPUTS];
     for (int k = 0; k < node->input_count; k++) {
         const nnc_value *value = &graph->values[node->inputs[k]];
         if (value->kind == NNC_COMPUTED && value->node >= index)
             return broken(node, index, "reads a value before it is computed");
-        if (k < nnc_op_effects(&nnc_ops[node->op]) && value->kind != NNC_VARIABLE)
+        if (k < nnc_effects(node->op, &node->attrs) && value->kind != NNC_VARIABLE)
             return broken(node, index, "writes what is no variable");
         in[k] = value->array;
         in[k].data = NULL;
@@ -39,16 +38,20 @@ done:
 nnc_status nnc_pass_verify(nnc_pass *pass)
 {
     nnc_status status = NNC_OK;
-    nnc_array *in = NULL;
-    int most = 1;
+    nnc_array *in = NULL, *out = NULL;
+    int most = 1, most_outputs = 1;
     for (int64_t i = 0; i < pass->graph->node_count; i++) {
         if (pass->graph->nodes[i].input_count > most)
             most = pass->graph->nodes[i].input_count;
+        if (pass->graph->nodes[i].output_count > most_outputs)
+            most_outputs = pass->graph->nodes[i].output_count;
     }
     NNC_TRY(nnc_alloc(most * (int64_t)sizeof *in, &in));
+    NNC_TRY(nnc_alloc(most_outputs * (int64_t)sizeof *out, &out));
     for (int64_t i = 0; i < pass->graph->node_count; i++)
-        NNC_TRY(check_node(pass->graph, i, in));
+        NNC_TRY(check_node(pass->graph, i, in, out));
 done:
     nnc_free(in);
+    nnc_free(out);
     return status;
 }

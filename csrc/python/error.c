@@ -17,6 +17,9 @@ PyObject *py_raise(py_state *state, nnc_status status)
     case NNC_EINDEX:
         type = state->invalid_index;
         break;
+    case NNC_ETRACE:
+        type = state->trace_error;
+        break;
     case NNC_EINTERRUPT:
         if (PyErr_Occurred())       /* what the signal's handler raised */
             return NULL;

@@ -3,6 +3,8 @@
  */
 #include "python.h"
 
+#include "graph/flow.h"
+
 typedef struct frame {
     PyObject *owner;            /* a reference: the object whose __enter__ it was */
     PyObject *graph;            /* owner, or NULL: nothing is recorded */
@@ -215,12 +217,8 @@ int py_graph_value(py_state *state, PyObject *graph, PyObject *object)
     int value;
     if (py_is_tensor(state, object)) {
         py_tensor *t = (py_tensor *)object;
-        if (t->graph == graph)
-            return t->value;
-        if (t->graph != NULL) {
-            PyErr_SetString(PyExc_ValueError, "a symbolic tensor of another trace");
-            return -1;
-        }
+        if (t->graph != NULL)
+            return py_graph_capture(state, graph, t->graph, t->value);
         tensor = t->tensor;
     } else {
         if (py_variable_check((py_variable *)object) < 0)
@@ -240,12 +238,21 @@ int py_graph_value(py_state *state, PyObject *graph, PyObject *object)
 static PyObject *graph_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 {
     py_state *state = PyType_GetModuleState(type);
-    static char *names[] = {NULL};
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, ":Graph", names))
+    static char *names[] = {"outer", NULL};
+    PyObject *outer = Py_None;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|O:Graph", names, &outer))
         return NULL;
+    if (outer != Py_None && Py_TYPE(outer) != type) {
+        PyErr_Format(PyExc_TypeError, "Graph: `outer` must be a Graph. Received: %R", outer);
+        return NULL;
+    }
     py_graph *self = (py_graph *)PyType_GenericAlloc(type, 0);
     if (self == NULL)
         return NULL;
+    if (outer != Py_None) {
+        Py_INCREF(outer);
+        self->outer = outer;
+    }
     nnc_status status = nnc_graph_new(false, &self->graph);
     if (status == NNC_OK)
         return (PyObject *)self;
@@ -258,6 +265,8 @@ static void graph_dealloc(PyObject *object)
     PyTypeObject *type = Py_TYPE(object);
     nnc_graph_release(((py_graph *)object)->graph);
     Py_XDECREF(((py_graph *)object)->variables);
+    Py_XDECREF(((py_graph *)object)->outer);
+    nnc_free(((py_graph *)object)->captured);
     PyObject_Free(object);
     Py_DECREF(type);
 }
@@ -355,6 +364,29 @@ static PyObject *get_node_count(PyObject *object, void *unused)
     return PyLong_FromLongLong(((py_graph *)object)->graph->node_count);
 }
 
+static bool has_rules(const nnc_graph *graph)
+{
+    for (int64_t i = 0; i < graph->node_count; i++) {
+        const nnc_node *node = &graph->nodes[i];
+        if (node->op == NNC_OP_host || node->op == NNC_OP_custom)
+            return true;
+        if (!(nnc_ops[node->op].flags & NNC_SHARED))
+            continue;
+        const nnc_flow *flow = nnc_flow_of(&node->attrs);
+        for (int b = 0; b < flow->body_count; b++) {
+            if (has_rules(flow->bodies[b].graph))
+                return true;
+        }
+    }
+    return false;
+}
+
+static PyObject *get_rules(PyObject *object, void *unused)
+{
+    (void)unused;
+    return PyBool_FromLong(has_rules(((py_graph *)object)->graph));
+}
+
 static PyObject *graph_enter(PyObject *object, PyObject *unused)
 {
     (void)unused;
@@ -401,10 +433,12 @@ static int set_label(PyObject *object, PyObject *value, void *unused)
 static PyGetSetDef getset[] = {
     {"label", get_label, set_label, "An integer that nodes recorded from now on carry.", NULL},
     {"node_count", get_node_count, NULL, "Ops recorded so far.", NULL},
+    {"python_rules", get_rules, NULL, "Whether Python makes the gradient of an op in it.", NULL},
     {NULL, NULL, NULL, NULL, NULL}};
 
 static PyType_Slot slots[] = {
-    {Py_tp_doc, "Graph(): a trace; `with graph:` makes it the current one of this thread."},
+    {Py_tp_doc, "Graph(outer=None): a trace; `with graph:` makes it the current one of this "
+                "thread. outer: the trace that it is a part of."},
     {Py_tp_new, graph_new}, {Py_tp_dealloc, graph_dealloc}, {Py_tp_methods, methods},
     {Py_tp_getset, getset}, {0, NULL}};
 PyType_Spec py_graph_spec = {.name = "nnc._core.Graph", .basicsize = sizeof(py_graph),

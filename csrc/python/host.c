@@ -227,7 +227,8 @@ static nnc_status gradient(nnc_graph *graph, int index, const int *dy, const boo
     nnc_status status = NNC_OK;
     nnc_node node = graph->nodes[index];        /* a copy: appending moves the array */
     if (within == NULL || within->graph != graph)
-        return nnc_fail(NNC_EINTERNAL, "host: a gradient outside of gradients()");
+        return nnc_fail(NNC_ETRACE, "%s: a gradient that Python makes cannot be recorded within a "
+                        "recorded branch or loop", nnc_ops[node.op].name);
     bool custom = node.op == NNC_OP_custom;
     if (!custom && PyTuple_GetItem(rules, (Py_ssize_t)node.attrs.k[0]) == Py_None)
         return NNC_OK;

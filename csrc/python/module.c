@@ -176,6 +176,8 @@ static PyMethodDef functions[] = {
     {"_custom", py_custom, METH_VARARGS, NULL},
     {"set_autocast", py_set_autocast, METH_O,
      "The dtype that variables are read in from now on in this thread, or None; what it was."},
+    {"_branch", py_branch, METH_VARARGS, NULL},
+    {"_loop", py_loop, METH_VARARGS, NULL},
     {"_rebuild_variable", py_variable_rebuild, METH_VARARGS, NULL},
     {NULL, NULL, 0, NULL}};
 

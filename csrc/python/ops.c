@@ -87,6 +87,10 @@ static int take_symbolic(call *c, int position, operand *o)
     o->dtype = py_tensor_array(tensor)->dtype;
     if (tensor->graph == current)
         return 0;
+    if (current != NULL && ((py_graph *)current)->outer != NULL) {
+        o->value = py_graph_capture(c->state, current, tensor->graph, tensor->value);
+        return o->value < 0 ? -1 : 0;
+    }
     if (current == NULL)
         PyErr_Format(c->state->trace_error,
                      "%s: input %d is symbolic, but nothing is being recorded "

@@ -61,6 +61,9 @@ typedef struct {
     PyObject_HEAD
     nnc_graph *graph;
     PyObject *variables;                    /* a list of the Variables in it, or NULL */
+    PyObject *outer;                        /* the trace that this one is a part of, or NULL */
+    int *captured;                          /* (inputs) the outer trace's value, or -1 */
+    int64_t captured_count, captured_room;
 } py_graph;
 
 static inline void py_replace(PyObject **slot, PyObject *value)
@@ -254,6 +257,12 @@ PyObject *py_graph_values(PyObject *graph, PyObject *unused);
 PyObject *py_graph_find(PyObject *graph, PyObject *thing);
 PyObject *py_graph_held(PyObject *graph, PyObject *number);
 int py_describe_add(PyObject *module);
+/* ---- flow.c ---- */
+
+/* The value in `graph` of a value of a trace around it; -1 and an exception if it is none. */
+int py_graph_capture(py_state *state, PyObject *graph, PyObject *of, int value);
+PyObject *py_branch(PyObject *module, PyObject *args);
+PyObject *py_loop(PyObject *module, PyObject *args);
 
 /* ---- host.c ---- */
 

@@ -1,13 +1,13 @@
 """Branches and loops over functions of the user: `cond`, `switch`, `while_loop`, `scan`, `map` ...
 
-They are Python: a branch is taken and a loop goes round as the numbers say. In a recorded step a
-loop of known length is unrolled; a step whose branch or length depends on data that is not there yet
-(`cond`, `switch`, `while_loop`) cannot be recorded and runs eagerly, with one notice that names the
-line. Gradients are those of the ops inside.
+Run now, they are Python: a branch is taken and a loop goes round as the numbers say. In a recording
+they are nodes that own what their functions recorded (bodies.py): the branch is picked, and rounds
+are counted, when it runs. Short loops are unrolled. Gradients are those of the ops inside; a loop's
+run each round again, from the carry that it began with.
 """
 from .. import tree
 from .._core import op
-from . import arrays as _arrays
+from . import arrays as _arrays, bodies
 from .core import _FLOATS, tensor
 
 
@@ -34,9 +34,16 @@ def _stacked(nests):
 
 
 def cond(pred, true_fn, false_fn):
-    """`true_fn()` if `pred` is true, else `false_fn()`; only that function is called."""
+    """`true_fn()` if `pred` is true, else `false_fn()`; only that function runs.
+
+    In a recording both functions are recorded, once, if `pred` is not known yet; what they give must
+    have the same shapes and dtypes then.
+    """
     _check_function("cond", "true_fn", true_fn)
     _check_function("cond", "false_fn", false_fn)
+    decides = bodies.traced(pred)
+    if decides is not None:
+        return bodies.branch("cond", op.cast(decides, "bool"), [false_fn, true_fn])
     return true_fn() if bool(pred) else false_fn()
 
 
@@ -46,6 +53,10 @@ def switch(index, branches, *operands):
         raise ValueError("switch: `branches` must hold at least one function. Received: none")
     for branch in branches:
         _check_function("switch", "branches", branch)
+    decides = bodies.traced(index)
+    if decides is not None:
+        return bodies.branch("switch", op.cast(decides, "int32"),
+                             [lambda branch=branch: branch(*operands) for branch in branches])
     return branches[min(max(int(index), 0), len(branches) - 1)](*operands)
 
 
@@ -60,19 +71,32 @@ def while_loop(cond, body, loop_vars, maximum_iterations=None):
 
     Returns:
         The last loop variables, in the form of `loop_vars`.
+
+    A gradient of a recorded loop needs `maximum_iterations`, which says how much room its rounds
+    take; without it the step runs eagerly.
     """
     _check_function("while_loop", "cond", cond)
     _check_function("while_loop", "body", body)
     many = isinstance(loop_vars, (list, tuple))
     values = tuple(tree.map_leaves(tensor, v) for v in (loop_vars if many else (loop_vars,)))
-    rounds = 0
-    while (maximum_iterations is None or rounds < maximum_iterations) and bool(cond(*values)):
+
+    def turn(*values):
         after = body(*values)
         after = tuple(after) if isinstance(after, (list, tuple)) else (after,)
         if len(after) != len(values):
             raise ValueError(f"while_loop: `body` must give {len(values)} values, as many as there "
                              f"are in `loop_vars`. Received: {len(after)}")
-        values = after
+        return after
+
+    rounds = 0
+    while maximum_iterations is None or rounds < maximum_iterations:
+        if bodies.any_symbolic(values) or bodies.is_symbolic(test := cond(*values)):
+            left = None if maximum_iterations is None else int(maximum_iterations) - rounds
+            values = bodies.while_loop(cond, turn, values, left)
+            break
+        if not bool(test):
+            break
+        values = turn(*values)
         rounds += 1
     if not many:
         return values[0]
@@ -80,11 +104,24 @@ def while_loop(cond, body, loop_vars, maximum_iterations=None):
 
 
 def fori_loop(lower, upper, body_fun, init_val):
-    """`value = body_fun(i, value)` for `i` from `lower` to `upper - 1`; returns the last value."""
+    """`value = body_fun(i, value)` for `i` from `lower` to `upper - 1`; returns the last value.
+
+    In a recording `i` is a tensor in long loops, and where `lower` or `upper` is one that is not
+    known yet (which leaves no room for gradients: see `while_loop`).
+    """
     _check_function("fori_loop", "body_fun", body_fun)
-    value = init_val
-    for i in range(int(lower), int(upper)):
+    if bodies.traced(lower) is not None or bodies.traced(upper) is not None:
+        i, stop = op.cast(tensor(lower), "int32"), op.cast(tensor(upper), "int32")
+        return bodies.while_loop(lambda i, _: i < stop, lambda i, v: (i + 1, body_fun(i, v)),
+                                 (i, init_val), None)[1]
+    value, i, stop = init_val, int(lower), int(upper)
+    while i < stop:
+        if stop - i > bodies.UNROLLED and bodies.any_symbolic(value):
+            found = bodies.loop(lambda i, v, _: (body_fun(i, v), None), value, [], stop - i, i)
+            if found is not None:
+                return found[0]
         value = body_fun(i, value)
+        i += 1
     return value
 
 
@@ -97,7 +134,7 @@ def scan(f, init, xs=None, length=None, reverse=False, unroll=1):
         xs: Nest of tensors of one leading size; `None`: `f` gets `None`, `length` times.
         length: Rounds; needed without `xs`.
         reverse: Whether it begins at the end of `xs`; results keep their places.
-        unroll: Accepted as in Keras: every loop is unrolled where it is recorded.
+        unroll: `True`: a recording holds every round. Numbers are accepted as in Keras.
 
     Returns:
         The last carry, and the `y`s stacked (`None` if they are `None`).
@@ -113,6 +150,12 @@ def scan(f, init, xs=None, length=None, reverse=False, unroll=1):
     elif length is not None and int(length) != size:
         raise ValueError(f"scan: `length` must be the leading size of `xs`, {size}. "
                          f"Received: length={length}")
+    if size > bodies.UNROLLED and unroll is not True and bodies.any_symbolic(init, leaves):
+        def turn(_, carry, parts):
+            return f(carry, None if xs is None else tree.pack(xs, parts))
+        found = bodies.loop(turn, init, leaves, size, reverse=bool(reverse))
+        if found is not None:
+            return found
     carry, results = init, [None] * size
     for i in reversed(range(size)) if reverse else range(size):
         x = None if xs is None else tree.pack(xs, [leaf[i] for leaf in leaves])
@@ -129,6 +172,11 @@ def map(f, xs):
     if not size:
         raise ValueError("map: `xs` must hold at least one element along its first axis. "
                          f"Received: shapes {[tuple(leaf.shape) for leaf in leaves]}")
+    if size > bodies.UNROLLED and bodies.any_symbolic(leaves):
+        found = bodies.loop(lambda _, carry, parts: (carry, f(tree.pack(xs, parts))), [], leaves,
+                            size)
+        if found is not None:
+            return found[1]
     return _stacked([f(tree.pack(xs, [leaf[i] for leaf in leaves])) for i in range(size)])
 
 

@@ -349,24 +349,18 @@ class Optimizer:
         raise NotImplementedError(f"{type(self).__name__} must override `update_step()`.")
 
     def _accumulate(self, grads, variables):
-        """Adds gradients up; in every n-th step updates by their mean and begins again.
-
-        The update is always computed, and then taken back where it is not due: a program has no
-        branches.
-        """
+        """Adds gradients up; in every n-th step updates by their mean and begins again."""
         steps = self.gradient_accumulation_steps
         due = op.equal(op.mod(op.add(self._iterations, 1), steps), 0)
         sums = [self._accumulated[self._get_variable_index(v)] for v in variables]
-        totals = [op.add(total, gradient) for total, gradient in zip(sums, grads)]
-        fixed = {id(v) for v in sums} | {id(self._iterations), id(self._learning_rate)}
-        if self.use_ema:
-            fixed |= {id(v) for v in self._averages}
-        moving = variables + [v for v in self._variables if id(v) not in fixed]
-        before = [op.copy(v) for v in moving]
-        self._update([op.divide(total, float(steps)) for total in totals], variables)
-        keep_where(due, moving, before)
-        for variable, total in zip(sums, totals):
-            variable.assign(op.where(due, 0.0, total))
+        for total, gradient in zip(sums, grads):
+            total.assign_add(gradient)
+
+        def update():
+            self._update([op.divide(total, float(steps)) for total in sums], variables)
+            for total in sums:
+                total.assign(ops.zeros_like(total))
+        ops.cond(due, update, lambda: None)
 
     # ---- gradients ----
 
