@@ -19,7 +19,7 @@ from .optimizers import Optimizer
 from .regularizers import Regularizer
 from .variables import Variable
 from .warnings import NumericWarning
-from . import mixed_precision, preprocessing, threadpools, wrappers
+from . import mixed_precision, preprocessing, threadpools, visualization, wrappers
 
 __version__ = _core.__version__
 threadpools.install()
