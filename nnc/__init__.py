@@ -20,7 +20,7 @@ from .regularizers import Regularizer
 from .variables import Variable
 from .warnings import NumericWarning
 from .quantizers import Quantizer
-from . import mixed_precision, preprocessing, quantizers, threadpools, wrappers
+from . import mixed_precision, preprocessing, quantizers, threadpools, visualization, wrappers
 
 __version__ = _core.__version__
 threadpools.install()

@@ -185,7 +185,8 @@ def check_overlap(model, data, other):
     x, y = leaves[0], theirs[0]
     if not wanted("validation-in-training", model) or len(leaves) != len(theirs) \
             or x.shape[1:] != y.shape[1:] or not len(x) or not len(y) or x[0].size < 2 \
-            or any(isinstance(a, np.memmap) or a.dtype.kind not in "uifb" for a in (x, y)):
+            or any(isinstance(a, np.memmap) or a.dtype.kind not in "uifb"
+                   or not a.flags.c_contiguous for a in (x, y)):
         return
     trained, validated, looked, alike = _pairs(x, y, np.random.default_rng(0))
     if alike > _REPEATED * looked or not len(validated):

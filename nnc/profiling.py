@@ -279,7 +279,7 @@ def _svg(found, most=16):
     """Bars: a row a group of nodes, as wide as its share of the time."""
     from .html import _escape
 
-    width, label, bar, line = 860, 260, 420, 20
+    width, label, bar, line = 880, 260, 400, 20
     parts, y = [], 24
     for kind, part in found.parts.items():
         parts.append(f'<text x="8" y="{y}" font-weight="bold">'

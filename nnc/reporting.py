@@ -45,7 +45,8 @@ def report(model, x, y, batch_size=None, task="auto", class_names=None, bins=15,
                          f"task={task!r}")
     for name, value in (("bins", bins), ("worst", worst)):
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise ValueError(f"report: `{name}` must be an integer >= 1. Received: {name}={value!r}")
+            raise ValueError(f"report: `{name}` must be an integer >= 1. Received: {name}="
+                             f"{value!r}")
     data = standardize(x, y, who="report", names=model._input_names())
     if data.y is None or tree.is_nest(data.y):
         raise ValueError("report: `y` must be one array of targets. Received: y="

@@ -82,8 +82,8 @@ class Watch:
     def _constant(self, loss):
         self.losses.append(loss)
         first, last = self.losses[0], self.losses[-2:][0]
-        if len(self.losses) < 2 or not loss or not wanted("softmax-of-one", self.model) or abs(loss - last) > _STILL * abs(loss) \
-                or abs(loss - first) > _MOVED * abs(first):
+        if len(self.losses) < 2 or not loss or not wanted("softmax-of-one", self.model) \
+                or abs(loss - last) > _STILL * abs(loss) or abs(loss - first) > _MOVED * abs(first):
             return
         model = self.model
         rate = getattr(model.optimizer, "learning_rate", None)

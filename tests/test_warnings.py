@@ -196,8 +196,8 @@ def test_a_loss_that_stands_still():
     x, y = data()
     model = network(dense(3, "softmax"))
     model.optimizer.learning_rate = 0.0
-    with pytest.warns(told.TrainingWarning, match=r"did not change in epoch 2: it is .*the learning "
-                                                  r"rate is 0. \[constant-loss\]"):
+    with pytest.warns(told.TrainingWarning, match=r"did not change in epoch 2: it is .*the "
+                                                  r"learning rate is 0. \[constant-loss\]"):
         model.fit(x, y, epochs=3, verbose=0)
     frozen = network(dense(3, "softmax"))
     frozen.trainable = False
@@ -316,7 +316,7 @@ def test_which_step_is_the_first():
     x, y = data()
     x[100, 0] = 1e30
     text, _ = told_of(with_function(lambda x: nnc.ops.square(x)), x, y, shuffle=False)
-    assert "from epoch 1, step 4 on. NaN or Inf first rises in layer 'mine', in the op square" in text
+    assert "from epoch 1, step 4 on. NaN or Inf first rises in layer 'mine', in the op squ" in text
 
 
 @pytest.mark.parametrize("batch", [32, 200])
@@ -391,7 +391,8 @@ def test_looking_changes_no_bit():
 
     def run(quiet):
         nnc.utils.set_random_seed(1)
-        model = network(dense(4, use_bias=False), nnc.layers.Dropout(0.3), Function(norm), dense(3, "softmax"))
+        model = network(dense(4, use_bias=False), nnc.layers.Dropout(0.3), Function(norm),
+                        dense(3, "softmax"))
         told.silence("not-finite", on=quiet)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -408,7 +409,8 @@ def test_callbacks_see_every_batch():
     x, y = data()
     x[100, 0] = 1e30
     seen = []
-    callback = nnc.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: seen.append(batch))
+    callback = nnc.callbacks.LambdaCallback(
+        on_train_batch_end=lambda batch, logs: seen.append(batch))
     told_of(with_function(nnc.ops.square), x, y, callbacks=[callback])
     assert seen == list(range(7))
 

@@ -2,8 +2,9 @@
 
 After Sugiyama et al. 1981: (1) a rank for each box, the longest way from a source; (2) an edge over
 several ranks becomes a chain through places kept free; (3) the order within ranks, by the means of
-neighbours, sweep after sweep, the one with the fewest crossings; (4) places within ranks, as near to
-the neighbours' means as the widths allow (least squares under distances: pool adjacent violators).
+neighbours, sweep after sweep, the one with the fewest crossings; (4) places within ranks, as near
+to the neighbours' means as the widths allow (least squares under distances: pool adjacent
+violators).
 
 `across` is the direction of the ranks, `along` the one that edges go in.
 """
@@ -213,7 +214,8 @@ def _routes(sizes, edges, ranks, chains, across, tops, heights, centres):
     routes = []
     for e, (a, b) in enumerate(edges):
         start, end = across[a] + leaving[e], across[b] + entering[e]
-        points = [(start, centres[a][1] + sizes[a][1] / 2), (start, tops[ranks[a]] + heights[ranks[a]])]
+        points = [(start, centres[a][1] + sizes[a][1] / 2),
+                  (start, tops[ranks[a]] + heights[ranks[a]])]
         for v in chains[e]:
             points += [(across[v], tops[ranks[v]]), (across[v], tops[ranks[v]] + heights[ranks[v]])]
         points += [(end, tops[ranks[b]] - STUB), (end, centres[b][1] - sizes[b][1] / 2)]

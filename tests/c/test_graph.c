@@ -455,3 +455,142 @@ TEST(reads_before_a_write_keep_their_meaning)
     nnc_graph_release(g);
     nnc_tensor_release(v);
 }
+
+/* Node by node: the same bits as a replay, times one after another, nothing written without effects,
+ * on one thread and on several. */
+TEST(watched_steps_are_those_of_a_replay)
+{
+    static const int teams[] = {1, 3};
+    nnc_tensor *x = noise(NNC_F32, 2, 256, 300, 1), *lr = tensor_of(NNC_F64, 0, 0, 0);
+    nnc_rows rows = {x->array.data, NNC_F32, 300 * 4};
+    nnc_seen seen[64];
+    int before = nnc_pool_threads();
+    *(double *)lr->array.data = 0.5;
+    for (int t = 0; t < 2; t++) {
+        nnc_tensor *w[3];
+        nnc_program *program[3] = {NULL};
+        int64_t done = 0;
+        OK(nnc_pool_set_threads(teams[t]));
+        for (int i = 0; i < 3; i++) {
+            w[i] = noise(NNC_F32, 2, 300, 400, 2);
+            OK(wide_trace(w[i], lr, &program[i]));
+        }
+        int64_t n = nnc_program_node_count(program[1]);
+        CHECK(n > 3 && n <= 64);
+        OK(nnc_program_replay(program[0], &rows, NULL, 0, 1, NULL, 0, &done));
+        OK(nnc_program_watch(program[1], &rows, NULL, 0, 0, true, true, seen));
+        CHECK(same_bits(w[0], w[1]));
+        for (int64_t i = 0; i < n; i++) {
+            CHECK(seen[i].end >= seen[i].begin && seen[i].begin >= (i ? seen[i - 1].end : 0));
+            CHECK(!seen[i].nonfinite);
+        }
+        nnc_tensor *start = noise(NNC_F32, 2, 300, 400, 2);
+        OK(nnc_program_watch(program[2], &rows, NULL, 0, 0, false, false, seen));
+        CHECK(same_bits(w[2], start));
+        nnc_tensor_release(start);
+        for (int i = 0; i < 3; i++) {
+            nnc_program_release(program[i]);
+            nnc_tensor_release(w[i]);
+        }
+    }
+    OK(nnc_pool_set_threads(before));
+    nnc_tensor_release(x);
+    nnc_tensor_release(lr);
+    nnc_pool_shutdown();
+}
+
+/* A row with an infinity: the nodes from it on are seen, a guarded replay stops before them. */
+TEST(guards_and_checks_find_infinities)
+{
+    net n = {0};
+    nnc_tensor *x = noise(NNC_F32, 2, 3 * ROWS, IN, 9), *y = labels_of(3 * ROWS, CLASSES);
+    nnc_rows rows[2] = {{x->array.data, NNC_F32, IN * 4}, {y->array.data, NNC_I64, 8}};
+    nnc_program *program = NULL;
+    nnc_seen seen[64];
+    nnc_tensor *before[VARIABLES];
+    int64_t done = 0, makers[8];
+    int label, found = 0;
+    bool stopped, parallel;
+    ((float *)x->array.data)[2 * ROWS * IN + 3] = INFINITY;
+    net_variables(&n, NNC_F32);
+    OK(net_trace(&n, NNC_F32, NNC_OP_relu));
+    OK(nnc_program_new(n.graph, &n.loss, 1, &program));
+    OK(nnc_program_replay_guarded(program, rows, NULL, 0, 3, NULL, 0, &done, 0, &stopped));
+    CHECK(stopped && done == 2);
+    for (int i = 0; i < VARIABLES; i++)
+        OK(nnc_tensor_copy(n.variable[i], &before[i]));
+    OK(nnc_program_watch(program, rows, NULL, 2 * ROWS, 1, true, false, seen));
+    int64_t maker = nnc_program_output_maker(program, 0);
+    CHECK(maker > 0 && seen[maker].nonfinite);
+    for (int64_t i = 0; i < nnc_program_node_count(program); i++) {
+        const nnc_call *call = nnc_program_node(program, i, &label, &parallel, makers);
+        bool fed = false;
+        for (int k = 0; k < call->input_count; k++) {
+            CHECK(makers[k] < i && makers[k] >= -3);
+            fed |= makers[k] == -3 && call->in[k].dtype == NNC_F32;
+        }
+        found += fed && seen[i].nonfinite;
+    }
+    CHECK(found >= 1);
+    for (int i = 0; i < VARIABLES; i++) {
+        CHECK(same_bits(before[i], n.variable[i]));
+        nnc_tensor_release(before[i]);
+    }
+    OK(nnc_program_replay_guarded(program, rows, NULL, 0, 2, NULL, 0, &done, 0, &stopped));
+    CHECK(!stopped && done == 2);
+    nnc_program_release(program);
+    net_clear(&n);
+    nnc_tensor_release(x);
+    nnc_tensor_release(y);
+}
+
+/* Gradients carry the label of what they are the gradients of, through fusion too. */
+TEST(labels_go_with_their_gradients)
+{
+    net n = {0};
+    nnc_program *program = NULL;
+    int label, plain = 0, backward = 0;
+    bool parallel;
+    net_variables(&n, NNC_F32);
+    OK(net_trace(&n, NNC_F32, NNC_OP_tanh));
+    for (int64_t i = 0; i < n.graph->node_count; i++)
+        n.graph->nodes[i].label += 5;
+    OK(nnc_program_new(n.graph, &n.loss, 1, &program));
+    for (int64_t i = 0; i < nnc_program_node_count(program); i++) {
+        nnc_program_node(program, i, &label, &parallel, NULL);
+        CHECK((label & ~NNC_LABEL_BACKWARD) == 5);
+        plain += !(label & NNC_LABEL_BACKWARD);
+        backward += (label & NNC_LABEL_BACKWARD) != 0;
+    }
+    CHECK(plain >= 3 && backward >= 3);
+    nnc_program_release(program);
+    net_clear(&n);
+}
+
+TEST(first_nonfinite_of_every_dtype)
+{
+    static const nnc_dtype dtypes[] = {NNC_F16, NNC_BF16, NNC_F32, NNC_F64};
+    static const double bad[] = {NAN, INFINITY, -INFINITY};
+    for (int d = 0; d < 4; d++) {
+        for (int64_t at = 0; at < 1200; at += 311) {
+            nnc_tensor *t = tensor_of(dtypes[d], 1, 1200, 0);
+            CHECK(nnc_array_first_nonfinite(&t->array) == -1);
+            nnc_convert(&bad[at % 3], NNC_F64,
+                        (char *)t->array.data + at * nnc_dtype_size(dtypes[d]), dtypes[d], 1);
+            CHECK(nnc_array_first_nonfinite(&t->array) == at);
+            nnc_tensor_release(t);
+        }
+    }
+    nnc_tensor *whole = tensor_of(NNC_I64, 1, 4, 0);
+    CHECK(nnc_array_first_nonfinite(&whole->array) == -1);
+    nnc_tensor_release(whole);
+}
+
+TEST(peak_rates_are_measured)
+{
+    double rate = 0;
+    OK(nnc_peak_rate(NNC_F32, 0.002, &rate));
+    CHECK(rate > 1e7);
+    CHECK(nnc_peak_rate(NNC_I32, 0.002, &rate) == NNC_EVALUE);
+    nnc_pool_shutdown();
+}
