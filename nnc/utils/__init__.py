@@ -37,6 +37,7 @@ _LATER = {
     "timeseries_dataset_from_array": "nnc.utils.sequences",
     **{name: "nnc.utils.images" for name in ("array_to_img", "img_to_array", "load_img",
                                              "save_img")},
+    "audio_dataset_from_directory": "nnc.utils.audio",
     **{name: "nnc.utils.folders" for name in (
         "image_dataset_from_directory", "split_dataset", "text_dataset_from_directory")},
 }
