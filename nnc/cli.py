@@ -5,7 +5,8 @@
     nnc run SCRIPT      a script written for Keras, on nnc
     nnc doctor SCRIPT   which of Keras's names it uses, and which of them nnc has
 
-and of the commands about files: see `files_cli`.
+and of the commands about files, about outputs and about speed: see `files_cli`, `predict_cli` and
+`bench_cli`.
 """
 import os
 import sys
@@ -67,7 +68,20 @@ def info_text():
 
 
 def main(arguments=None):
-    """Entry point of the command; returns the exit status."""
+    """Entry point of the command; returns the exit status: 141 if nobody reads what is printed."""
+    try:
+        status = _main(arguments)
+        sys.stdout.flush()
+    except BrokenPipeError:                         # as in `nnc info | head -1`: the end, quietly
+        try:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        except (OSError, ValueError):
+            pass
+        return 141
+    return status
+
+
+def _main(arguments):
     import argparse
 
     parser = argparse.ArgumentParser(prog="nnc", description="Keras's API on a C core.")
@@ -81,9 +95,12 @@ def main(arguments=None):
                                               "nnc has; exit status 1 if some are missing")
     look.add_argument("script")
     look.add_argument("--json", action="store_true", help="print JSON")
-    from nnc import files_cli
+    from nnc import bench_cli, files_cli, predict_cli
 
     files_cli.add_commands(commands)
+    further = {"predict": predict_cli, "bench": bench_cli}
+    for module in further.values():
+        module.add_command(commands, argparse.RawDescriptionHelpFormatter)
     options = parser.parse_args(arguments)
     if options.command is None:
         parser.print_help()
@@ -92,6 +109,14 @@ def main(arguments=None):
         return run(options.script, options.arguments)
     if options.command == "doctor":
         return doctor(options.script, options.json)
+    if options.command in further:
+        try:
+            return further[options.command].run(options)
+        except (ValueError, TypeError, ImportError, OSError) as error:
+            if isinstance(error, BrokenPipeError):
+                raise
+            print(f"nnc {options.command}: {error}", file=sys.stderr)
+            return 1
     if options.command != "info":
         return files_cli.run(options)
     if options.json:

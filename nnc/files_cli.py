@@ -34,6 +34,8 @@ def run(options):
     try:
         return {"inspect": _inspect, "verify": _verify, "convert": _convert, "diff": _diff}[
             options.command](options)
+    except BrokenPipeError:
+        raise
     except (ValueError, TypeError, OSError, ImportError) as error:
         print(f"nnc {options.command}: {error}")
         return 1

@@ -158,7 +158,7 @@ class Run:
         pages of a mapped file are given back before the next ones.
         """
         if self._mapped:
-            steps = min(steps, self._mapped.limit(rows, order is not None))
+            steps = min(steps, self._mapped.limit(rows))
         recorded = self.recorded(rows)
         if recorded is None:
             self.last_logs = self._run_eagerly(rows, first, order)
@@ -166,7 +166,7 @@ class Run:
         else:
             done = self._replay(recorded, rows, first, steps, order, seconds, targets)
         if self._mapped:
-            self._mapped.note(done * rows, order is not None)
+            self._mapped.note(done * rows)
         return done
 
     def _replay(self, recorded, rows, first, steps, order, seconds, targets):

@@ -410,7 +410,7 @@ class Trainer:
                                       batch_size, steps, "steps_per_epoch", shuffle)
         else:
             seed = make_default_seed() if shuffle else 0
-            rows = open_rows(x, y, sample_weight, batch_size or 32, bool(shuffle), seed, "fit")
+            rows = open_rows(x, y, sample_weight, batch_size or 32, shuffle, seed, "fit")
             if rows is not None:
                 if shares:
                     rows, rest = rows.split(validation_split, validation_batch or 32)
@@ -421,6 +421,8 @@ class Trainer:
                 data = standardize(x, y, sample_weight, class_weight, names=self._input_names())
                 if shares:
                     data, validation_data = split(data, validation_split)
+                    if class_weight is not None:    # they are for training alone
+                        validation_data = Data(validation_data.x, validation_data.y)
                 batch_size = batch_size or 32
                 steps = limited(steps, -(-data.count // batch_size))
                 batches = Batches(data.count, batch_size, shuffle, steps, seed)

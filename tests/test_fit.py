@@ -121,6 +121,7 @@ def test_regularizers_constraints_and_activity():
     {"validation_split": 0.3},
     {"validation_split": 0.2, "validation_batch_size": 5, "validation_freq": 2},
     {"class_weight": {0: 2.0, 2: 0.5}},
+    {"class_weight": {0: 2.0, 2: 0.5}, "validation_split": 0.2},
     {"steps_per_epoch": 3, "epochs": 1},
     {"initial_epoch": 1, "epochs": 4},
     {"batch_size": 100},

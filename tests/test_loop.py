@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import nnc
-from nnc.data.mapped import Mapped, _mapping
+from nnc.data.mapped import give_back, large_mapping
 
 X = np.random.default_rng(0).normal(size=(64, 5)).astype("float32")
 Y = np.random.default_rng(1).integers(0, 3, 64)
@@ -109,12 +109,12 @@ def test_which_mappings_are_given_back(tmp_path, mode, given_back):
     """Views count too; what is written to a private mapping must not be lost."""
     x = mapped_file(tmp_path, mode)
     for view in (x, x[10:], np.asarray(x), np.asarray(x)[5:15000], x.reshape(-1, 10)):
-        assert (_mapping(view) is not None) == given_back
-    assert _mapping(np.zeros(3)) is None
+        assert (large_mapping(view) is not None) == given_back
+    assert large_mapping(np.zeros(3)) is None and large_mapping(x[:10]) is None
     if mode != "r":
         x[7] = 5.0
     if given_back:
-        Mapped([np.asarray(x)]).drop()
+        give_back(large_mapping(np.asarray(x)))
     assert x[7, 3] == (0.0 if mode == "r" else 5.0)
 
 
@@ -139,7 +139,8 @@ print(high() - first)
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 @pytest.mark.parametrize("shuffle", [False, True])
 def test_a_mapped_file_does_not_stay_resident(tmp_path, shuffle):
-    """400 MB are read here of 400 MB; the budget of pages is 32 MB."""
+    """400 MB are read here of 400 MB; the budget of pages is 32 MB. Read in a random order, each row
+    can map in a large page of the system's cache."""
     mapped_file(tmp_path, rows=100000)
     done = subprocess.run([sys.executable, "-c", CODE, str(tmp_path / "x.bin"), str(shuffle)],
                           capture_output=True, text=True)
@@ -147,8 +148,9 @@ def test_a_mapped_file_does_not_stay_resident(tmp_path, shuffle):
     assert int(done.stdout) < 200
 
 
-def test_training_from_a_mapped_file_is_training(tmp_path):
-    """The stretches between which pages are given back change no bit."""
+@pytest.mark.parametrize("shuffle", [True, False, "batch"])
+def test_training_from_a_mapped_file_is_training(tmp_path, shuffle):
+    """How rows are read changes no bit."""
     x = mapped_file(tmp_path, "r+", rows=9000)
     x[:, :50] = np.random.default_rng(0).normal(size=(9000, 50))
     y = np.arange(9000) % 3
@@ -157,7 +159,8 @@ def test_training_from_a_mapped_file_is_training(tmp_path):
         nnc.utils.set_random_seed(3)
         model = nnc.Sequential([nnc.Input((1000,)), nnc.layers.Dense(3, activation="softmax")])
         model.compile("sgd", "sparse_categorical_crossentropy")
-        history = model.fit(x, y, epochs=2, batch_size=128, verbose=0, validation_split=0.1)
+        history = model.fit(x, y, epochs=2, batch_size=128, verbose=0, validation_split=0.1,
+                            shuffle=shuffle, class_weight={0: 2.0})
         return history.history, model.predict(x, verbose=0)
     ours, other = trained(x), trained(np.array(x))
     assert ours[0] == other[0]

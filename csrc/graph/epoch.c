@@ -514,7 +514,7 @@ nnc_status nnc_program_watch(nnc_program *program, const nnc_rows *sources, cons
     else
         replay_task(&run, 0, 1);
     pthread_mutex_unlock(&replay_lock);
-    if (atomic_load(&run.stop))
+    if (atomic_load(&run.running.stop))
         return nnc_fail(NNC_EINTERRUPT, "interrupted");
-    return nnc_fault_raise(&run.fault);
+    return nnc_fault_raise(&run.running.fault);
 }

@@ -1,21 +1,20 @@
 """Arrays in memory-mapped files: rows that have been read do not stay resident.
 
-The pages of a mapping count as the process's memory for as long as they are mapped in. After every
-stretch of rows they are given back: the system keeps them in its cache for as long as it likes, and
-nothing is lost of what was written into a shared mapping. A copy-on-write mapping (mode "c") would
-lose the user's changes and is left alone.
+The pages of a mapping count as the process's memory for as long as they are mapped in. They are
+given back after every stretch of rows: the system keeps them in its cache for as long as it likes,
+and nothing is lost of what was written into a shared mapping. A copy-on-write mapping (mode "c")
+would lose the user's changes and is left alone.
 """
 import numpy as np
 
 #: Bytes that may be mapped in before they are given back.
 _RESIDENT = 32 << 20
-#: What Linux maps in, at first guess, around a row that is read alone: from 4 KiB to the largest
-#: pages of its cache. `note` learns it.
-_AROUND = 512 << 10
+#: The most that Linux maps in for a row that is read alone: a large page of its cache.
+_AROUND = 2 << 20
 
 
 class Mapped:
-    """The mappings behind arrays, those larger than what may stay resident.
+    """The large mappings behind arrays whose rows are read in the order in which they lie.
 
     Args:
         arrays: Arrays that batches are gathered from.
@@ -24,60 +23,51 @@ class Mapped:
     def __init__(self, arrays):
         found, self._row = {}, 0
         for array in arrays:
-            mapping = _mapping(array) if array.nbytes > _RESIDENT else None
+            mapping = large_mapping(array)
             if mapping is not None:
                 found[id(mapping)] = mapping
                 self._row += array.nbytes // len(array)
-        self._maps, self._read, self._rows = list(found.values()), 0, 0
-        self._scattered = self._row + _AROUND * len(found)      # bytes for a row among others
-        self._base = _resident() if found else 0
+        self._maps, self._read = list(found.values()), 0
 
     def __bool__(self):
         return bool(self._maps)
 
-    def limit(self, rows, scattered):
+    def limit(self, rows):
         """How many batches of `rows` rows may be read before pages are given back."""
-        cost = self._scattered if scattered else self._row
-        return max((_RESIDENT - self._read) // (rows * cost), 1)
+        return max((_RESIDENT - self._read) // (rows * self._row), 1)
 
-    def note(self, rows, scattered):
-        """Notes that rows were read; gives the pages back when there are enough of them.
-
-        Where the system says how much is resident, what a scattered row costs is learned from it.
-        """
-        self._read += rows * (self._scattered if scattered else self._row)
-        self._rows += rows
-        grown = _resident() - self._base
-        if scattered and grown > 0:
-            self._scattered = max(grown // self._rows, self._row)
-            self._read = max(grown, self._rows * self._row)
-        if max(self._read, grown) >= _RESIDENT // 2:
-            self.drop()
-
-    def drop(self):
-        """Gives all pages back."""
-        import mmap
-
-        self._read = self._rows = 0
-        for mapping in self._maps:
-            mapping.madvise(mmap.MADV_DONTNEED)
+    def note(self, rows):
+        """Notes that rows were read; gives the pages back when there are enough of them."""
+        self._read += rows * self._row
+        if self._read >= _RESIDENT // 2:
+            self._read = 0
+            for mapping in self._maps:
+                give_back(mapping)
 
 
-def _resident():
-    """Bytes of files that are mapped in, as far as the system says."""
+def gather(array, mapping, rows):
+    """`array[rows]`, a few rows at a time; each may map in a large page."""
+    many = max(_RESIDENT // (array.nbytes // len(array) + _AROUND), 1)
+    out = np.empty((len(rows), *array.shape[1:]), array.dtype)
+    for i in range(0, len(rows), many):
+        out[i:i + many] = array[rows[i:i + many]]
+        give_back(mapping)
+    return out
+
+
+def give_back(mapping):
+    """Takes all pages of a mapping out of the process."""
     import mmap
 
-    try:
-        with open("/proc/self/statm", "rb") as f:
-            return int(f.read().split()[2]) * mmap.PAGESIZE
-    except OSError:
-        return 0
+    mapping.madvise(mmap.MADV_DONTNEED)
 
 
-def _mapping(array):
-    """The mapping of a shared memory map that an array is a view of, or `None`."""
+def large_mapping(array):
+    """The mapping of a shared memory map that a large array is a view of, or `None`."""
     shared = False
     while array is not None:
+        if isinstance(array, np.ndarray) and array.nbytes <= _RESIDENT:
+            return None
         if isinstance(array, np.memmap):
             shared = array.mode in ("r", "r+", "w+")
         elif shared and hasattr(array, "madvise"):

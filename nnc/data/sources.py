@@ -10,6 +10,7 @@ import numpy as np
 
 from .. import _core, tree
 from .arrays import _SHUFFLE, _check_lengths, _leaf, _nest, split_point
+from .mapped import gather, large_mapping
 from .py_dataset import batches_of
 
 
@@ -74,9 +75,10 @@ class Tensorflow(Source):
 
 
 class Rows(Source):
-    """Nests of arrays of which some do not lie in memory as rows: SciPy's sparse matrices, HDF5.
+    """Nests of arrays of which some do not lie in memory as rows: SciPy's sparse matrices, HDF5,
+    large memory-mapped files that are read in a random order.
 
-    Each batch gathers its rows and makes them dense.
+    Each batch gathers its rows and makes them dense, while the model computes.
     """
 
     def __init__(self, parts, span, batch, shuffle, seed):
@@ -107,7 +109,8 @@ def _gather(leaf, rows):
     if hasattr(leaf, "toarray"):
         return leaf[rows].toarray()
     if isinstance(leaf, np.ndarray):
-        return leaf[rows]
+        mapping = large_mapping(leaf)
+        return leaf[rows] if mapping is None else gather(leaf, mapping, rows)
     order = np.argsort(rows, kind="stable")         # HDF5 reads rows in rising order only
     out = np.empty((len(rows), *leaf.shape[1:]), leaf.dtype)
     out[order] = leaf[rows[order]]
@@ -122,8 +125,9 @@ def is_lazy(value):
 
 
 def open_rows(x, y, sample_weight, batch, shuffle, seed, who):
-    """A `Rows` if one of the arrays is lazy, else `None`."""
-    if not any(is_lazy(leaf) for leaf in tree.flatten(x)):
+    """A `Rows` if one of the arrays is lazy, or is shuffled in a mapped file; else `None`."""
+    if not any(is_lazy(leaf) or shuffle is True and large_mapping(leaf) is not None
+               for leaf in tree.flatten(x)):
         return None
 
     def read(leaf, name):
@@ -136,7 +140,7 @@ def open_rows(x, y, sample_weight, batch, shuffle, seed, who):
               for part, name in ((y, "y"), (sample_weight, "sample_weight"))]
     _check_lengths(dict(zip(("x", "y", "sample_weight"), parts)), who)
     count = tree.flatten(parts[0])[0].shape[0]
-    return Rows(parts, (0, count), batch, shuffle, seed)
+    return Rows(parts, (0, count), batch, bool(shuffle), seed)
 
 
 def open_source(value, shuffle=False, seed=0):

@@ -357,6 +357,7 @@ def rms_normalization(x, scale=None, axis=-1, epsilon=None):
     """`x / sqrt(mean(x * x) + epsilon) * scale`, over `axis` of each sample."""
     x = float_array(x)
     x = op.reshape(x, (1,)) if not len(x.shape) else x
+    kept, x = x.dtype, _wide(x)
     epsilon = config.epsilon() if epsilon is None else epsilon
     axes = many_axes("rms_normalization", axis, len(x.shape))
     y = op.multiply(x, op.rsqrt(op.add(numpy.mean(op.square(x), axes, True), epsilon)))

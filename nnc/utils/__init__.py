@@ -40,6 +40,7 @@ _LATER = {
     "get_source_inputs": "nnc.utils.model_graph",
     **{name: "nnc.utils.model_visualization" for name in ("model_to_dot", "model_to_mermaid",
                                                           "plot_model")},
+    "audio_dataset_from_directory": "nnc.utils.audio",
     **{name: "nnc.utils.folders" for name in (
         "image_dataset_from_directory", "split_dataset", "text_dataset_from_directory")},
 }

@@ -133,7 +133,8 @@ def get_file(
 
     Raises:
         OSError: If the download fails.
-        ValueError: If the file has not the expected hash.
+        ValueError: If the file has not the expected hash, or is an archive that is not safe to
+            unpack: names or links that lead out of the folder, devices, a huge ratio.
     """
     if not origin:
         raise ValueError("get_file: `origin` (the URL of the file) must be given.")
@@ -148,7 +149,9 @@ def get_file(
         _download(origin, target, file_hash, hash_algorithm)
     if not extract:
         return target
-    _unpack(target, unpacked, "tar" if untar else archive_format)
+    from nnc.utils.archives import unpack
+
+    unpack(target, unpacked, "tar" if untar else archive_format)
     return unpacked
 
 
@@ -244,29 +247,3 @@ def _download(origin, target, file_hash, algorithm):
     except (OSError, http.client.HTTPException) as error:
         reason = getattr(error, "reason", None) or error
         raise OSError(f"Download of {origin} failed: {reason}") from error
-
-
-def _unpack(path, folder, formats):
-    """Unpacks a tar or zip file; members that would land outside `folder` are refused."""
-    import tarfile
-    import zipfile
-
-    if formats == "auto":
-        formats = ["tar", "zip"]
-    elif isinstance(formats, str):
-        formats = [formats]
-    for form in formats or []:
-        if form == "tar" and tarfile.is_tarfile(path):
-            with tarfile.open(path) as archive:
-                archive.extractall(folder, filter="data")
-            return
-        if form == "zip" and zipfile.is_zipfile(path):
-            with zipfile.ZipFile(path) as archive:
-                archive.extractall(folder)          # drops drive letters and `..` itself
-            return
-        if form not in ("tar", "zip"):
-            raise ValueError(
-                "get_file: `archive_format` must be 'auto', 'tar', 'zip' or None. "
-                f"Received: archive_format={form!r}"
-            )
-    raise ValueError(f"get_file: {path} is no archive of the format {formats}")

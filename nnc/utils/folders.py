@@ -51,7 +51,7 @@ class Files(PyDataset):
 def text_dataset_from_directory(directory, labels="inferred", label_mode="int", class_names=None,
                                 batch_size=32, max_length=None, shuffle=True, seed=None,
                                 validation_split=None, subset=None, follow_links=False,
-                                verbose=True):
+                                format="tf", verbose=True):
     """Texts (`.txt`) with the class of the subfolder that they lie in.
 
     Args:
@@ -66,11 +66,15 @@ def text_dataset_from_directory(directory, labels="inferred", label_mode="int", 
         validation_split: Share that validates.
         subset: `"training"`, `"validation"` or `"both"`.
         follow_links: Whether links to folders are followed.
+        format: `"tf"`, Keras's default: what comes is a `PyDataset`, which `fit` and loops take in
+            the place of a `tf.data.Dataset`. `"grain"` is refused.
         verbose: Whether the number of files is printed.
 
     Returns:
         A `PyDataset` whose batches are arrays of strings, or a pair of these for `"both"`.
     """
+    check_format(format, "text_dataset_from_directory")
+
     def read(paths):
         texts = np.empty(len(paths), object)
         for i, path in enumerate(paths):
@@ -78,7 +82,7 @@ def text_dataset_from_directory(directory, labels="inferred", label_mode="int", 
                 texts[i] = f.read() if max_length is None else f.read(max_length)
         return texts
 
-    return _from_folder(directory, (".txt",), read, labels, label_mode, class_names, batch_size,
+    return from_folder(directory, (".txt",), read, labels, label_mode, class_names, batch_size,
                         shuffle, seed, validation_split, subset, follow_links, verbose)
 
 
@@ -87,7 +91,7 @@ def image_dataset_from_directory(directory, labels="inferred", label_mode="int",
                                  shuffle=True, seed=None, validation_split=None, subset=None,
                                  interpolation="bilinear", follow_links=False,
                                  crop_to_aspect_ratio=False, pad_to_aspect_ratio=False,
-                                 data_format=None, verbose=True):
+                                 data_format=None, format="tf", verbose=True):
     """Pictures with the class of the subfolder that they lie in, as float32 from 0 to 255.
 
     Args:
@@ -102,6 +106,7 @@ def image_dataset_from_directory(directory, labels="inferred", label_mode="int",
     """
     from nnc.utils import images
 
+    check_format(format, "image_dataset_from_directory")
     if interpolation not in images._RESAMPLE or color_mode not in images._MODES:
         raise ValueError("image_dataset_from_directory: `interpolation` must be one of "
                          f"{sorted(images._RESAMPLE)}, `color_mode` one of "
@@ -118,11 +123,20 @@ def image_dataset_from_directory(directory, labels="inferred", label_mode="int",
         return np.stack([images.read_image(path, size, color_mode, interpolation, fit, data_format)
                          for path in paths])
 
-    return _from_folder(directory, _IMAGES, read, labels, label_mode, class_names, batch_size,
+    return from_folder(directory, _IMAGES, read, labels, label_mode, class_names, batch_size,
                         shuffle, seed, validation_split, subset, follow_links, verbose)
 
 
-def _from_folder(directory, endings, read, labels, label_mode, class_names, batch_size, shuffle,
+def check_format(format, who):
+    """Refuses formats of data sets that cannot be given."""
+    if format == "grain":
+        raise NotImplementedError(f"{who}: format='grain' is not possible here: what comes is a "
+                                  "`PyDataset`; leave `format` out.")
+    if format not in ("tf", None):
+        raise ValueError(f"{who}: `format` must be 'tf' or 'grain'. Received: format={format!r}")
+
+
+def from_folder(directory, endings, read, labels, label_mode, class_names, batch_size, shuffle,
                  seed, validation_split, subset, follow_links, verbose):
     if label_mode not in ("int", "categorical", "binary", None):
         raise ValueError("`label_mode` must be 'int', 'categorical', 'binary' or None. Received: "
@@ -204,7 +218,8 @@ def _encode(numbers, label_mode, class_names):
 
 # ---- data sets cut in two ------------------------------------------------------------------------
 
-def split_dataset(dataset, left_size=None, right_size=None, shuffle=False, seed=None):
+def split_dataset(dataset, left_size=None, right_size=None, shuffle=False, seed=None,
+                  preferred_backend=None):
     """Arrays (or nests of them, or a list of samples) cut in two.
 
     Args:
@@ -214,10 +229,15 @@ def split_dataset(dataset, left_size=None, right_size=None, shuffle=False, seed=
         right_size: The same for the second part; by default what is left.
         shuffle: Whether rows are taken in a random order.
         seed: Seed of the order.
+        preferred_backend: `None` or `"nnc"`: arrays; `"tensorflow"`: two `tf.data.Dataset`;
+            `"torch"`: two `torch.utils.data.TensorDataset`.
 
     Returns:
-        Two nests of arrays like `dataset`.
+        Two nests of arrays like `dataset`, or two data sets of the backend that was asked for.
     """
+    if preferred_backend not in (None, "nnc", "tensorflow", "torch"):
+        raise ValueError("split_dataset: `preferred_backend` must be None, 'nnc', 'tensorflow' or "
+                         f"'torch'. Received: preferred_backend={preferred_backend!r}")
     if not tree.is_nest(dataset) and not hasattr(dataset, "shape"):
         samples = list(dataset)
         leaves = [tree.flatten(sample) for sample in samples]
@@ -235,8 +255,22 @@ def split_dataset(dataset, left_size=None, right_size=None, shuffle=False, seed=
     order = np.arange(count)
     if shuffle:
         np.random.RandomState(seed).shuffle(order)
-    return tuple(tree.pack(dataset, [array[rows] for array in arrays])
+    return tuple(_as_dataset(tree.pack(dataset, [array[rows] for array in arrays]),
+                             preferred_backend)
                  for rows in (order[:left], order[count - right:]))
+
+
+def _as_dataset(arrays, backend):
+    """Arrays as a data set of another library; it must be installed."""
+    if backend == "tensorflow":
+        import tensorflow
+
+        return tensorflow.data.Dataset.from_tensor_slices(arrays)
+    if backend == "torch":
+        import torch
+
+        return torch.utils.data.TensorDataset(*map(torch.from_numpy, tree.flatten(arrays)))
+    return arrays
 
 
 def _sizes(count, left, right):

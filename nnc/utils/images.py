@@ -138,3 +138,39 @@ def read_image(path, size, color_mode, interpolation, fit, data_format):
         box = _middle(img.size, (width, height)) if fit == "crop" else None
         img = img.resize((width, height), resample, box=box)
     return img_to_array(img, data_format, "float32")
+
+
+def smart_resize(x, size, interpolation="bilinear", data_format="channels_last"):
+    """Images in another size without a change of proportions: what does not fit is cut off.
+
+    The largest part of the target's proportions is taken from the middle, then resized.
+
+    Args:
+        x: An image `(height, width, channels)` or a batch of images.
+        size: `(height, width)`.
+        interpolation: See `ops.image.resize`.
+        data_format: `"channels_last"` or `"channels_first"`.
+
+    Returns:
+        An array if `x` is one, else a tensor, with the dtype that `ops.image.resize` gives.
+    """
+    from nnc import _core, ops
+
+    if not isinstance(size, (tuple, list)) or len(size) != 2:
+        raise ValueError("smart_resize: `size` must be a tuple of 2 integers. Received: "
+                         f"size={size!r}")
+    data_format = config.standardize_data_format(data_format)
+    images = _core.convert(x)
+    if len(images.shape) not in (3, 4):
+        raise ValueError("smart_resize: expected an image of shape (height, width, channels) or a "
+                         f"batch of images. Received: shape={tuple(images.shape)}")
+    last = data_format == "channels_last"
+    height, width = images.shape[-3:-1] if last else images.shape[-2:]
+    rows = max(min(height, int(width * size[0] / size[1])), 1)
+    columns = max(min(width, int(height * size[1] / size[0])), 1)
+    top, left = int((height - rows) / 2), int((width - columns) / 2)
+    part = (slice(top, top + rows), slice(left, left + columns))
+    images = images[(..., *part, slice(None))] if last else images[(..., *part)]
+    images = ops.image.resize(images, tuple(size), interpolation=interpolation,
+                              data_format=data_format)
+    return images.numpy() if isinstance(x, np.ndarray) else images

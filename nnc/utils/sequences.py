@@ -79,7 +79,7 @@ class Windows(PyDataset):
 
 def timeseries_dataset_from_array(data, targets, sequence_length, sequence_stride=1,
                                   sampling_rate=1, batch_size=128, shuffle=False, seed=None,
-                                  start_index=None, end_index=None):
+                                  start_index=None, end_index=None, format="tf"):
     """Windows of a long sequence, in batches.
 
     Args:
@@ -92,10 +92,14 @@ def timeseries_dataset_from_array(data, targets, sequence_length, sequence_strid
         shuffle: Whether windows come in a random order.
         seed: Seed of that order.
         start_index, end_index: The part of `data` that is used, without the end.
+        format: `"tf"`, Keras's default; `"grain"` is refused. See `text_dataset_from_directory`.
 
     Returns:
         A `PyDataset` (which can be iterated over), with batches `x` or `(x, y)`.
     """
+    from nnc.utils.folders import check_format
+
+    check_format(format, "timeseries_dataset_from_array")
     data = np.asarray(data)
     begin, end = start_index or 0, len(data) if end_index is None else end_index
     for name, value in (("sequence_length", sequence_length), ("sequence_stride", sequence_stride),
