@@ -245,6 +245,30 @@ def test_subclasses(tmp_path):
     np.testing.assert_array_equal(got["x"], x)
 
 
+class Pair(nnc.Model):
+    def __init__(self):
+        super().__init__()
+        self.d = L.Dense(2)
+
+    def call(self, a, b):
+        return self.d(a["left"]) * b, a["right"][0]
+
+
+def test_several_arguments(tmp_path):
+    model = Pair()
+    x, y = np.ones((3, 4), "f"), np.full((3, 2), 2, "f")
+    want = model({"left": x, "right": [y]}, y)[0].numpy()
+
+    def spec(n, name):
+        return nnc.KerasTensor((None, n), name=name)
+    model.export(tmp_path / "m.onnx", format="onnx", verbose=False, input_signature=[
+        {"left": spec(4, "left"), "right": [spec(2, "right")]}, spec(2, "b")])
+    assert [i.name for i in session(tmp_path / "m.onnx").get_inputs()] == ["left", "right", "b"]
+    got = list(served(tmp_path / "m.onnx", x, y, y).values())
+    np.testing.assert_allclose(got[0], want, **TOLERANCE)
+    np.testing.assert_array_equal(got[1], y)
+
+
 @pytest.mark.parametrize("signature", [
     [nnc.InputSpec(shape=(None, None, 4), dtype="float32")],
     nnc.InputSpec(shape=(2, 5, 4), dtype="float32"),
