@@ -257,11 +257,9 @@ def test_whole_batches(portable, tmp_path):
 
 @needs_gcc
 def test_a_program_of_its_own(portable, tmp_path):
-    """Compiled and linked without the mathematics library, with the header, and as C++ sees it."""
+    """Compiled and linked without the mathematics library."""
     model = nnc.Sequential([nnc.Input((3,)), L.Dense(4, activation="tanh"), L.BatchNormalization(),
                             L.LayerNormalization(), L.Dense(2, activation="softmax")])
-    model.layers[0].bias.assign([np.inf, -np.inf, np.nan, 1e-45])
-    model.export(tmp_path / "net", format="c", verbose=False)
     (tmp_path / "main.c").write_text(
         '#include "net.h"\n#include <stdio.h>\nint main(void)\n{\n'
         "    const float x[6] = {1, 2, 3, 4, 5, 6};\n    float y[4];\n"
@@ -274,6 +272,18 @@ def test_a_program_of_its_own(portable, tmp_path):
     want = model.predict(np.arange(1, 7, dtype="f").reshape(2, 3), verbose=0)
     assert [float.fromhex(one) for one in text.stdout.split()] == want.ravel().tolist()
     assert "which needs no library" in (tmp_path / "net.c").read_text()
+
+
+@pytest.mark.parametrize("compiler", COMPILERS)
+def test_weights_that_are_not_finite(portable, tmp_path, compiler):
+    if shutil.which(compiler) is None:
+        pytest.skip(f"{compiler} is not installed")
+    model = nnc.Sequential([nnc.Input((2,)), L.Dense(5)])
+    model.layers[0].bias.assign([np.inf, -np.inf, np.nan, 1e-45, -0.0])
+    model.export(tmp_path / "net.c", format="c", verbose=False)
+    x = data(np.random.default_rng(0), (3, 2), False)
+    (got,) = called(compiled(tmp_path / "net.c", compiler).net_predict_batch, [x], [(3, 5)])
+    same_bits(got, model.predict(x, verbose=0))
 
 
 REFUSED = [
