@@ -381,6 +381,7 @@ ROWS = {
     "argmax": _arg("1.0f"), "argmin": _arg("-1.0f"), "one_hot": _one_hot, "patches": _patches,
     "softmax": _softmax, "log_softmax": _softmax,
     "reshape": _view, "stop_gradient": _view, "copy": _view,
+    "custom": _view,
     "broadcast_to": _broadcast_to, "transpose": _transpose, "concatenate": _concatenate,
     "slice": _slice, "pad": _pad,
 }
