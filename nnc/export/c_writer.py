@@ -19,7 +19,7 @@ FOLDED = {"add", "subtract", "multiply", "divide", "negative", "sqrt", "rsqrt", 
           "absolute", "reciprocal", "maximum", "minimum", "reshape", "transpose", "broadcast_to",
           "concatenate", "slice", "pad", "fill", "cast", "stop_gradient", "copy"}
 #: Ops whose result is their input's storage under another shape.
-VIEWS = {"reshape", "stop_gradient", "copy"}
+VIEWS = {"reshape", "stop_gradient", "copy", "custom"}
 
 
 class Writer:

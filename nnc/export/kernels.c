@@ -453,6 +453,25 @@ static void k_log_softmax(const float *x, float *y, long rows, long c)
     }
 }
 
+/* The same down the columns: x (a, c, b). A NaN in a column is its largest. */
+static void k_softmax_columns(const float *x, float *y, long a, long c, long b, int logarithm)
+{
+    for (long i = 0; i < a * b; i++) {
+        long at = i / b * c * b + i % b;
+        float top = x[at], total = 0.0f;
+        for (long k = 1; k < c; k++)
+            top = step_max(top, x[at + k * b]);
+        for (long k = 0; k < c; k++) {
+            float z = x[at + k * b] - top, e = v_exp(z);
+            y[at + k * b] = logarithm ? z : e;
+            total = total + e;
+        }
+        total = logarithm ? v_log(total) : total;
+        for (long k = 0; k < c; k++)
+            y[at + k * b] = logarithm ? y[at + k * b] - total : y[at + k * b] / total;
+    }
+}
+
 /* The first place of the largest, or of the first NaN; sign -1: of the least. x (a, r, b). */
 static void k_arg(const float *x, float *y, long a, long r, long b, float sign)
 {

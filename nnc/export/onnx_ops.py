@@ -212,6 +212,20 @@ def _dense(w, node, x, kernel, bias):
                                                    _dtype(w, node))
 
 
+def _dense_int8(w, node, x, kernel, scale, bias):
+    """Rows as whole numbers of 8 bits, exact sums of 32, and back: the same steps as here."""
+    def number(key):
+        return w.constant(np.float32(node.attrs[key]))
+    top = w.add("ReduceMax", w.add("Abs", x), w.numbers([-1]), keepdims=1)
+    s = w.add("Div", number("high"), w.add("Add", top, number("epsilon")))
+    q = w.add("Clip", w.add("Round", w.add("Mul", x, s)), number("low"), number("high"))
+    sums = _cast(w, w.add("MatMulInteger", _cast(w, q, "int8"), kernel), "float32")
+    y = w.add("Add", w.add("Div", sums, w.add("Mul", s, scale)), bias)
+    activation = node.attrs["activation"]
+    return y if activation is None else _activated(w, node, y, activation, node.attrs["alpha"],
+                                                   "float32")
+
+
 # ---- over axes -----------------------------------------------------------------------------------
 
 def _reduced(op_type):
@@ -371,13 +385,14 @@ ROWS = {
     "isnan": lambda w, node, x: w.add("IsNaN", x), "isinf": lambda w, node, x: w.add("IsInf", x),
     "isfinite": _isfinite, "where": _where,
     "cast": lambda w, node, x: _cast(w, x, node.attrs["dtype"]),
-    "matmul": _matmul, "dense": _dense,
+    "matmul": _matmul, "dense": _dense, "dense_int8": _dense_int8,
     "sum": _reduced("ReduceSum"), "mean": _reduced("ReduceMean"), "prod": _reduced("ReduceProd"),
     "max": _reduced("ReduceMax"), "min": _reduced("ReduceMin"),
     "any": _reduced("ReduceMax"), "all": _reduced("ReduceMin"),
     "argmax": _arg("ArgMax"), "argmin": _arg("ArgMin"),
     "reshape": lambda w, node, x: w.reshape(x, node.attrs["shape"]),
     "stop_gradient": lambda w, node, x: x, "copy": lambda w, node, x: x,
+    "custom": lambda w, node, x, *others: x,
     "broadcast_to": lambda w, node, x: w.add("Expand", x, w.numbers(node.attrs["shape"])),
     "transpose": lambda w, node, x: w.add("Transpose", x, perm=list(node.attrs["perm"])),
     "concatenate": lambda w, node, *names: w.add("Concat", *names, axis=_axis(w, node)),
