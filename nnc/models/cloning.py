@@ -108,9 +108,13 @@ def _clone_functional(model, input_tensors, clone, call_function):
 
 
 def model_from_json(json_string, custom_objects=None):
-    """The model that `to_json` described, with new weights."""
-    import json
+    """The model that `to_json` described, with new weights.
 
-    from ..saving.object_registration import deserialize_keras_object
+    Raises:
+        ValueError: If the text is no JSON, or no model's.
+        TypeError: If it names a class that is neither nnc's nor registered.
+    """
+    from ..saving.hdf5 import parse_json
+    from ..saving.keras_file import make
 
-    return deserialize_keras_object(json.loads(json_string), custom_objects=custom_objects)
+    return make(parse_json(json_string, "model_from_json"), custom_objects, "model_from_json")

@@ -41,11 +41,11 @@ def opened(f, what):
     try:
         if isinstance(f, (str, os.PathLike)):
             with open(f, "rb") as handle, module.File(handle, "r") as file:
-                _checked(file, what)
+                _checked(file, what, handle)
                 yield file
         else:
             with module.File(f, "r") as file:
-                _checked(file, what)
+                _checked(file, what, f)
                 yield file
     except (OSError, RuntimeError, KeyError) as error:
         if isinstance(error, (FileNotFoundError, PermissionError, IsADirectoryError)):
@@ -53,10 +53,10 @@ def opened(f, what):
         raise ValueError(f"{what} is no HDF5 file, or a damaged one: {error}") from None
 
 
-def _checked(file, what):
-    """`check`; whatever h5py trips over in a damaged file is a `ValueError`."""
+def _checked(file, what, handle):
+    """`check`, and the heaps; whatever h5py trips over in a damaged file is a `ValueError`."""
     try:
-        check(file, what)
+        check_heaps(handle, check(file, what), what)
     except (AttributeError, TypeError, OverflowError, MemoryError, SystemError, LookupError,
             NotImplementedError, RuntimeError) as error:
         raise ValueError(f"{what} is no HDF5 file, or a damaged one: {error}") from None
@@ -65,11 +65,14 @@ def _checked(file, what):
 def check(file, what):
     """Refuses links that lead out, virtual and external data, plugins, and shapes without bytes.
 
+    Returns:
+        Where the numbers of datasets lie: pairs of offset and size.
+
     Raises:
         ValueError: Which member, and why.
     """
     module = h5py()
-    seen, stack = set(), [("", file, 0)]
+    seen, stack, places = set(), [("", file, 0)], []
     file_bytes = file.id.get_filesize()
     while stack:
         path, group, depth = stack.pop()
@@ -95,9 +98,44 @@ def check(file, what):
                 stack.append((inner, thing, depth + 1))
             elif isinstance(thing, module.Dataset):
                 _check_dataset(thing, inner, what, file_bytes)
+                if thing.id.get_offset() is not None:
+                    places.append((thing.id.get_offset(), thing.id.get_storage_size()))
                 _check_attributes(module, thing, inner, what, file_bytes)
             else:
                 _refuse(what, inner, "it is neither a group nor a dataset")
+    return places
+
+
+def check_heaps(handle, places, what):
+    """Refuses damaged heaps of strings: HDF5 walks one with an entry of no size for ever.
+
+    A heap begins with GCOL, a version, three zeros and its size; then come entries of a number
+    (two bytes), a count (two), four zeros and a size, each rounded up to 8 bytes. Number 0 is what
+    is free; its size counts the 16 bytes before it. They lie outside of `places`.
+    Source: the HDF5 file format specification, III.E.
+    """
+    at, end = 0, handle.seek(0, os.SEEK_END)
+    for begin, size in [*sorted(places), (end, 0)]:
+        if begin > at:
+            handle.seek(at)
+            data = handle.read(min(begin, end) - at)
+            found = data.find(b"GCOL\1")
+            while found >= 0:
+                _check_heap(data, found, at + found, what)
+                found = data.find(b"GCOL\1", found + 1)
+        at = max(at, begin + size)
+
+
+def _check_heap(data, start, place, what):
+    end = start + int.from_bytes(data[start + 8:start + 16], "little")
+    at = start + 16
+    while at + 16 <= end:
+        size = int.from_bytes(data[at + 8:at + 16], "little")
+        if data[at:at + 2] != b"\0\0":
+            size = 16 + (size + 7) // 8 * 8
+        if size < 16 or at + size > end or end > len(data):
+            _refuse(what, f"heap of strings at byte {place}", "it is damaged")
+        at += size
 
 
 def _check_dataset(data, path, what, file_bytes):
@@ -237,17 +275,17 @@ class Store:
 class Shards:
     """Variables over several HDF5 files, none larger than a limit, and a map of them in JSON."""
 
-    def __init__(self, path, limit, folder):
-        self._base = os.path.basename(path).removesuffix(".json").removesuffix(".weights")
-        self._limit, self._folder = limit, folder
+    def __init__(self, limit, name, create):
+        """`name(i)` is the name of file `i`, `create(name)` opens it for writing and reading."""
+        self._limit, self._name, self._create = limit, name, create
         self._map, self._names, self._file = {}, [], None
         self._size = self._total = 0
 
     def _next(self):
         if self._file is not None:
             self._file.close()
-        self._names.append(f"{self._base}_{len(self._names):05}.weights.h5")
-        self._file = h5py().File(os.path.join(self._folder, self._names[-1]), "w")
+        self._names.append(self._name(len(self._names)))
+        self._file = h5py().File(self._create(self._names[-1]), "w")
         self._size = 0
 
     def make(self, path, name=None):
@@ -272,12 +310,12 @@ class Shards:
             files.append(self._names[-1])
 
     def close(self):
-        """Ends the last file; the text of the map and the names of the files."""
+        """Ends the last file; the text of the map."""
         if self._file is None:
             self._next()
         self._file.close()
         config = {"metadata": {"total_size": self._total}, "weight_map": self._map}
-        return json.dumps(config, indent=4), self._names
+        return json.dumps(config, indent=4)
 
 
 class _ShardEntry:
@@ -305,9 +343,11 @@ class ShardReader:
                 if not isinstance(name, str) or os.path.basename(name) != name or \
                         not name.endswith(".h5"):
                     _refuse(str(path), str(name), "a shard must be an .h5 file beside the map")
+                full = os.path.join(folder, name)
+                if not os.path.isfile(full):
+                    _refuse(str(path), name, "there is no such file beside the map")
                 if name not in self._files:
-                    self._files[name] = stack.enter_context(
-                        opened(os.path.join(folder, name), name))
+                    self._files[name] = stack.enter_context(opened(full, name))
             self._map[where.strip("/")] = names
 
     def get(self, path):

@@ -6,7 +6,7 @@ order "trained first". Written as Keras 3 writes them; read as Keras 2 and 3 wro
 import contextlib
 import json
 import os
-import tempfile
+import re
 import warnings
 
 import numpy as np
@@ -289,21 +289,60 @@ def _match(variables, group, where, skip_mismatch, what):
 # ---- shards --------------------------------------------------------------------------------------
 
 def save_shards(model, path, limit, skip=()):
-    """Writes weights into several files and a map; the map, written last, is what counts."""
-    from ..utils.file import atomic_write
+    """Writes weights into several files and a map of them: all of the old ones count until the map
+    is written, which is the last step, then all of the new ones.
+
+    Files get Keras's names where none is there yet, else names that no other save has; Keras opens
+    the first of its own names before it looks at the map, so an empty file stays there. Files that
+    no map names any more are removed, those of a writer that was killed too.
+    """
+    from ..utils.file import atomic_write, hold
 
     folder = os.path.dirname(os.path.abspath(path))
-    with tempfile.TemporaryDirectory(dir=folder, prefix=".nnc-shards-") as inner:
-        shards = hdf5.Shards(path, limit, inner)
+    base = os.path.basename(path).removesuffix(".json").removesuffix(".weights")
+    mark = f"-{os.urandom(4).hex()}" if _shards_of(folder, base) else ""
+    with contextlib.ExitStack() as undo:
+        files = {}
+
+        def create(name):
+            full = os.path.join(folder, name)
+            files[name] = undo.enter_context(open(full, "x+b"))
+            undo.callback(_remove, full)
+            hold(files[name])                       # as long as it is open, it is not litter
+            return files[name]
+        shards = hdf5.Shards(limit, lambda i: f"{base}_{i:05}{mark}.weights.h5", create)
         save_state(model, shards, skip)
-        text, names = shards.close()
-        for name in names:
-            with open(os.path.join(inner, name), "rb") as f:
-                os.fsync(f.fileno())
-        for name in names:
-            os.replace(os.path.join(inner, name), os.path.join(folder, name))
-    with atomic_write(path, "w", encoding="utf-8") as f:
-        f.write(text)
+        text = shards.close()
+        for f in files.values():
+            f.flush()
+            os.fsync(f.fileno())
+        with atomic_write(path, "w", encoding="utf-8") as f:
+            f.write(text)
+        undo.pop_all()
+        for f in files.values():
+            f.close()
+    first = f"{base}_00000.weights.h5"
+    if first not in files:
+        with atomic_write(os.path.join(folder, first), "w+b") as f, hdf5.h5py().File(f, "w"):
+            pass
+    for name in _shards_of(folder, base):
+        if name not in files and name != first:
+            _remove(os.path.join(folder, name), unheld=True)
+
+
+def _shards_of(folder, base):
+    """The names of all files that could be shards of this map."""
+    pattern = re.compile(re.escape(base) + r"_[0-9]{5,}(-[0-9a-f]{8})?\.weights\.h5")
+    return [name for name in os.listdir(folder) if pattern.fullmatch(name)]
+
+
+def _remove(path, unheld=False):
+    from ..utils.file import hold
+
+    with contextlib.suppress(OSError):
+        with open(path, "rb") as f:
+            if not unheld or hold(f, wait=False):
+                os.unlink(path)
 
 
 def load_shards(model, path, skip_mismatch=False, skip=()):

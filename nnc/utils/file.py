@@ -34,7 +34,7 @@ def atomic_write(path, mode="wb", **open_args):
     part = os.path.join(folder, f".{name}.{os.urandom(6).hex()}.part")
     try:
         with open(part, mode.replace("w", "x"), **open_args) as f:
-            _hold(f)
+            hold(f)
             yield f
             f.flush()
             os.fsync(f.fileno())
@@ -48,7 +48,7 @@ def atomic_write(path, mode="wb", **open_args):
     _sync_folder(folder)
 
 
-def _hold(f, wait=True):
+def hold(f, wait=True):
     """Locks a file for as long as it is open: it is not litter. Says whether that went well."""
     if os.name != "posix":
         return wait
@@ -72,7 +72,7 @@ def _remove_litter(folder, name):
         path = os.path.join(folder, entry)
         with contextlib.suppress(OSError):
             with open(path, "rb") as f:
-                if _hold(f, wait=False):
+                if hold(f, wait=False):
                     os.unlink(path)
 
 
