@@ -75,9 +75,8 @@ static inline float float_from_bf16(uint16_t b)
 static inline uint16_t bf16_from_float(float x)
 {
     uint32_t bits = bits_of_float(x);
-    uint32_t rounded = (bits + 0x7fffu + (bits >> 16 & 1u)) >> 16;
-    uint32_t nan = bits >> 16 | 0x40u;
-    return (uint16_t)choose((int32_t)(bits & 0x7fffffffu) > 0x7f800000, nan, rounded);
+    uint32_t rounded = bits + 0x7fffu + (bits >> 16 & 1u), nan = bits | 0x400000u;
+    return (uint16_t)(choose((int32_t)(bits & 0x7fffffffu) > 0x7f800000, nan, rounded) >> 16);
 }
 
 /* A float on the way to a narrower one must not be rounded to nearest itself (twice rounded is

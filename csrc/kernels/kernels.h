@@ -57,7 +57,7 @@ typedef struct {
     int activation;          /* nnc_unary, or -1 */
     double alpha;            /* the activation's parameter */
     int64_t most_rows;       /* of a piece, where somebody goes on with it at once; 0: any */
-    int half;                /* NNC_HALF_*: a, b and bias hold such numbers, C the kernel's own */
+    int half;                /* NNC_HALF_*: b and bias hold such numbers, A and C the kernel's own */
 } nnc_gemm;
 
 /* Rows r0..r1-1, columns c0..c1-1; r0 == r1: nothing. */
@@ -152,7 +152,7 @@ typedef struct {
                               double step, const double *f);                                          \
         /* Pieces, phases and workspace of a product; then pieces begin..end-1 of a phase. */         \
         void (*gemm_plan)(const nnc_gemm *gemm, nnc_work *work);                                      \
-        void (*gemm_run)(const nnc_gemm *gemm, const void *a, const void *b, const void *bias,        \
+        void (*gemm_run)(const nnc_gemm *gemm, const real *a, const void *b, const void *bias,        \
                          real *c, void *workspace, int phase, int64_t begin, int64_t end);            \
         /* The part of C that is finished once a piece of a phase has run. */                         \
         nnc_region (*gemm_region)(const nnc_gemm *gemm, int phase, int64_t piece);                    \

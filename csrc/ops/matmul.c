@@ -92,59 +92,80 @@ done:
     return status;
 }
 
-/* 16-bit floats: C is made in float32, behind the kernel's own workspace, and each part of it is
- * rounded to y as soon as it is finished. */
-static int64_t wide_bytes(const nnc_call *call)
+/* 16-bit floats: a phase of its own widens A, B is widened by the kernel as it copies it, C is made
+ * in float32, and each part of it is rounded to y as soon as it is finished. Behind the kernels' own
+ * workspace lie A and C. */
+static int64_t wide_bytes(const nnc_call *call, const nnc_array *array)
 {
-    bool half = nnc_half_of(call->in[0].dtype) != NNC_HALF_NONE;
-    return half ? nnc_shape_size(&call->out[0].shape) * (int64_t)sizeof(float) : 0;
+    return nnc_is_half(&call->in[0]) ? (nnc_shape_size(&array->shape) * 4 + 63) / 64 * 64 : 0;
 }
 
+static float *wide_a(const nnc_call *call)
+{
+    char *end = (char *)call->workspace + call->work.workspace;
+    return (float *)(void *)(end - wide_bytes(call, &call->out[0]) - wide_bytes(call, &call->in[0]));
+}
+
+static float *wide_c(const nnc_call *call)
+{
+    char *end = (char *)call->workspace + call->work.workspace;
+    return (float *)(void *)(end - wide_bytes(call, &call->out[0]));
+}
+
+/* The pieces of all products, one product after another. */
 static void kernel_plan(const nnc_call *call, const nnc_gemm *gemm, int64_t batch, nnc_work *work)
 {
+    nnc_work own;
+    int64_t n = nnc_shape_size(&call->in[0].shape);
     if (call->in[0].dtype == NNC_F64)
-        nnc_kernels->f64->gemm_plan(gemm, work);
+        nnc_kernels->f64->gemm_plan(gemm, &own);
     else
-        nnc_kernels->f32->gemm_plan(gemm, work);
-    for (int phase = 0; phase < work->phases; phase++)
-        work->pieces[phase] *= batch;
-    work->workspace = (work->workspace + 63) / 64 * 64 * batch + wide_bytes(call);
-    work->cost *= (double)batch;
+        nnc_kernels->f32->gemm_plan(gemm, &own);
+    *work = (nnc_work){.cost = own.cost * (double)batch};
+    if (nnc_is_half(&call->in[0]))
+        work->pieces[work->phases++] = (n + NNC_PIECE - 1) / NNC_PIECE;
+    for (int phase = 0; phase < own.phases; phase++)
+        work->pieces[work->phases++] = own.pieces[phase] * batch;
+    work->workspace = (own.workspace + 63) / 64 * 64 * batch + wide_bytes(call, &call->in[0]) +
+        wide_bytes(call, &call->out[0]);
 }
 
-static void round_region(const nnc_gemm *g, const float *wide, uint16_t *y,
-                         const nnc_region *part)
+static void widen_a(const nnc_call *call, int64_t begin, int64_t end)
+{
+    int64_t count, n = nnc_shape_size(&call->in[0].shape);
+    int64_t first = nnc_piece_range(n, NNC_PIECE, begin, end, &count);
+    if (count > 0)
+        nnc_widen(&call->in[0], first, wide_a(call) + first, count);
+}
+
+static void round_region(const nnc_gemm *g, const float *c, uint16_t *y, const nnc_region *part)
 {
     for (int64_t i = part->r0; i < part->r1; i++)
-        nnc_kernels->half->narrow[g->half](wide + i * g->n + part->c0, y + i * g->n + part->c0,
+        nnc_kernels->half->narrow[g->half](c + i * g->n + part->c0, y + i * g->n + part->c0,
                                            part->c1 - part->c0);
 }
 
-/* a, b, bias and c from the given elements of their arrays on. */
+/* a, b, bias and c from the given elements of their arrays on; phases of the kernel. */
 static void kernel_run(const nnc_call *call, const nnc_gemm *gemm, int64_t a, int64_t b, int64_t c,
                        char *workspace, int phase, int64_t begin, int64_t end)
 {
     const nnc_array *in = call->in;
     const void *bias = call->input_count > 2 ? in[2].data : NULL;
-    int64_t size = nnc_dtype_size(in[0].dtype);
-    const char *a_data = (const char *)in[0].data + a * size;
-    const char *b_data = (const char *)in[1].data + b * size;
+    const char *b_data = (const char *)in[1].data + b * nnc_dtype_size(in[1].dtype);
     if (in[0].dtype == NNC_F32)
-        nnc_kernels->f32->gemm_run(gemm, a_data, b_data, bias, (float *)call->out[0].data + c,
-                                   workspace, phase, begin, end);
+        nnc_kernels->f32->gemm_run(gemm, (const float *)in[0].data + a, b_data, bias,
+                                   (float *)call->out[0].data + c, workspace, phase, begin, end);
     else if (in[0].dtype == NNC_F64)
-        nnc_kernels->f64->gemm_run(gemm, a_data, b_data, bias, (double *)call->out[0].data + c,
-                                   workspace, phase, begin, end);
+        nnc_kernels->f64->gemm_run(gemm, (const double *)in[0].data + a, b_data, bias,
+                                   (double *)call->out[0].data + c, workspace, phase, begin, end);
     for (int64_t i = begin; i < end && gemm->half != NNC_HALF_NONE; i++) {
-        char *all = (char *)call->workspace + call->work.workspace - wide_bytes(call);
-        float *wide = (float *)(void *)all + c;
         nnc_region part = nnc_kernels->f32->gemm_region(gemm, phase, i);
-        nnc_kernels->f32->gemm_run(gemm, a_data, b_data, bias, wide, workspace, phase, i, i + 1);
-        round_region(gemm, wide, (uint16_t *)call->out[0].data + c, &part);
+        nnc_kernels->f32->gemm_run(gemm, wide_a(call) + a, b_data, bias, wide_c(call) + c,
+                                   workspace, phase, i, i + 1);
+        round_region(gemm, wide_c(call) + c, (uint16_t *)call->out[0].data + c, &part);
     }
 }
 
-/* The pieces of all products, one product after another. */
 void nnc_op_matmul_plan(const nnc_call *call, nnc_work *work)
 {
     product p;
@@ -170,12 +191,19 @@ void nnc_op_matmul_run(nnc_call *call, int phase, int64_t begin, int64_t end)
 {
     product p;
     matmul_product(call, &p);
+    bool half = nnc_is_half(&call->in[0]);
+    if (half && phase == 0) {
+        widen_a(call, begin, end);
+        return;
+    }
+    int64_t pieces = call->work.pieces[phase] / (p.batch > 0 ? p.batch : 1);
+    phase -= half;
     if (p.batch == 1) {
         kernel_run(call, &p.gemm, 0, 0, 0, call->workspace, phase, begin, end);
         return;
     }
-    int64_t pieces = call->work.pieces[phase] / (p.batch > 0 ? p.batch : 1);
-    int64_t workspace = call->work.workspace - wide_bytes(call);
+    int64_t workspace = call->work.workspace - wide_bytes(call, &call->in[0]) -
+        wide_bytes(call, &call->out[0]);
     workspace = p.batch > 0 ? workspace / p.batch : 0;
     while (begin < end) {
         int64_t i = begin / pieces, from = begin - i * pieces;
@@ -308,8 +336,13 @@ void nnc_op_dense_plan(const nnc_call *call, nnc_work *work)
 void nnc_op_dense_run(nnc_call *call, int phase, int64_t begin, int64_t end)
 {
     nnc_gemm gemm;
+    bool half = nnc_is_half(&call->in[0]);
+    if (half && phase == 0) {
+        widen_a(call, begin, end);
+        return;
+    }
     dense_product(call, &gemm);
-    kernel_run(call, &gemm, 0, 0, 0, call->workspace, phase, begin, end);
+    kernel_run(call, &gemm, 0, 0, 0, call->workspace, phase - half, begin, end);
 }
 
 /* With z = x w + bias made again: dz = activation'(z) dy, dx = dz w^T, dw = x^T dz, dbias = sum of

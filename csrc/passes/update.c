@@ -35,7 +35,8 @@ static const nnc_node *product_of(const nnc_graph *graph, const nnc_node *step, 
 {
     int gradient = step->inputs[nnc_op_effects(&nnc_ops[step->op])];
     const nnc_value *value = &graph->values[gradient];
-    if (value->kind != NNC_COMPUTED || uses[gradient] != 1 || value->array.shape.rank != 2)
+    if (value->kind != NNC_COMPUTED || uses[gradient] != 1 || value->array.shape.rank != 2 ||
+        value->array.dtype == NNC_F16 || value->array.dtype == NNC_BF16)
         return NULL;
     const nnc_node *product = &graph->nodes[value->node];
     if (product->op != NNC_OP_matmul)
