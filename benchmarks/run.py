@@ -19,7 +19,6 @@ import signal
 import statistics
 import subprocess
 import sys
-import tempfile
 
 from frameworks import MEASURES, WORKS, flops
 
@@ -114,8 +113,6 @@ def run_work(work, names, repeats):
 
 def add_share_of_peak(work, results, peak):
     """How much of what the processor could do is done, in the products that cannot be avoided."""
-    if not isinstance(peak, float):
-        return
     for what, count in zip(("train", "predict"), flops(work)):
         for result in results.values():
             rate = result[what]
@@ -170,43 +167,28 @@ def nnc_mb():
     return total / 1e6
 
 
-def peak_gflops(threads):
-    """float32 GFLOP/s of fused multiply-adds on `threads` threads, or why it is unknown."""
-    with tempfile.TemporaryDirectory() as folder:
-        program = os.path.join(folder, "peak")
-        command = [os.environ.get("CC", "cc"), "-O2", "-march=native", "-ffp-contract=fast",
-                   os.path.join(HERE, "peak.c"), "-o", program, "-lpthread"]
-        try:
-            subprocess.run(command, check=True, capture_output=True)
-            done = subprocess.run([program, str(threads)], check=True, capture_output=True,
-                                  text=True)
-        except (OSError, subprocess.CalledProcessError) as error:
-            return f"not measured ({error})"
-        return float(done.stdout)
-
-
 def machine():
     """Facts about this run."""
-    from nnc import cli
+    from nnc import _core, cli
 
     load = os.getloadavg()[0]
     facts = cli.info()
     threads = facts["threads"]
-    peak = peak_gflops(threads)
+    peak = max(_core.peak_rate("float32", 0.2) for _ in range(3)) / 1e9
     return {
         "processor": facts["processor"], "system": platform.platform(), "python": facts["python"],
         "nnc": facts["nnc"], "isa": facts["isa"], "threads": threads,
         "threads_reason": facts["threads_reason"], "load_before": load, "fma_peak_gflops": peak,
+        "barrier_us": min(_core.barrier_time() for _ in range(5)) * 1e6,
     }
 
 
 def describe(facts):
-    peak = facts["fma_peak_gflops"]
-    peak = f"{peak:.0f} GFLOP/s" if isinstance(peak, float) else peak
     return (f"{facts['processor']}; {facts['system']}; Python {facts['python']}; "
             f"nnc {facts['nnc']}, {facts['isa']}, {facts['threads']} threads "
             f"({facts['threads_reason']}); load before the run: {facts['load_before']:.1f}; "
-            f"fused multiply-add peak: {peak}")
+            f"fused multiply-add peak: {facts['fma_peak_gflops']:.0f} GFLOP/s; "
+            f"a barrier: {facts['barrier_us']:.2f} us")
 
 
 def table(results, names, markdown):

@@ -210,6 +210,8 @@ const char *const *nnc_isa_available(void);     /* NULL-terminated, worst first 
 /* Multiply-adds (two operations each) a second of all threads together, measured for so long: what
  * nothing here can be quicker than. dtype: NNC_F32 or NNC_F64. */
 nnc_status nnc_peak_rate(nnc_dtype dtype, double seconds, double *out);
+/* Seconds that all threads need to wait for one another, measured; 0 on one thread. */
+double nnc_barrier_time(void);
 
 /* ---- ops: the table
  * ---------------------------------------------------------------------------------- */

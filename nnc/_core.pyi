@@ -160,6 +160,8 @@ def check_labels(labels: Any, classes: int) -> tuple[int, int | float] | None:
     """The first (row, label) that is none of 0..classes-1 in an integer or float array, or None."""
 def peak_rate(dtype: str = "float32", seconds: float = 0.05) -> float:
     """Multiply-adds a second of all threads together, two operations each: measured, for so long."""
+def barrier_time() -> float:
+    """Seconds that all threads need to wait for one another, measured; 0.0 on one thread."""
 def first_nonfinite(rows: Any) -> tuple[int, int] | None:
     """(row, column of the flattened row) of the first NaN or Inf of a float array, or None."""
 

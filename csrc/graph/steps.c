@@ -65,7 +65,7 @@ static void run_parallel(nnc_running *running, nnc_step *step, int thread, int t
 static void run_serial(nnc_running *running, nnc_call *call, bool may_stop)
 {
     for (int phase = 0; phase < call->work.phases; phase++) {
-        if (call->work.cost < 1e5) {
+        if (call->work.cost < TAKEN_COST) {
             nnc_call_run(call, phase, 0, call->work.pieces[phase]);
             continue;
         }

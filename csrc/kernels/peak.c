@@ -1,6 +1,8 @@
-/* peak.c - multiply-adds a second, measured: what shares of a peak are taken of. */
+/* peak.c - what the machine gives, measured: multiply-adds a second, of which shares of a peak are
+ * taken, and the time of a barrier, which every dependence between threads costs. */
 #include "kernels.h"
 
+#include <math.h>
 #include <time.h>
 
 enum { ROUNDS = 4096, SUMS = 12 };
@@ -55,4 +57,30 @@ nnc_status nnc_peak_rate(nnc_dtype dtype, double seconds, double *out)
     nnc_pool_run(measure, &m, nnc_pool_threads());
     *out = atomic_load(&m.rate);
     return NNC_OK;
+}
+
+enum { BARRIERS = 200, BARRIER_TURNS = 20 };
+
+/* The quickest turn: a thread that the system holds up says nothing about the barrier. */
+static void measure_barrier(void *argument, int thread, int threads)
+{
+    double best = INFINITY;
+    (void)threads;
+    for (int turn = 0; turn < BARRIER_TURNS; turn++) {
+        double start = now();
+        for (int i = 0; i < BARRIERS; i++)
+            nnc_pool_barrier(thread);
+        double t = (now() - start) / BARRIERS;
+        best = t < best ? t : best;
+    }
+    if (thread == 0)
+        *(double *)argument = best;
+}
+
+double nnc_barrier_time(void)
+{
+    double seconds = 0;
+    if (nnc_pool_threads() > 1)
+        nnc_pool_run(measure_barrier, &seconds, nnc_pool_threads());
+    return seconds;
 }

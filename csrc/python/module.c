@@ -155,6 +155,8 @@ static PyMethodDef functions[] = {
      "The dtype that values promote to; Python numbers are weak."},
     {"permutation", KEYWORDS(py_permutation),
      "permutation(n, seed, stream, step): of 0..n-1, int64."},
+    {"barrier_time", py_barrier_time, METH_NOARGS,
+     "barrier_time(): seconds that all threads need to wait for one another; 0.0 on one thread."},
     {"peak_rate", KEYWORDS(py_peak_rate),
      "peak_rate(dtype='float32', seconds=0.05): multiply-adds a second of all threads, times 2."},
     {"check_labels", KEYWORDS(py_check_labels),

@@ -284,6 +284,7 @@ extern PyType_Spec py_tape_spec;
 extern PyType_Spec py_program_spec;
 PyObject *py_permutation(PyObject *module, PyObject *args, PyObject *kwargs);
 PyObject *py_peak_rate(PyObject *module, PyObject *args, PyObject *kwargs);
+PyObject *py_barrier_time(PyObject *module, PyObject *unused);
 PyObject *py_check_labels(PyObject *module, PyObject *args, PyObject *kwargs);
 PyObject *py_first_nonfinite(PyObject *module, PyObject *rows);
 

@@ -53,6 +53,16 @@ PyObject *py_peak_rate(PyObject *module, PyObject *args, PyObject *kwargs)
                             : py_raise(PyModule_GetState(module), status);
 }
 
+PyObject *py_barrier_time(PyObject *module, PyObject *unused)
+{
+    PyThreadState *saved;
+    (void)module, (void)unused;
+    py_gil_release(&saved);
+    double seconds = nnc_barrier_time();
+    py_gil_take(&saved);
+    return PyFloat_FromDouble(seconds);
+}
+
 static int64_t row_elements(PyArrayObject *array)
 {
     int64_t n = 1;
