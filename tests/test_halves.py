@@ -97,9 +97,9 @@ def test_every_half_is_widened_and_narrowed_alike_at_each_level(half):
     """All 65536 of them, and the floats between two of them."""
     bits = np.arange(65536, dtype="uint16")
     wide = bits.view(half).astype("float32")
-    between = (wide[:-1].astype("float64") + wide[1:]) / 2
     level = _core.isa()
     with np.errstate(all="ignore"):
+        between = (wide[:-1].astype("float64") + wide[1:]) / 2
         floats = np.concatenate([wide, between.astype("float32"),
                                  np.nextafter(wide, np.float32(np.inf))])
         narrow = floats.astype(half)
@@ -110,3 +110,11 @@ def test_every_half_is_widened_and_narrowed_alike_at_each_level(half):
             same([ops.cast(floats, half.name).numpy()], [narrow], half)
     finally:
         _core.set_isa(level)
+
+
+def test_uniform_numbers_stay_below_their_bound(half):
+    state = np.uint32([3, 0])
+    for low, high in ((0.0, 1.0), (-2.0, -1.0), (-1.0, 0.0)):
+        y = op.random_uniform(state, (40000,), low, high, half.name).numpy().astype("float32")
+        assert y.min() >= low and y.max() < high
+        assert abs(y.mean() - (low + high) / 2) < 0.02      # a unit in the last place, 7 sigmas

@@ -239,7 +239,8 @@ DTYPES = ("bfloat16", "float16", "float32", "float64", "int32", "uint8", "bool")
 def test_promotion(half):
     for other in (*DTYPES, int, float):
         if isinstance(other, str):
-            sums = [k.ops.add(k.ops.ones((2,), half), k.ops.ones((2,), other)) for k in (nnc, keras)]
+            sums = [k.ops.add(k.ops.ones((2,), half), k.ops.ones((2,), other))
+                    for k in (nnc, keras)]
         else:
             sums = [k.ops.add(k.ops.ones((2,), half), other(1)) for k in (nnc, keras)]
         assert sums[0].dtype == keras.backend.standardize_dtype(sums[1].dtype), other

@@ -55,7 +55,7 @@ typedef struct {
     int64_t a_row, a_col, b_row, b_col, ldc;
     int activation;          /* nnc_unary, or -1 */
     double alpha;            /* the activation's parameter */
-    int half;                /* NNC_HALF_*: b and bias hold such numbers, A and C the kernel's own */
+    int half;                /* NNC_HALF_*: b and bias hold such; a, C the kernel's own */
 } nnc_gemm;
 
 /* Rows r0..r1-1, columns c0..c1-1; r0 == r1: nothing. */
