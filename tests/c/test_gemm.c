@@ -167,8 +167,8 @@ TEST(gemm_row_does_not_depend_on_the_others)
 /* A long k with few rows and columns must be cut for the pool where A is turned, and only there. */
 TEST(gemm_cuts_long_sums_of_turned_a_only)
 {
-    nnc_gemm turned = {64, 32, 50000, 1, 64, 32, 1, 32, -1, 0};
-    nnc_gemm plain = {64, 32, 50000, 50000, 1, 32, 1, 32, -1, 0};
+    nnc_gemm turned = {64, 32, 50000, 1, 64, 32, 1, 32, -1, 0, 0};
+    nnc_gemm plain = {64, 32, 50000, 50000, 1, 32, 1, 32, -1, 0, 0};
     nnc_work work;
     for (int i = 0; level(i); i++) {
         nnc_kernels->f32->gemm_plan(&turned, &work);
