@@ -114,6 +114,17 @@ void nnc_wide_plan(const nnc_call *call, nnc_work *work)
         work->pieces[work->phases++] = w.writes;
 }
 
+/* y[i], x[i] rounded, must not be above x[i]: a uniform number stays below its bound. */
+static void round_down(const float *x, uint16_t *y, int half, int64_t n)
+{
+    for (int64_t i = 0; i < n; i++) {
+        float back;
+        nnc_kernels->half->widen[half](&y[i], &back, 1);
+        if (back > x[i])
+            y[i] = (uint16_t)(y[i] & 0x8000 ? y[i] + 1 : y[i] - 1);
+    }
+}
+
 /* The parts of `narrow` that pieces begin..end-1 are about, `before` being those of other arrays;
  * from its 16 bits to its copy, or back. */
 static void convert(const nnc_array *narrow, const nnc_array *copy, bool back, int64_t *before,
@@ -154,5 +165,11 @@ void nnc_wide_run(nnc_call *call, int phase, int64_t begin, int64_t end)
     for (int i = 0; i < call->output_count && !reading; i++) {
         if (is_half(&call->out[i]))
             convert(&call->out[i], &w.call.out[i], true, &before, begin, end);
+    }
+    if (!reading && call->op == NNC_OP_random_uniform) {
+        int64_t n = nnc_shape_size(&call->out[0].shape), first = begin * PIECE;
+        int64_t last = end * PIECE < n ? end * PIECE : n, count = last > first ? last - first : 0;
+        round_down((const float *)w.call.out[0].data + first,
+                   (uint16_t *)call->out[0].data + first, nnc_half_of(call->out[0].dtype), count);
     }
 }

@@ -57,7 +57,7 @@ typedef struct {
     int activation;          /* nnc_unary, or -1 */
     double alpha;            /* the activation's parameter */
     int64_t most_rows;       /* of a piece, where somebody goes on with it at once; 0: any */
-    int half;                /* NNC_HALF_*: b and bias hold such numbers, A and C the kernel's own */
+    int half;                /* NNC_HALF_*: b and bias hold such; a, C the kernel's own */
 } nnc_gemm;
 
 /* Rows r0..r1-1, columns c0..c1-1; r0 == r1: nothing. */

@@ -93,8 +93,8 @@ done:
 }
 
 /* 16-bit floats: a phase of its own widens A, B is widened by the kernel as it copies it, C is made
- * in float32, and each part of it is rounded to y as soon as it is finished. Behind the kernels' own
- * workspace lie A and C. */
+ * in float32, and each part of it is rounded to y as soon as it is finished. Behind the kernels'
+ * own workspace lie A and C. */
 static int64_t wide_bytes(const nnc_call *call, const nnc_array *array)
 {
     return nnc_is_half(&call->in[0]) ? (nnc_shape_size(&array->shape) * 4 + 63) / 64 * 64 : 0;
@@ -103,7 +103,8 @@ static int64_t wide_bytes(const nnc_call *call, const nnc_array *array)
 static float *wide_a(const nnc_call *call)
 {
     char *end = (char *)call->workspace + call->work.workspace;
-    return (float *)(void *)(end - wide_bytes(call, &call->out[0]) - wide_bytes(call, &call->in[0]));
+    return (float *)(void *)(end - wide_bytes(call, &call->out[0]) -
+                             wide_bytes(call, &call->in[0]));
 }
 
 static float *wide_c(const nnc_call *call)

@@ -279,7 +279,6 @@ def normalize(x, axis=-1, order=2, epsilon=None):
     if isinstance(order, bool) or not isinstance(order, int) or order < 1:
         raise ValueError(f"normalize: `order` must be an integer >= 1. Received: order={order!r}")
     x = float_array(x)
-    kept, x = x.dtype, _wide(x)
     x = op.reshape(x, (1,)) if not len(x.shape) else x
     epsilon = config.epsilon() if epsilon is None else epsilon
     if order == 2:
@@ -356,6 +355,7 @@ def layer_normalization(x, gamma=None, beta=None, axis=-1, epsilon=None):
 def rms_normalization(x, scale=None, axis=-1, epsilon=None):
     """`x / sqrt(mean(x * x) + epsilon) * scale`, over `axis` of each sample."""
     x = float_array(x)
+    kept, x = x.dtype, _wide(x)
     x = op.reshape(x, (1,)) if not len(x.shape) else x
     kept, x = x.dtype, _wide(x)
     epsilon = config.epsilon() if epsilon is None else epsilon

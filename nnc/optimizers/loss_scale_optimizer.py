@@ -45,17 +45,25 @@ class LossScaleOptimizer(Optimizer):
         self.inner_optimizer = inner_optimizer
         self.initial_scale = initial_scale
         self.dynamic_growth_steps = dynamic_growth_steps
+        self.dynamic_scale = self.step_counter = None
         inner_optimizer.loss_scale_factor = None
 
     def build(self, variables):
         if self.built:
             return
         variables = list(variables)
-        self.step_counter = self.add_variable((), "zeros", "int32", name="step_counter")
-        self.dynamic_scale = self.add_variable((), initializers.Constant(self.initial_scale),
-                                               "float32", name="dynamic_scale")
+        self._make_scale()
         self.inner_optimizer.build(variables)
         super().build(variables)
+
+    def _make_scale(self):
+        """The scale and the counter, made by whichever comes first: `build`, or a step that is
+        recorded and scales its loss.
+        """
+        if self.dynamic_scale is None:
+            self.step_counter = self.add_variable((), "zeros", "int32", name="step_counter")
+            self.dynamic_scale = self.add_variable((), initializers.Constant(self.initial_scale),
+                                                   "float32", name="dynamic_scale")
 
     @property
     def variables(self):
@@ -100,8 +108,8 @@ class LossScaleOptimizer(Optimizer):
                       True)
 
     def scale_loss(self, loss):
-        scale = self.dynamic_scale if self.built else float(self.initial_scale)
-        return op.multiply(loss, scale)
+        self._make_scale()
+        return op.multiply(loss, self.dynamic_scale)
 
     def finalize_variable_values(self, var_list):
         self.inner_optimizer.finalize_variable_values(var_list)
