@@ -4,10 +4,10 @@
  *
  * A group is a set of nodes with results of one shape; the joint node stands where the last of them
  * stood. So nobody may read a member's result before that place: a group is open until another node
- * does, and a node joins the open groups that it reads. Groups that a node joins together become one:
- * neither can depend on the other, for then it would have been closed. An effect closes all groups,
- * so that no read of a variable moves past a write. Results that are read from outside are outputs
- * of the joint node, at most NNC_MAX_OUTPUTS. */
+ * does, and a node joins the open groups that it reads. Groups that a node joins together become
+ * one: neither can depend on the other, for then it would have been closed. An effect closes all
+ * groups, so that no read of a variable moves past a write. Results that are read from outside are
+ * outputs of the joint node, at most NNC_MAX_OUTPUTS. */
 #include "ops/chain.h"
 
 #include "passes/passes.h"
