@@ -173,7 +173,7 @@ static const struct {
 } bounds[] = {
     {NNC_UNARY_exp, 1, 0}, {NNC_UNARY_log, 1, 0}, {NNC_UNARY_log1p, 1.5, 0},
     {NNC_UNARY_expm1, 1.75, 0}, {NNC_UNARY_tanh, 1.5, 0}, {NNC_UNARY_sigmoid, 2, 0},
-    {NNC_UNARY_exp2, 1, 0}, {NNC_UNARY_cbrt, 1.25, 0}, {NNC_UNARY_sinh, 2.5, 0},
+    {NNC_UNARY_exp2, 1, 0}, {NNC_UNARY_sinh, 2.5, 0},
     {NNC_UNARY_cosh, 2.5, 0}, {NNC_UNARY_arcsin, 2.5, 0}, {NNC_UNARY_arccos, 1.5, 0},
     {NNC_UNARY_arctan, 3, 0}, {NNC_UNARY_arcsinh, 2, 0}, {NNC_UNARY_arccosh, 2.25, 0},
     {NNC_UNARY_arctanh, 2.25, 0}, {NNC_UNARY_erfc, 5.25, 0}, {NNC_UNARY_sinc, 4, 0},
@@ -241,8 +241,10 @@ static double dice(void)
 static double logistic_double(double x) { return x >= 0 ? 1 / (1 + exp(-x))
                                          : exp(x) / (1 + exp(x)); }
 
+/* Even to the sign of its zeros. */
 static double sinc_double(double x)
 {
+    x = fabs(x);
     double whole = rint(x), s = sin(3.14159265358979323846 * (x - whole));
     return x == 0 ? 1 : (fmod(whole, 2) != 0 ? -s : s) / (3.14159265358979323846 * x);
 }
@@ -280,6 +282,8 @@ static void sweep(int k, uint64_t stride)
     static double r[N];
     double ulps, slack;
     bound_of(swept[k].row, &ulps, &slack);
+    if (swept[k].row == NNC_UNARY_cbrt)     /* the bound of 4 is for double: the C library's */
+        ulps = 1.25;
     for (uint64_t start = 0; start < (1ull << 32); start += stride * N) {
         for (int i = 0; i < N; i++) {
             uint32_t bits = (uint32_t)(start + stride * (uint64_t)i);
