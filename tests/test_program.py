@@ -478,7 +478,8 @@ def through_types(x, row, column):
     """Casts, whole numbers and truth values on the way."""
     steps = op.cast(op.cast(op.multiply(x, 3.0), "int32"), str(x.dtype))
     half = op.cast(op.cast(x, "bfloat16"), str(x.dtype))
-    return op.add(op.multiply(op.subtract(x, steps), half), op.cast(op.greater(x, row), str(x.dtype)))
+    above = op.cast(op.greater(x, row), str(x.dtype))
+    return op.add(op.multiply(op.subtract(x, steps), half), above)
 
 
 def many(x, row, column):

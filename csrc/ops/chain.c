@@ -149,7 +149,7 @@ nnc_status nnc_op_chain_infer(nnc_op op, const nnc_attrs *attrs, const nnc_array
         NNC_TRY(step_infer(&step, j, attrs, in, input_count, results));
         bool output = step.slot == NNC_CHAIN_OUTPUT;
         if (j == last ? !output : output && outputs == NNC_MAX_OUTPUTS)
-            return wrong_step(j, "the last step must be an output, and of those there are 8 at most");
+            return wrong_step(j, "the last must be an output, of at most 8");
         if (output)
             out[j == last ? 0 : outputs++] = (nnc_array){.dtype = results[j], .shape = shape};
     }

@@ -290,21 +290,41 @@ done:
     return status;
 }
 
+/* The indices behind the axis. */
+static int64_t one_hot_inner(const nnc_call *call)
+{
+    int64_t k = call->attrs->k[1];
+    const nnc_shape *x = &call->in[0].shape;
+    return nnc_dims_product(x, (int)(k < 0 ? k + x->rank + 1 : k), x->rank);
+}
+
+/* Pieces of whole outer indices. */
+void nnc_op_one_hot_plan(const nnc_call *call, nnc_work *work)
+{
+    int64_t inner = one_hot_inner(call), n = size_of(&call->out[0]);
+    if (n == 0)
+        nnc_plan_elements(work, 0, 0);
+    else
+        nnc_plan_items(work, size_of(&call->in[0]) / inner, call->attrs->k[0] * inner, 0.2);
+}
+
 void nnc_op_one_hot_run(nnc_call *call, int phase, int64_t begin, int64_t end)
 {
     const nnc_array *x = &call->in[0], *y = &call->out[0];
-    int64_t classes = call->attrs->k[0], k = call->attrs->k[1], size = nnc_dtype_size(y->dtype);
-    int64_t inner, outer, index, n = size_of(y);
+    int64_t classes = call->attrs->k[0], size = nnc_dtype_size(y->dtype), index, count;
     char one[8];
     double value = 1.0;
-    (void)phase, (void)begin, (void)end;
-    if (n == 0)
+    nnc_work work;
+    (void)phase;
+    if (size_of(y) == 0)
         return;
-    memset(y->data, 0, (size_t)(n * size));
+    int64_t inner = one_hot_inner(call), outer = size_of(x) / inner;
+    int64_t group = nnc_plan_items(&work, outer, classes * inner, 0);
+    int64_t first = nnc_piece_range(outer, group, begin, end, &count);
+    memset((char *)y->data + first * classes * inner * size, 0,
+           (size_t)(count * classes * inner * size));
     nnc_convert(&value, NNC_F64, one, y->dtype, 1);
-    inner = nnc_dims_product(&x->shape, (int)(k < 0 ? k + y->shape.rank : k), x->shape.rank);
-    outer = size_of(x) / inner;
-    for (int64_t i = 0; i < outer; i++) {
+    for (int64_t i = first; i < first + count; i++) {
         for (int64_t j = 0; j < inner; j++) {
             bool whole = nnc_integer_at(x->data, x->dtype, i * inner + j, &index);
             if (whole && index >= 0 && index < classes)

@@ -202,9 +202,9 @@ void nnc_op_logical_not_run(nnc_call *call, int phase, int64_t begin, int64_t en
 {
     const uint8_t *x = call->in[0].data;
     uint8_t *y = call->out[0].data;
-    int64_t n = size_of(&call->out[0]);
-    (void)phase, (void)begin, (void)end;
-    for (int64_t i = 0; i < n; i++)
+    int64_t count, first = nnc_piece_range(size_of(&call->out[0]), NNC_PIECE, begin, end, &count);
+    (void)phase;
+    for (int64_t i = first; i < first + count; i++)
         y[i] = !x[i];
 }
 
@@ -222,7 +222,7 @@ nnc_status nnc_op_float_test_infer(nnc_op op, const nnc_attrs *attrs, const nnc_
 /* By the bits without the sign: above `infinity` is NaN, below is finite. */
 #define FLOAT_TEST(type, infinity)                                                                 \
     do {                                                                                           \
-        const type *x = call->in[0].data;                                                          \
+        const type *x = (const type *)call->in[0].data + first;                                    \
         for (int64_t i = 0; i < n; i++) {                                                          \
             type bits = (type)(x[i] & ((type)~(type)0 >> 1));                                      \
             y[i] = test == NNC_OP_isnan ? bits > (infinity) :                                      \
@@ -232,10 +232,12 @@ nnc_status nnc_op_float_test_infer(nnc_op op, const nnc_attrs *attrs, const nnc_
 
 void nnc_op_float_test_run(nnc_call *call, int phase, int64_t begin, int64_t end)
 {
-    uint8_t *y = call->out[0].data;
-    int64_t n = size_of(&call->out[0]);
+    int64_t n, first = nnc_piece_range(size_of(&call->out[0]), NNC_PIECE, begin, end, &n);
+    uint8_t *y = (uint8_t *)call->out[0].data + first;
     nnc_op test = call->op;
-    (void)phase, (void)begin, (void)end;
+    (void)phase;
+    if (n <= 0)
+        return;
     switch (call->in[0].dtype) {
     case NNC_F16:
         FLOAT_TEST(uint16_t, 0x7c00);

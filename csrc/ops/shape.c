@@ -62,11 +62,39 @@ nnc_status nnc_op_identity_infer(nnc_op op, const nnc_attrs *attrs, const nnc_ar
     return NNC_OK;
 }
 
+/* What only moves elements: pieces of the result. */
+void nnc_op_moves_plan(const nnc_call *call, nnc_work *work)
+{
+    nnc_plan_elements(work, size_of(&call->out[0]), 0.25);
+}
+
+/* Two phases: a constant into the whole result, then the input into its part. */
+void nnc_op_spread_plan(const nnc_call *call, nnc_work *work)
+{
+    nnc_work part;
+    nnc_plan_elements(work, size_of(&call->out[0]), 0.15);
+    nnc_plan_elements(&part, size_of(&call->in[0]), 0.25);
+    work->phases = 2;
+    work->pieces[1] = part.pieces[0];
+    work->cost += part.cost;
+}
+
+/* Pieces begin..end-1 of an array: where they are, and how many elements. */
+static char *pieces_of(const nnc_array *y, int64_t begin, int64_t end, int64_t *first,
+                       int64_t *count)
+{
+    *first = nnc_piece_range(size_of(y), NNC_PIECE, begin, end, count);
+    return (char *)y->data + *first * nnc_dtype_size(y->dtype);
+}
+
 void nnc_op_copy_run(nnc_call *call, int phase, int64_t begin, int64_t end)
 {
     const nnc_array *y = &call->out[0];
-    (void)phase, (void)begin, (void)end;
-    nnc_move(call->in[0].data, 1, y->data, size_of(y), nnc_dtype_size(y->dtype));
+    int64_t first, count, size = nnc_dtype_size(y->dtype);
+    char *to = pieces_of(y, begin, end, &first, &count);
+    (void)phase;
+    if (count > 0)
+        nnc_move((const char *)call->in[0].data + first * size, 1, to, count, size);
 }
 
 nnc_status nnc_op_copy_gradient(nnc_graph *graph, int node, const int *dy, const bool *need,
@@ -88,10 +116,11 @@ static void gather_walk(nnc_walk *walk, const char *x, char *y, int64_t first, i
         nnc_move(x + walk->at[0] * size, walk->step[0], y + (walk->done - n) * size, n, size);
 }
 
-/* y at the walk's places = x[0..count-1]. */
-static void scatter_walk(nnc_walk *walk, const char *x, char *y, int64_t count, int64_t size)
+/* y at the walk's places = x[first..first+count-1]. */
+static void scatter_walk(nnc_walk *walk, const char *x, char *y, int64_t first, int64_t count,
+                         int64_t size)
 {
-    nnc_walk_seek(walk, 0, count);
+    nnc_walk_seek(walk, first, count);
     for (int64_t n; (n = nnc_walk_next(walk)) > 0;)
         nnc_scatter(x + (walk->done - n) * size, y + walk->at[0] * size, walk->step[0], n, size);
 }
@@ -331,19 +360,24 @@ void nnc_op_concatenate_run(nnc_call *call, int phase, int64_t begin, int64_t en
 {
     const nnc_array *y = &call->out[0];
     int axis = (int)(call->attrs->k[0] < 0 ? call->attrs->k[0] + y->shape.rank : call->attrs->k[0]);
-    (void)phase, (void)begin, (void)end;
+    (void)phase;
     if (size_of(y) == 0)
         return;
-    int64_t size = nnc_dtype_size(y->dtype), outer = nnc_dims_product(&y->shape, 0, axis);
-    int64_t row = nnc_dims_product(&y->shape, axis, y->shape.rank) * size;
-    char *to = y->data;
+    int64_t size = nnc_dtype_size(y->dtype), count, at = 0;
+    int64_t row = nnc_dims_product(&y->shape, axis, y->shape.rank);
+    int64_t first = nnc_piece_range(size_of(y), NNC_PIECE, begin, end, &count);
     for (int i = 0; i < call->input_count; i++) {
         const nnc_array *x = &call->in[i];
-        int64_t part = nnc_dims_product(&x->shape, axis, x->shape.rank) * size;
-        const char *from = x->data;
-        for (int64_t k = 0; k < outer && part > 0; k++)
-            memcpy(to + k * row, from + k * part, (size_t)part);
-        to += part;
+        int64_t part = nnc_dims_product(&x->shape, axis, x->shape.rank);
+        for (int64_t k = first / row; k * row + at < first + count && part > 0; k++) {
+            int64_t own = k * row + at, from = first > own ? first - own : 0;
+            int64_t to = first + count - own < part ? first + count - own : part;
+            if (from < to)
+                memcpy((char *)y->data + (own + from) * size,
+                       (const char *)x->data + (k * part + from) * size,
+                       (size_t)((to - from) * size));
+        }
+        at += part;
     }
 }
 
@@ -434,11 +468,12 @@ void nnc_op_slice_run(nnc_call *call, int phase, int64_t begin, int64_t end)
 {
     const nnc_array *y = &call->out[0];
     nnc_walk walk;
-    (void)phase, (void)begin, (void)end;
-    if (size_of(y) == 0)
+    int64_t count, first = nnc_piece_range(size_of(y), NNC_PIECE, begin, end, &count);
+    (void)phase;
+    if (count <= 0)
         return;
     range_walk(call->attrs, &call->in[0].shape, &y->shape, &walk);
-    gather_walk(&walk, call->in[0].data, y->data, 0, size_of(y), nnc_dtype_size(y->dtype));
+    gather_walk(&walk, call->in[0].data, y->data, first, count, nnc_dtype_size(y->dtype));
 }
 
 /* The attributes of unslice: ranges in the list, the whole's shape in k. */
@@ -476,16 +511,17 @@ done:
 void nnc_op_unslice_run(nnc_call *call, int phase, int64_t begin, int64_t end)
 {
     const nnc_array *x = &call->in[0], *y = &call->out[0];
-    int64_t size = nnc_dtype_size(y->dtype);
+    int64_t first, count, size = nnc_dtype_size(y->dtype);
     nnc_walk walk;
-    (void)phase, (void)begin, (void)end;
-    if (size_of(y) == 0)
+    char *to = pieces_of(phase == 0 ? y : x, begin, end, &first, &count);
+    if (count <= 0)
         return;
-    memset(y->data, 0, (size_t)(size_of(y) * size));
-    if (size_of(x) == 0)
+    if (phase == 0) {
+        memset(to, 0, (size_t)(count * size));
         return;
+    }
     range_walk(call->attrs, &y->shape, &x->shape, &walk);
-    scatter_walk(&walk, x->data, y->data, size_of(x), size);
+    scatter_walk(&walk, x->data, y->data, first, count, size);
 }
 
 nnc_status nnc_op_unslice_gradient(nnc_graph *graph, int node, const int *dy, const bool *need,
@@ -525,18 +561,19 @@ void nnc_op_pad_run(nnc_call *call, int phase, int64_t begin, int64_t end)
 {
     const nnc_array *x = &call->in[0], *y = &call->out[0];
     int rank = x->shape.rank;
-    int64_t own[NNC_MAX_RANK], stride[1][NNC_MAX_RANK];
+    int64_t own[NNC_MAX_RANK], stride[1][NNC_MAX_RANK], first, count;
     nnc_walk walk;
-    (void)phase, (void)begin, (void)end;
-    nnc_fill(y->data, y->dtype, size_of(y), call->attrs->f[0]);
-    if (size_of(x) == 0)
+    char *to = pieces_of(phase == 0 ? y : x, begin, end, &first, &count);
+    if (phase == 0)
+        nnc_fill(to, y->dtype, count, call->attrs->f[0]);
+    if (phase == 0 || count <= 0)
         return;
     nnc_strides(&y->shape, own);
     memcpy(stride[0], own, sizeof own);
     nnc_walk_strided(&walk, &x->shape, (const int64_t (*)[NNC_MAX_RANK])stride, 1);
     for (int d = 0; d < rank; d++)
         walk.base[0] += own[d] * call->attrs->list[d];
-    scatter_walk(&walk, x->data, y->data, size_of(x), nnc_dtype_size(y->dtype));
+    scatter_walk(&walk, x->data, y->data, first, count, nnc_dtype_size(y->dtype));
 }
 
 nnc_status nnc_op_pad_gradient(nnc_graph *graph, int node, const int *dy, const bool *need, int *dx)
@@ -562,9 +599,10 @@ nnc_status nnc_op_fill_infer(nnc_op op, const nnc_attrs *attrs, const nnc_array 
 
 void nnc_op_fill_run(nnc_call *call, int phase, int64_t begin, int64_t end)
 {
-    const nnc_array *y = &call->out[0];
-    (void)phase, (void)begin, (void)end;
-    nnc_fill(y->data, y->dtype, size_of(y), call->attrs->f[0]);
+    int64_t first, count;
+    char *to = pieces_of(&call->out[0], begin, end, &first, &count);
+    (void)phase;
+    nnc_fill(to, call->out[0].dtype, count, call->attrs->f[0]);
 }
 
 nnc_status nnc_op_arange_infer(nnc_op op, const nnc_attrs *attrs, const nnc_array *in,

@@ -3,9 +3,10 @@
  * Every element becomes a whole number whose order is the element's: integers by their sign bit,
  * floats by turning the negative ones around; -0 is 0, and NaN comes after everything, as NumPy
  * has it. Numbers with their places are then sorted stably: a few by insertion, many by digits of
- * 11 bits (LSD radix sort, Knuth 5.2.5), where digits that all share are passed over. x is seen as
- * (a, n, b), n elements along the axis; the rows are cut into at most PIECES pieces, each with
- * room of its own for one row. */
+ * 11 bits (LSD radix sort, Knuth 5.2.5), where digits that all share are passed over. Numbers of 32
+ * bits share one word with their places; where only the elements are asked for and can be told from
+ * their numbers, places are left out. x is seen as (a, n, b), n elements along the axis; the rows
+ * are cut into at most PIECES pieces, each with room of its own for one row. */
 #include "ops/support.h"
 #include "ops/table.h"
 
@@ -26,9 +27,10 @@ typedef struct {
         const type *x = (const type *)data + first;                                                \
         for (int64_t i = 0; i < n; i++) {                                                          \
             type v = x[i * step];                                                                  \
-            pairs[i] = (pair){(expression) ^ turn, i};                                             \
+            PUT_KEY((expression) ^ turn);                                                          \
         }                                                                                          \
     } while (0)
+#define PUT_KEY(key) pairs[i] = (pair){key, i}
 
 static uint64_t key_of_float(float v)
 {
@@ -73,6 +75,47 @@ static void load_keys(const void *data, nnc_dtype dtype, int64_t first, int64_t 
     default: KEY_LOOP(int64_t, (uint64_t)v ^ TOP); break;
     }
 }
+#undef PUT_KEY
+
+/* The same for dtypes of 32 bits and less, n < 2^31: the number above, the place below. */
+#define PUT_KEY(key) words[i] = (uint64_t)(uint32_t)(key) << 32 | (uint64_t)i
+static void load_words(const void *data, nnc_dtype dtype, int64_t first, int64_t step, int64_t n,
+                       uint64_t turn, uint64_t *words)
+{
+    switch (dtype) {
+    case NNC_F32: KEY_LOOP(float, key_of_float(v)); break;
+    case NNC_F16:
+    case NNC_BF16: KEY_LOOP(uint16_t, key_of_half(v, dtype)); break;
+    case NNC_BOOL:
+    case NNC_U8: KEY_LOOP(uint8_t, v); break;
+    case NNC_U16: KEY_LOOP(uint16_t, v); break;
+    case NNC_U32: KEY_LOOP(uint32_t, v); break;
+    case NNC_I8: KEY_LOOP(int8_t, (uint64_t)(v + 128)); break;
+    case NNC_I16: KEY_LOOP(int16_t, (uint64_t)(v + 32768)); break;
+    default: KEY_LOOP(int32_t, (uint32_t)v ^ 0x80000000u); break;
+    }
+}
+#undef PUT_KEY
+
+/* And for float32, int32, uint32 without the places. Returns whether an element cannot be told from
+ * its number: -0 or a NaN. */
+#define PUT_KEY(key) keys[i] = (uint32_t)(key)
+static bool load_numbers(const void *data, nnc_dtype dtype, int64_t first, int64_t step, int64_t n,
+                         uint64_t turn, uint32_t *keys)
+{
+    uint32_t odd = 0;
+    if (dtype == NNC_I32)
+        KEY_LOOP(int32_t, (uint32_t)v ^ 0x80000000u);
+    else if (dtype == NNC_U32)
+        KEY_LOOP(uint32_t, v);
+    else
+        KEY_LOOP(float, key_of_float(v));
+    const uint32_t *bits = (const uint32_t *)data + first;
+    for (int64_t i = 0; i < n && dtype == NNC_F32; i++)
+        odd |= bits[i * step] == 0x80000000u || (bits[i * step] & 0x7fffffffu) > 0x7f800000u;
+    return odd != 0;
+}
+#undef PUT_KEY
 
 /* ---- sorting pairs ---- */
 
@@ -119,6 +162,68 @@ static void sort_pairs(pair *p, pair *spare, int64_t n)
     }
     if (from != p)
         memcpy(p, from, (size_t)n * sizeof *p);
+}
+
+/* The same for words and numbers: by the 32 bits from `low` on. Words with equal numbers keep the
+ * order of their places, which whole words have. */
+#define SORT_32(name, type, low)                                                                   \
+    static void name(type *p, type *spare, int64_t n)                                              \
+    {                                                                                              \
+        uint32_t at[3][BUCKETS] = {{0}};                                                           \
+        type *from = p, *to = spare;                                                               \
+        for (int64_t i = 1; i < n && n <= FEW; i++) {                                              \
+            type now = p[i];                                                                       \
+            int64_t j = i;                                                                         \
+            for (; j > 0 && p[j - 1] > now; j--)                                                   \
+                p[j] = p[j - 1];                                                                   \
+            p[j] = now;                                                                            \
+        }                                                                                          \
+        if (n <= FEW)                                                                              \
+            return;                                                                                \
+        for (int64_t i = 0; i < n; i++)                                                            \
+            for (int d = 0; d < 3; d++)                                                            \
+                at[d][(uint32_t)(p[i] >> (low)) >> d * DIGIT & (BUCKETS - 1)]++;                   \
+        for (int d = 0; d < 3; d++) {                                                              \
+            uint32_t sum = 0;                                                                      \
+            if (at[d][(uint32_t)(p[0] >> (low)) >> d * DIGIT & (BUCKETS - 1)] == n)                \
+                continue;                                                                          \
+            for (int k = 0; k < BUCKETS; k++) {                                                    \
+                uint32_t count = at[d][k];                                                         \
+                at[d][k] = sum;                                                                    \
+                sum += count;                                                                      \
+            }                                                                                      \
+            for (int64_t i = 0; i < n; i++)                                                        \
+                to[at[d][(uint32_t)(from[i] >> (low)) >> d * DIGIT & (BUCKETS - 1)]++] = from[i];  \
+            type *other = from;                                                                    \
+            from = to;                                                                             \
+            to = other;                                                                            \
+        }                                                                                          \
+        if (from != p)                                                                             \
+            memcpy(p, from, (size_t)n * sizeof *p);                                                \
+    }
+SORT_32(sort_words, uint64_t, 32)
+SORT_32(sort_numbers, uint32_t, 0)
+
+/* The k smallest words, as select_pairs below. */
+static void select_words(uint64_t *p, uint64_t *spare, int64_t n, int64_t k)
+{
+    int64_t room = 2 * k + FEW, held = 0;
+    uint64_t limit = UINT64_MAX;
+    if (k == 0 || room >= n) {
+        sort_words(p, spare, n);
+        return;
+    }
+    for (int64_t i = 0; i < n; i++) {
+        if (p[i] > limit)
+            continue;
+        p[held++] = p[i];
+        if (held < room)
+            continue;
+        sort_words(p, spare, held);
+        held = k;
+        limit = p[k - 1];
+    }
+    sort_words(p, spare, held);
 }
 
 /* The k smallest, sorted, at the front of p: candidates are gathered behind the best so far and
@@ -191,49 +296,101 @@ done:
     return status;
 }
 
+static bool takes_words(const nnc_call *call, int64_t n)
+{
+    return nnc_dtype_size(call->in[0].dtype) <= 4 && n <= INT32_MAX;
+}
+
 void nnc_op_sort_plan(const nnc_call *call, nnc_work *work)
 {
     layout l = layout_of(call);
+    int64_t item = takes_words(call, l.n) ? sizeof(uint64_t) : sizeof(pair);
     *work = (nnc_work){.phases = 1, .pieces = {l.pieces < 1 ? 1 : l.pieces},
-                       .workspace = 2 * l.pieces * l.n * (int64_t)sizeof(pair),
-                       .cost = 50.0 + 20.0 * (double)(l.a * l.n * l.b)};
+                       .workspace = 2 * l.pieces * l.n * item,
+                       .cost = 50.0 + 10.0 * (double)(l.a * l.n * l.b)};
 }
 
-/* The first `count` of the sorted row to the outputs, `step` apart. */
-static void store_row(const nnc_call *call, const pair *p, int64_t count, int64_t from, int64_t to,
-                      int64_t step)
+/* A row of x, and of the outputs: where it begins, in elements; its elements lie `step` apart. */
+typedef struct {
+    int64_t from, to, step, n, count;
+    uint64_t turn;
+} row;
+
+static void store_one(const nnc_call *call, const row *r, int64_t i, int64_t place)
 {
-    int64_t size = nnc_dtype_size(call->in[0].dtype);
-    const char *x = (const char *)call->in[0].data + from * size;
+    const nnc_array *x = &call->in[0];
     const nnc_array *places = call->op == NNC_OP_top_k ? &call->out[1] : &call->out[0];
+    int64_t size = nnc_dtype_size(x->dtype);
     if (call->op != NNC_OP_argsort)
-        for (int64_t i = 0; i < count; i++)
-            nnc_move(x + p[i].place * step * size, 0,
-                     (char *)call->out[0].data + (to + i * step) * size, 1, size);
+        memcpy((char *)call->out[0].data + (r->to + i * r->step) * size,
+               (const char *)x->data + (r->from + place * r->step) * size, (size_t)size);
     if (call->op != NNC_OP_sort)
-        for (int64_t i = 0; i < count; i++)
-            ((int32_t *)places->data)[to + i * step] = (int32_t)p[i].place;
+        ((int32_t *)places->data)[r->to + i * r->step] = (int32_t)place;
+}
+
+static void sort_row(const nnc_call *call, const row *r, pair *p)
+{
+    pair *spare = p + r->n;
+    load_keys(call->in[0].data, call->in[0].dtype, r->from, r->step, r->n, r->turn, p);
+    if (call->op == NNC_OP_top_k)
+        select_pairs(p, spare, r->n, r->count);
+    else
+        sort_pairs(p, spare, r->n);
+    for (int64_t i = 0; i < r->count; i++)
+        store_one(call, r, i, p[i].place);
+}
+
+static void sort_row_words(const nnc_call *call, const row *r, uint64_t *p)
+{
+    uint64_t *spare = p + r->n;
+    load_words(call->in[0].data, call->in[0].dtype, r->from, r->step, r->n, r->turn, p);
+    if (call->op == NNC_OP_top_k)
+        select_words(p, spare, r->n, r->count);
+    else
+        sort_words(p, spare, r->n);
+    for (int64_t i = 0; i < r->count; i++)
+        store_one(call, r, i, (int64_t)(p[i] & UINT32_MAX));
+}
+
+/* False, with nothing done, where elements cannot be told from their numbers. */
+static bool sort_row_numbers(const nnc_call *call, const row *r, uint32_t *p)
+{
+    nnc_dtype dtype = call->in[0].dtype;
+    uint32_t turn = (uint32_t)r->turn, *y = (uint32_t *)call->out[0].data + r->to;
+    if (load_numbers(call->in[0].data, dtype, r->from, r->step, r->n, r->turn, p))
+        return false;
+    sort_numbers(p, p + r->n, r->n);
+    for (int64_t i = 0; i < r->n; i++) {
+        uint32_t key = p[i] ^ turn;
+        y[i * r->step] = dtype == NNC_U32 ? key :
+            dtype == NNC_I32 || key >> 31 ? key ^ 0x80000000u : ~key;
+    }
+    return true;
 }
 
 void nnc_op_sort_run(nnc_call *call, int phase, int64_t begin, int64_t end)
 {
     layout l = layout_of(call);
-    bool top = call->op == NNC_OP_top_k;
+    bool top = call->op == NNC_OP_top_k, words = takes_words(call, l.n);
+    nnc_dtype dtype = call->in[0].dtype;
+    bool numbers = call->op == NNC_OP_sort && words &&
+        (dtype == NNC_F32 || dtype == NNC_I32 || dtype == NNC_U32);
     int64_t rows = l.a * l.b, count = top ? call->attrs->k[0] : l.n;
-    uint64_t turn = top || call->attrs->k[1] ? UINT64_MAX : 0;
+    int64_t item = words ? sizeof(uint64_t) : sizeof(pair);
     (void)phase;
     if (rows * l.n == 0)
         return;
     for (int64_t piece = begin; piece < end; piece++) {
-        pair *p = (pair *)call->workspace + 2 * piece * l.n, *spare = p + l.n;
-        for (int64_t r = rows * piece / l.pieces; r < rows * (piece + 1) / l.pieces; r++) {
-            int64_t from = r / l.b * l.n * l.b + r % l.b, to = r / l.b * count * l.b + r % l.b;
-            load_keys(call->in[0].data, call->in[0].dtype, from, l.b, l.n, turn, p);
-            if (top)
-                select_pairs(p, spare, l.n, count);
+        void *room = (char *)call->workspace + 2 * piece * l.n * item;
+        for (int64_t k = rows * piece / l.pieces; k < rows * (piece + 1) / l.pieces; k++) {
+            row r = {k / l.b * l.n * l.b + k % l.b, k / l.b * count * l.b + k % l.b, l.b, l.n,
+                     count, top || call->attrs->k[1] ? UINT64_MAX : 0};
+            if (numbers && sort_row_numbers(call, &r, room))
+                continue;
+            if (words)
+                sort_row_words(call, &r, room);
             else
-                sort_pairs(p, spare, l.n);
-            store_row(call, p, count, from, to, l.b);
+                sort_row(call, &r, room);
         }
     }
 }

@@ -4,10 +4,10 @@
  *
  * A group is a set of nodes with results of one shape; the joint node stands where the last of them
  * stood. So nobody may read a member's result before that place: a group is open until another node
- * does, and a node joins the open groups that it reads. Groups that a node joins together become one:
- * neither can depend on the other, for then it would have been closed. An effect closes all groups,
- * so that no read of a variable moves past a write. Results that are read from outside are outputs
- * of the joint node, at most NNC_MAX_OUTPUTS. */
+ * does, and a node joins the open groups that it reads. Groups that a node joins together become
+ * one: neither can depend on the other, for then it would have been closed. An effect closes all
+ * groups, so that no read of a variable moves past a write. Results that are read from outside are
+ * outputs of the joint node, at most NNC_MAX_OUTPUTS. */
 #include "ops/chain.h"
 
 #include "passes/passes.h"
@@ -321,29 +321,37 @@ static bool pays(const chains *c, const group *g)
 static nnc_status write_group(chains *c, const group *g)
 {
     nnc_status status;
-    int few[NNC_CHAIN_INPUTS], *inputs = NULL, count = inputs_of(c, g, few), outputs = 1;
+    int few[NNC_CHAIN_INPUTS], *inputs = NULL, count = inputs_of(c, g, few);
+    int *all = NULL, outputs = 1;
     nnc_attrs attrs;
     nnc_node *last = &c->graph->nodes[g->members[g->count - 1]];
     put_dying_first(c, g, few, count);
     write_steps(c, g, few, count, &attrs);
     NNC_TRY(nnc_alloc(count * (int64_t)sizeof *inputs, &inputs));
     memcpy(inputs, few, (size_t)count * sizeof *inputs);
+    NNC_TRY(nnc_alloc(NNC_MAX_OUTPUTS * (int64_t)sizeof *all, &all));
+    all[0] = last->outputs[0];
     for (int j = 0; j + 1 < g->count; j++) {
         int node = g->members[j], value = c->graph->nodes[node].outputs[0];
         c->keep[node] = false;
         if (!is_output(c, g, j))
             continue;
-        last->outputs[outputs] = value;
+        all[outputs] = value;
         c->graph->values[value].output = outputs++;
     }
     nnc_free(last->inputs);
+    nnc_free(last->outputs);
     last->inputs = inputs;
+    last->outputs = all;
+    inputs = all = NULL;
     last->input_count = count;
     last->output_count = outputs;
     last->op = NNC_OP_chain;
     last->attrs = attrs;
     c->pass->stats->fused += g->count - 1;
 done:
+    nnc_free(inputs);
+    nnc_free(all);
     return status;
 }
 

@@ -1,6 +1,6 @@
 /* fuse.c - joins nodes that one kernel does better:
  *   matmul, add of a bias, activation    -> dense (the epilogue works on the finished tile);
- *   softmax beside a cross-entropy of the same logits -> the probabilities the loss computes anyway.
+ *   softmax beside a cross-entropy of the same logits -> the probabilities that the loss computes.
  * The gradient of an activation is made to read only what its rule needs, the output alone if that
  * does, so that the value before the activation need not exist. All of it keeps every bit: the same
  * kernels run on the same numbers. Products of 16-bit floats are the exception: fused they round
@@ -24,8 +24,8 @@ static const nnc_node *producer(const nnc_graph *graph, int value)
     return v->kind == NNC_COMPUTED ? &graph->nodes[v->node] : NULL;
 }
 
-/* name_grad(x, y, dy): what the rule does not read is replaced by what it reads, so that it need not
- * be kept. relu(x) > 0 exactly where x > 0, so relu reads y. */
+/* name_grad(x, y, dy): what the rule does not read is replaced by what it reads, so that it need
+ * not be kept. relu(x) > 0 exactly where x > 0, so relu reads y. */
 static void read_less_in_gradients(nnc_graph *graph)
 {
     for (int64_t i = 0; i < graph->node_count; i++) {

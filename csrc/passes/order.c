@@ -1,12 +1,13 @@
 /* order.c - moves effects as late as their meaning allows, so that a step which is given up before
  * its first effect has changed nothing.
  *
- * A variable that is written has versions: values of one storage, one after another. An effect stays
- * before the next node that reads or writes a later version of what it writes, that overwrites what
- * it reads, or that reads its output. (Who reads the version before it may come later: snapshot.c
- * sees to that.) So the nodes are taken in their order, effects wait, and before each node go the
- * effects that it must follow, with those that they must follow; the rest goes at the end. Waiting
- * effects are found by the storage that they write or read: time is linear in what nodes read.
+ * A variable that is written has versions: values of one storage, one after another. An effect
+ * stays before the next node that reads or writes a later version of what it writes, that
+ * overwrites what it reads, or that reads its output. (Who reads the version before it may come
+ * later: snapshot.c sees to that.) So the nodes are taken in their order, effects wait, and before
+ * each node go the effects that it must follow, with those that they must follow; the rest goes at
+ * the end. Waiting effects are found by the storage that they write or read: time is linear in what
+ * nodes read.
  * A seed_next is an effect that somebody needs at once; it becomes a copy of the state, and an
  * addition to the state that can be moved. */
 #include "passes/passes.h"
@@ -120,7 +121,7 @@ static int ascending(const void *left, const void *right)
     return *(const int *)left - *(const int *)right;
 }
 
-/* Places what node i must follow. Who must follow another stood after it, so their order will do. */
+/* Places what node i must follow. Who must follow another stood after it: their order will do. */
 static void place_before(sorter *s, int i)
 {
     s->needed_count = 0;

@@ -296,7 +296,7 @@ ROWS["cast"] = Row(
 # ---- several in one node: (name, operands, dtype): numbers are inputs, letters results -----------
 
 def packed(steps, alphas=()):
-    """The attributes of a chain for a shape (2, 3, 5); a step's slot is 0, 1, ..., the last's 31."""
+    """A chain's attributes for a shape (2, 3, 5); a step's slot is 0, 1, ..., the last's 31."""
     words = [3]
     for j, (name, operands, *dtype) in enumerate(steps):
         word = list(_core.op_table).index(name) | (dtype or [13])[0] << 33

@@ -34,7 +34,16 @@ V_FN vec v_zero_where(mask m, vec a) { return (vec)(~m & (ivec)a); }
 V_FN unsigned v_mask_bits(mask m) { return (unsigned)AVX(movemask)((vec)m); }
 
 /* The lanes whose byte is not 0. */
-V_FN mask v_truth(const uint8_t *p) { return v_load_bytes(p) != 0; }
+V_FN mask v_truth(const uint8_t *p)
+{
+#ifdef NNC_REAL_IS_F64
+    uint32_t bytes;
+    memcpy(&bytes, p, sizeof bytes);
+    return (mask)_mm256_cvtepu8_epi64(_mm_cvtsi32_si128((int)bytes)) != 0;
+#else
+    return (mask)_mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)(const void *)p)) != 0;
+#endif
+}
 /* The lanes below n, read from a run of ones and zeros. */
 V_FN mask v_first(int64_t n)
 {

@@ -387,8 +387,8 @@ static inline real i1_one(real x) { return (real)bessel_i(x, 1); }
 static inline real erfinv_real(real x) { return (real)erfinv_one(x); }
 static inline real sinc_real(real x) { return (real)sinc_one(x); }
 
+#ifdef NNC_REAL_IS_F64
 V_LIBM_1(v_erfc, LIBM(erfc))
-V_LIBM_1(v_erfinv, erfinv_real)
 V_LIBM_1(v_exp2, LIBM(exp2))
 V_LIBM_1(v_cbrt, LIBM(cbrt))
 V_LIBM_1(v_sinh, LIBM(sinh))
@@ -400,6 +400,10 @@ V_LIBM_1(v_arcsinh, LIBM(asinh))
 V_LIBM_1(v_arccosh, LIBM(acosh))
 V_LIBM_1(v_arctanh, LIBM(atanh))
 V_LIBM_1(v_sinc, sinc_real)
+#else
+#include "math_f32.h"
+#endif
+V_LIBM_1(v_erfinv, erfinv_real)
 V_LIBM_1(v_i0, i0_one)
 V_LIBM_1(v_i1, i1_one)
 V_LIBM_2(v_fmod, LIBM(fmod))
@@ -454,13 +458,18 @@ V_FN vec v_sin(vec x) { return sin_lanes(x); }
 V_FN vec v_cos(vec x) { return cos_lanes(x); }
 #endif
 
-/* Squares are a product, the commonest power by far. */
+/* The commonest powers: squares, roots (-0 and -inf as C's pow has them), and of float cubes (1.5
+ * ulp). */
 V_FN vec v_pow(vec a, vec b)
 {
-    mask two = v_eq(b, v_set(2));
+    mask two = v_eq(b, v_set(2)), half = v_eq(b, v_const(0.5));
+    mask three = REAL_IS_F64 ? v_none() : v_eq(b, v_set(3));
     if (all_lanes(two))
         return a * a;
-    return v_select(two, a * a, pow_lanes(a, b));
+    vec root = v_select(v_eq(a, v_neg(V_INFINITY)), V_INFINITY, v_sqrt(a) + 0);
+    vec y = v_select(three, a * a * a, v_select(half, root, a * a));
+    mask known = v_or(two, v_or(three, half));
+    return all_lanes(known) ? y : v_select(known, y, pow_lanes(a, b));
 }
 
 #ifdef V_HAS_FMA
