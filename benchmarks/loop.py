@@ -1,6 +1,6 @@
 """What the training loop itself costs, in figures with a limit each.
 
-    python benchmarks/loop.py                    # all; needs 8 GB of sparse file in a temporary folder
+    python benchmarks/loop.py                    # all; needs 8 GB of sparse file in a temp. folder
     python benchmarks/loop.py --only sources,hooks --json loop.json
 
 sources    seconds of an epoch fed by a generator and by a PyDataset, over those fed by arrays

@@ -14,6 +14,7 @@ from .ops.operation import Operation
 from .losses import Loss
 from .metrics import Metric
 from .models import Model, Sequential
+from .models.function import Function
 from .naming import name_scope
 from .optimizers import Optimizer
 from .regularizers import Regularizer

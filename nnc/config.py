@@ -3,7 +3,8 @@ from . import _core
 
 _FLOATS = ("float16", "float32", "float64", "bfloat16")
 _state = {"floatx": "float32", "epsilon": 1e-7, "image_data_format": "channels_last",
-          "policy": None, "max_epochs": None, "max_steps_per_epoch": None}
+          "policy": None, "max_epochs": None, "max_steps_per_epoch": None,
+          "flash_attention": None, "excepthook": None}
 
 
 def floatx():
@@ -137,3 +138,82 @@ def show_config():
     from .utils import io
 
     io.print_message(cli.info_text())
+
+
+def set_backend(backend):
+    """There is one backend, `"nnc"`; another name is refused."""
+    if backend != "nnc":
+        raise ValueError("set_backend: there is one backend here, 'nnc'. Received: "
+                         f"backend={backend!r}")
+
+
+def is_nnx_enabled():
+    """`False`: NNX is a part of the JAX backend."""
+    return False
+
+
+def enable_flash_attention():
+    """Takes back `disable_flash_attention`.
+
+    As in Keras, this leaves open whether a layer has another way to compute attention.
+    """
+    _state["flash_attention"] = None
+
+
+def disable_flash_attention():
+    """Layers compute attention in the plain way only, which is what they do in any case."""
+    _state["flash_attention"] = False
+
+
+def is_flash_attention_enabled():
+    """`False` after `disable_flash_attention`, else `None`: as it comes."""
+    return _state["flash_attention"]
+
+
+def enable_traceback_filtering():
+    """From here on, errors that end a script are shown without nnc's own lines.
+
+    Unlike in Keras this is not so from the beginning, and exceptions themselves stay as they are:
+    only what Python prints of one that nobody catches is shorter. Not in notebooks.
+    """
+    import sys
+
+    if _state["excepthook"] is None:
+        _state["excepthook"] = sys.excepthook
+        sys.excepthook = _print_filtered
+
+
+def disable_traceback_filtering():
+    """Takes back `enable_traceback_filtering`."""
+    import sys
+
+    if _state["excepthook"] is not None:
+        if sys.excepthook is _print_filtered:
+            sys.excepthook = _state["excepthook"]
+        _state["excepthook"] = None
+
+
+def is_traceback_filtering_enabled():
+    """Whether nnc's own lines are left out of what is shown of an error."""
+    return _state["excepthook"] is not None
+
+
+def _print_filtered(kind, error, trace):
+    """Prints an error as Python does, without lines in nnc's folder."""
+    folder = __file__.rpartition("config.py")[0]
+    frames = []
+    while trace is not None:
+        if not trace.tb_frame.f_code.co_filename.startswith(folder):
+            frames.append(trace)
+        trace = trace.tb_next
+    kept = None
+    for frame in reversed(frames):
+        kept = type(frame)(kept, frame.tb_frame, frame.tb_lasti, frame.tb_lineno)
+    _state["excepthook"](kind, error.with_traceback(kept), kept)
+
+
+def enable_unsafe_deserialization():
+    """Refused: nnc never runs code from a file. See `saving.load_model`."""
+    raise ValueError("enable_unsafe_deserialization: nnc does not run code from a file, whatever "
+                     "is asked for. Define functions and classes in your script and pass them as "
+                     "`custom_objects`.")

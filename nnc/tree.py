@@ -13,7 +13,9 @@ def is_nest(value):
     return isinstance(value, (list, tuple, dict))
 
 
-is_nested = is_nest
+def is_nested(structure):
+    """Whether `structure` is a list, tuple or dict."""
+    return is_nest(structure)
 
 
 def flatten(structure, keep_none=False):
@@ -77,6 +79,18 @@ def map_structure(func, *structures, none_is_leaf=True):
     return _map_up_to(structures[0], func, structures, none_is_leaf)
 
 
+def map_shape_structure(func, structure):
+    """The nest of `func(shape)` for the shapes (sequences of integers and `None`) in a nest."""
+    if isinstance(structure, (list, tuple)) and all(
+            n is None or isinstance(n, int) for n in structure):
+        return func(structure)
+    if isinstance(structure, dict):
+        return {key: map_shape_structure(func, structure[key]) for key in sorted(structure)}
+    if isinstance(structure, (list, tuple)):
+        return _like(structure, [map_shape_structure(func, part) for part in structure])
+    return func(structure)
+
+
 def map_structure_up_to(shallow_structure, func, *structures):
     """As `map_structure`, down to the leaves of `shallow_structure` only."""
     if not structures:
@@ -104,8 +118,17 @@ def _map_up_to(shallow, func, structures, none_is_leaf):
     return func(*structures)
 
 
-def assert_same_structure(a, b):
-    """Raises ValueError, unless two nests differ in their leaves only."""
+def assert_same_structure(a, b, check_types=None):
+    """Raises ValueError, unless two nests differ in their leaves only.
+
+    `check_types` has no effect, as in Keras; it warns where it is given.
+    """
+    if check_types is not None:
+        import warnings
+
+        warnings.warn("assert_same_structure: `check_types` has no effect; leave it out. "
+                      "`assert_same_paths` takes lists and tuples as the same.",
+                      DeprecationWarning, stacklevel=2)
     _compare(a, b, ())
 
 

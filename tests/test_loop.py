@@ -139,7 +139,7 @@ print(high() - first)
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 @pytest.mark.parametrize("shuffle", [False, True])
 def test_a_mapped_file_does_not_stay_resident(tmp_path, shuffle):
-    """400 MB are read here of 400 MB; the budget of pages is 32 MB. Read in a random order, each row
+    """400 MB are read here of 400 MB; the budget of pages is 32 MB. In a random order each row
     can map in a large page of the system's cache."""
     mapped_file(tmp_path, rows=100000)
     done = subprocess.run([sys.executable, "-c", CODE, str(tmp_path / "x.bin"), str(shuffle)],

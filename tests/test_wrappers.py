@@ -17,7 +17,7 @@ def make(X, y, units=8, loss=None, activation=None):
 
 
 CLASSES = {"model_kwargs": {"loss": "categorical_crossentropy", "activation": "softmax"},
-           "fit_kwargs": {"epochs": 2}}
+           "fit_kwargs": {"epochs": 40}}            # enough for the check of a single weighted label
 NUMBERS = {"model_kwargs": {"loss": "mse"}, "fit_kwargs": {"epochs": 2}}
 
 

@@ -665,6 +665,12 @@ class Layer(LayerFiles, LayerQuantization, Operation):
 
     # ---- losses and masks ----
 
+    def add_metric(self, *args, **kwargs):
+        """Not possible, as in Keras 3; the error says what to do instead."""
+        raise NotImplementedError("Layer `add_metric()` is no longer there. Pass metrics to "
+                                  "`compile(metrics=[...])`, or make one in `__init__` and call "
+                                  "its `update_state()` in `call`.")
+
     def add_loss(self, loss):
         """Adds a scalar to what training makes small. To be called from `call()`."""
         for leaf in tree.flatten(loss):

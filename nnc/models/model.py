@@ -137,6 +137,30 @@ class Model(ModelFiles, ModelQuantization, Trainer, Layer):
 
         return model_html(self)
 
+    def get_state_tree(self, value_format="backend_tensor"):
+        """All variables as nested dictionaries: kind, then the parts of the path, then the value.
+
+        Args:
+            value_format: `"backend_tensor"` or `"numpy_array"`: what the values are.
+
+        Returns:
+            Dict with the keys `trainable_variables`, `non_trainable_variables`,
+            `optimizer_variables` and `metrics_variables`. The values are copies.
+        """
+        from .state_tree import get_state_tree
+
+        return get_state_tree(self, value_format)
+
+    def set_state_tree(self, state_tree):
+        """Gives variables the values of what `get_state_tree` returned, or of a part of it.
+
+        Raises ValueError for a path that the model lacks (Keras passes over those) or another
+        shape; then no variable has changed.
+        """
+        from .state_tree import set_state_tree
+
+        set_state_tree(self, state_tree)
+
     def to_json(self, **kwargs):
         """The model's configuration as JSON; `kwargs` go to `json.dumps`."""
         import json

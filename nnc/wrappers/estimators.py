@@ -70,6 +70,27 @@ class _Estimator(BaseEstimator):
         check_is_fitted(self)
         return len(self.history_.epoch)
 
+    def set_fit_request(self, **kwargs):
+        """Which arguments of `fit` scikit-learn's metadata routing passes on.
+
+        Args:
+            **kwargs: Name of an argument and `True`, `False`, `None` or another name for it.
+
+        Returns:
+            The estimator.
+        """
+        from sklearn import get_config
+        from sklearn.utils.metadata_routing import MetadataRequest
+
+        if not get_config().get("enable_metadata_routing"):
+            raise RuntimeError("set_fit_request: metadata routing is off. Turn it on by "
+                               "sklearn.set_config(enable_metadata_routing=True)")
+        request = MetadataRequest(owner=type(self).__name__)
+        for name, alias in kwargs.items():
+            request.fit.add_request(param=name, alias=alias)
+        self._metadata_request = request
+        return self
+
     def _make_model(self, X, y):
         if self.warm_start and hasattr(self, "model_"):
             return self.model_
@@ -189,4 +210,8 @@ class SKLearnTransformer(TransformerMixin, _Estimator):
 
     def transform(self, X):
         """The model's outputs."""
+        return self._outputs(X)
+
+    def predict(self, X):
+        """The same as `transform`."""
         return self._outputs(X)
