@@ -17,6 +17,7 @@ from .models import Model, Sequential
 from .naming import name_scope
 from .optimizers import Optimizer
 from .regularizers import Regularizer
+from .rematerialization import RematScope, remat
 from .variables import Variable
 from .warnings import NumericWarning
 from . import mixed_precision, preprocessing, threadpools, wrappers
