@@ -112,7 +112,8 @@ static void prepare_batch(replay *run, int threads)
         program->large[i] = false;
         if (source->dtype == input->dtype &&
             (whole || (run->order == NULL && source->row_bytes == bytes))) {
-            nnc_program_bind(program, i, (char *)source->data + (whole ? 0 : first * source->row_bytes));
+            nnc_program_bind(program, i,
+                             (char *)source->data + (whole ? 0 : first * source->row_bytes));
             continue;
         }
         nnc_program_bind(program, i, program->arena + program->offset[program->graph->inputs[i]]);
@@ -170,7 +171,8 @@ static bool commit(replay *run, int thread, int threads)
     if (threads > 1)
         nnc_pool_barrier(thread);
     if (thread == 0)
-        run->commit = !nnc_running_stopped(&run->running, 0) && !atomic_load(&run->running.fault.set);
+        run->commit = !nnc_running_stopped(&run->running, 0) &&
+            !atomic_load(&run->running.fault.set);
     if (threads > 1)
         nnc_pool_barrier(thread);
     return run->commit;
@@ -241,7 +243,8 @@ static double run_some(replay *run, int64_t steps, int threads)
 
 static bool over(const replay *run)
 {
-    return run->done >= run->steps || atomic_load(&run->running.stop) || atomic_load(&run->running.fault.set) ||
+    return run->done >= run->steps || atomic_load(&run->running.stop) ||
+        atomic_load(&run->running.fault.set) ||
         (run->deadline > 0 && run->done > 0 && now() >= run->deadline);
 }
 

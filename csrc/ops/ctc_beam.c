@@ -1,11 +1,11 @@
-/* ctc_beam.c - the likeliest label sequences of a CTC model: prefix beam search (Graves 2012, Hannun
- * et al. 2014).
+/* ctc_beam.c - the likeliest label sequences of a CTC model: prefix beam search (Graves 2012,
+ * Hannun et al. 2014).
  *
- * For each of b samples: logits x (t, v). A prefix has two chances, of paths that end in a blank and
- * of those that do not, as logarithms. At each time a prefix stays as it is (blank, or its last label
- * again) or goes on by a label (the last one only after a blank); the `width` best are kept. Prefixes
- * are entries of a tree, so that one that was dropped and comes again is the same. Where chances are
- * equal the one found first wins. */
+ * For each of b samples: logits x (t, v). A prefix has two chances, of paths that end in a blank
+ * and of those that do not, as logarithms. At each time a prefix stays as it is (blank, or its last
+ * label again) or goes on by a label (the last one only after a blank); the `width` best are kept.
+ * Prefixes are entries of a tree, so that one that was dropped and comes again is the same. Where
+ * chances are equal the one found first wins. */
 #include "ops/ctc.h"
 #include "ops/support.h"
 #include "ops/table.h"
@@ -62,15 +62,15 @@ nnc_status nnc_op_ctc_beam_infer(nnc_op op, const nnc_attrs *attrs, const nnc_ar
     NNC_TRY(nnc_check_real(op, in[0].dtype));
     if (x->rank != 3 || in[1].dtype != NNC_I64 || in[1].shape.rank != 1 ||
         in[1].shape.dim[0] != x->dim[0])
-        return nnc_fail(NNC_EVALUE, "%s: expected logits of shape (batch, time, classes) and int64 "
-                        "lengths (batch,)", nnc_op_name(op));
+        return nnc_fail(NNC_EVALUE, "%s: expected logits of shape (batch, time, classes) and "
+                        "int64 lengths (batch,)", nnc_op_name(op));
     if (blank < 0 || blank >= x->dim[2])
         return nnc_fail(NNC_EVALUE, "%s: the blank must be one of %lld classes, received %lld",
                         nnc_op_name(op), (long long)x->dim[2], (long long)blank);
     if (width < 1 || width > 1 << 20 || paths < 1 || paths > width)
-        return nnc_fail(NNC_EVALUE, "%s: expected 1 <= top_paths <= beam_width <= 1048576, received "
-                        "top_paths %lld and beam_width %lld", nnc_op_name(op), (long long)paths,
-                        (long long)width);
+        return nnc_fail(NNC_EVALUE, "%s: expected 1 <= top_paths <= beam_width <= 1048576, "
+                        "received top_paths %lld and beam_width %lld", nnc_op_name(op),
+                        (long long)paths, (long long)width);
     NNC_TRY(nnc_size_mul(x->dim[1] + 1, width * (int64_t)sizeof(entry), &bytes));
     if (bytes > INT32_MAX)
         return nnc_fail(NNC_ENOMEM, "%s: a beam of %lld over %lld times is too large",
@@ -210,8 +210,8 @@ void nnc_op_ctc_beam_run(nnc_call *call, int phase, int64_t begin, int64_t end)
                     .next = (prefix *)(void *)(work + room[0] + room[1] + room[2])};
         int64_t steps = ((const int64_t *)call->in[1].data)[i];
         if (steps < 0 || steps > t) {
-            nnc_call_fault(call, NNC_EVALUE, i, "ctc_decode (ctc_beam): sample %lld has a length of "
-                           "%lld (at most %lld)", (long long)i, (long long)steps, (long long)t);
+            nnc_call_fault(call, NNC_EVALUE, i, "ctc_decode (ctc_beam): sample %lld has a length "
+                           "of %lld (at most %lld)", (long long)i, (long long)steps, (long long)t);
             steps = 0;
         }
         s.tree[0] = (entry){.parent = -1, .label = -1, .child = -1, .sibling = -1};

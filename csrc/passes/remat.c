@@ -1,8 +1,8 @@
 /* remat.c - segments of a recording whose insides are computed again where the backward pass reads
  * them, instead of being kept until then (Chen et al. 2016, arXiv:1604.06174).
  *
- * A segment's nodes carry its number; values that it gives are marked as kept. Whoever reads another
- * of its values from outside, and later, is part of a gradient: all that the segment computes is
+ * A segment's nodes carry its number; values that it gives are marked as kept. Whoever reads
+ * another of its values from outside, and later, is part of a gradient: all that the segment computes is
  * repeated before the first such reader, and they read the repetition; prune.c drops what nobody
  * reads. Effects are not repeated, nor what they give (the states of random numbers): the same
  * numbers are drawn, and every bit stays. */
