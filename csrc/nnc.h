@@ -362,6 +362,7 @@ typedef struct {
     int node, output;       /* who computes it */
     nnc_tensor *tensor;     /* a reference, or NULL */
     bool differentiable;    /* floating point, and depends on something that is watched */
+    bool kept;              /* given by a segment to who comes after it */
     bool stale;             /* the storage it was read from has been overwritten since */
     int earlier;            /* the stale value of the same storage before this one, or -1 */
 } nnc_value;
@@ -371,6 +372,7 @@ typedef struct nnc_node {
     int input_count, output_count;
     int *inputs;            /* values; its own block */
     int *outputs;           /* likewise */
+    int segment;            /* of the graph; 0: none */
     nnc_attrs attrs;
     int label;              /* the graph's when the node was appended */
 } nnc_node;
@@ -387,6 +389,7 @@ typedef struct nnc_graph {
     int64_t node_count, node_capacity;
     int *inputs;            /* values of kind NNC_INPUT in the order they were made */
     int64_t input_count, input_capacity;
+    int segment, segments;  /* the one that nodes are appended to (0: none); how many there are */
     bool eager;             /* a tape: append also computes */
     int label;              /* of nodes appended from now on: whatever the embedder makes of it */
     atomic_int references;
@@ -409,6 +412,11 @@ nnc_status nnc_graph_append(nnc_graph *graph, nnc_op op, const nnc_attrs *attrs,
  * source. seeds may be NULL, and a seed -1: ones. Only nodes from first_node on are walked. */
 nnc_status nnc_graph_backward(nnc_graph *graph, const int *targets, const int *seeds, int target_count,
                               const int *sources, int source_count, int64_t first_node, int *out);
+
+/* Nodes appended until the end of a segment are computed again by programs where gradients read
+ * their values, instead of being kept (passes/remat.c). false: one is open already. */
+bool nnc_graph_begin_segment(nnc_graph *graph);
+void nnc_graph_end_segment(nnc_graph *graph);
 
 /* Tapes of this thread. A tape records every eager op one of whose inputs it watches. */
 nnc_status nnc_tape_watch(nnc_graph *tape, nnc_tensor *tensor);
@@ -489,7 +497,7 @@ typedef struct {
 void nnc_program_describe(const nnc_program *program, nnc_program_stats *out);
 /* The schedule as text, a line a node; the caller frees it with nnc_free. */
 nnc_status nnc_program_text(const nnc_program *program, char **out);
-/* For tests: switches passes by name (fold fuse prune update order chain plan; verify is off at first); returns
+/* For tests: switches passes by name (fold remat fuse prune update order chain plan; verify is off at first); returns
  * false if unknown. */
 bool nnc_pass_enable(const char *name, bool on);
 

@@ -18,6 +18,7 @@ from .models.function import Function
 from .naming import name_scope
 from .optimizers import Optimizer
 from .regularizers import Regularizer
+from .rematerialization import RematScope, remat
 from .variables import Variable
 from .warnings import NumericWarning
 from .quantizers import Quantizer

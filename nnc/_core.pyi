@@ -93,6 +93,11 @@ class Graph:
     node_count: int                                 # ops recorded so far
     python_rules: bool                              # whether Python makes the gradient of an op in it
     def variables(self, first: int = 0) -> list[Variable]: ...  # read from node `first` on
+    def begin_segment(self) -> bool:
+        """Programs compute what is recorded until `end_segment` again where gradients read it, instead of
+        keeping it. False: a segment is open already."""
+    def end_segment(self, tensors: Sequence[Tensor] | None) -> None:
+        """tensors: what it gives, which is kept; None: nothing is computed again after all."""
     def __enter__(self) -> "Graph": ...
     def __exit__(self, *exc) -> None: ...
 

@@ -135,7 +135,8 @@ static void prepare_batch(replay *run, int threads)
         program->large[i] = false;
         if (source->dtype == input->dtype &&
             (whole || (run->order == NULL && source->row_bytes == bytes))) {
-            nnc_program_bind(program, i, (char *)source->data + (whole ? 0 : first * source->row_bytes));
+            nnc_program_bind(program, i,
+                             (char *)source->data + (whole ? 0 : first * source->row_bytes));
             continue;
         }
         nnc_program_bind(program, i, program->arena + program->offset[program->graph->inputs[i]]);
@@ -330,7 +331,8 @@ static double run_some(replay *run, int64_t steps, int threads)
 
 static bool over(const replay *run)
 {
-    return run->done >= run->steps || atomic_load(&run->running.stop) || atomic_load(&run->running.fault.set) ||
+    return run->done >= run->steps || atomic_load(&run->running.stop) ||
+        atomic_load(&run->running.fault.set) ||
         run->guarded || (run->deadline > 0 && run->done > 0 && now() >= run->deadline);
 }
 

@@ -166,7 +166,7 @@ static nnc_status add_node(nnc_graph *graph, nnc_op op, const nnc_attrs *attrs, 
     int outputs = nnc_op_outputs(op, attrs);
     bool differentiable = false;
     nnc_node node = {.op = op, .input_count = input_count, .output_count = outputs,
-                     .attrs = *attrs, .label = graph->label};
+                     .segment = graph->segment, .attrs = *attrs, .label = graph->label};
     NNC_TRY(nnc_grow(&graph->nodes, &graph->node_capacity, graph->node_count + 1,
                      sizeof *graph->nodes));
     NNC_TRY(reserve_values(graph, outputs));
@@ -193,6 +193,19 @@ done:
     if (status != NNC_OK)
         nnc_free(node.inputs);
     return status;
+}
+
+bool nnc_graph_begin_segment(nnc_graph *graph)
+{
+    if (graph->segment != 0)
+        return false;
+    graph->segment = ++graph->segments;
+    return true;
+}
+
+void nnc_graph_end_segment(nnc_graph *graph)
+{
+    graph->segment = 0;
 }
 
 /* ---- tapes ---- */

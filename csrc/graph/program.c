@@ -23,6 +23,7 @@ static struct {
     nnc_status (*run)(nnc_pass *);
 } passes[] = {                      /* in this order */
     {"fold", true, nnc_pass_fold},
+    {"remat", true, nnc_pass_remat},
     {"fuse", true, nnc_pass_fuse},
     {"prune", true, nnc_pass_prune},
     {"update", true, nnc_pass_update},

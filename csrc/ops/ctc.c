@@ -8,6 +8,7 @@
  * exponentials are made about their largest, in double. A sample without any path has an infinite
  * loss and the slope 0. Letters: f and g, the logarithms of all beginnings up to a state and of
  * all ends from it on. */
+#include "ops/ctc.h"
 #include "ops/support.h"
 #include "ops/table.h"
 
@@ -70,8 +71,7 @@ static double log_add(double a, double b)
     return low == -INFINITY ? top : top + log1p(exp(low - top));
 }
 
-/* Logarithms of softmax(x), in double. */
-static void log_softmax_row(const nnc_array *x, int64_t row, int64_t v, double *logp)
+void nnc_ctc_log_softmax(const nnc_array *x, int64_t row, int64_t v, double *logp)
 {
     int64_t size = nnc_dtype_size(x->dtype);
     double top = -INFINITY, sum = 0;
@@ -188,7 +188,7 @@ void nnc_op_ctc_run(nnc_call *call, int phase, int64_t begin, int64_t end)
         a.g = a.f + a.t * a.s;
         a.label = (int64_t *)(a.g + a.t * a.s);
         for (int64_t t = 0; t < a.t; t++)
-            log_softmax_row(x, i * a.t + t, a.v, a.logp + t * a.v);
+            nnc_ctc_log_softmax(x, i * a.t + t, a.v, a.logp + t * a.v);
         a.steps = a.states = 0;
         if (read_sample(call, i, &a)) {
             forward(&a);

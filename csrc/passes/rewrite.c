@@ -46,6 +46,7 @@ nnc_status nnc_graph_clone(const nnc_graph *graph, nnc_graph **out)
     }
     for (int64_t i = 0; i < graph->input_count; i++)
         copy->inputs[copy->input_count++] = graph->inputs[i];
+    copy->segments = graph->segments;
     NNC_TRY(copy_nodes(graph, copy));
     *out = copy;
     copy = NULL;

@@ -364,6 +364,34 @@ static PyObject *get_node_count(PyObject *object, void *unused)
     return PyLong_FromLongLong(((py_graph *)object)->graph->node_count);
 }
 
+static PyObject *graph_begin_segment(PyObject *object, PyObject *unused)
+{
+    (void)unused;
+    return PyBool_FromLong(nnc_graph_begin_segment(((py_graph *)object)->graph));
+}
+
+/* end_segment(tensors): those of this trace are what it gives; None: it is no segment after all. */
+static PyObject *graph_end_segment(PyObject *object, PyObject *tensors)
+{
+    py_state *state = PyType_GetModuleState(Py_TYPE(object));
+    nnc_graph *graph = ((py_graph *)object)->graph;
+    for (int64_t i = graph->node_count - 1; tensors == Py_None && i >= 0; i--) {
+        if (graph->nodes[i].segment == graph->segment)
+            graph->nodes[i].segment = 0;
+    }
+    PyObject *seq = tensors == Py_None ? PyTuple_New(0) : PySequence_Tuple(tensors);
+    if (seq == NULL)
+        return NULL;
+    for (Py_ssize_t k = 0; k < PyTuple_Size(seq); k++) {
+        PyObject *tensor = PyTuple_GetItem(seq, k);
+        if (py_is_tensor(state, tensor) && ((py_tensor *)tensor)->graph == object)
+            graph->values[((py_tensor *)tensor)->value].kept = true;
+    }
+    Py_DECREF(seq);
+    nnc_graph_end_segment(graph);
+    Py_RETURN_NONE;
+}
+
 static bool has_rules(const nnc_graph *graph)
 {
     for (int64_t i = 0; i < graph->node_count; i++) {
@@ -407,6 +435,10 @@ static PyMethodDef methods[] = {
      "held(value): a copy of what a constant or a variable holds, as a Tensor."},
     {"variables", graph_variables, METH_VARARGS,
      "variables(first=0): the Variables that are read from node `first` on."},
+    {"begin_segment", graph_begin_segment, METH_NOARGS,
+     "What is recorded until end_segment is computed again for gradients. False: one is open."},
+    {"end_segment", graph_end_segment, METH_O,
+     "end_segment(tensors): what the segment gives, which is kept."},
     {"__enter__", graph_enter, METH_NOARGS, NULL},
     {"__exit__", leave, METH_VARARGS, NULL},
     {NULL, NULL, 0, NULL}};

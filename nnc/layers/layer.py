@@ -23,6 +23,7 @@ from ..ops.core import _FLOATS, standardize_dtype
 from ..ops.keras_tensor import _holds_symbol
 from ..ops.operation import Node, Operation, fresh, traced_spec
 from ..random.seed_generator import SeedGenerator
+from ..rematerialization import get_current_remat_mode, rematerialized
 from ..saving.saveable import LayerFiles
 from ..utils.text import suggest
 from ..variables import Variable, changes
@@ -128,6 +129,8 @@ class Layer(LayerFiles, LayerQuantization, Operation):
     #: layer: neither masks nor losses arise, and each row of the output depends on that row of the
     #: input only.
     _plain = False
+    _remat_mode = None
+    _takes_remat = True         # models leave it to their layers
 
     def __init_subclass__(cls, **kwargs):
         super().__init_subclass__(**kwargs)
@@ -157,6 +160,9 @@ class Layer(LayerFiles, LayerQuantization, Operation):
         values["_building"] = False
         values["_build_shapes"] = None
         values["_path"] = None
+        mode = get_current_remat_mode()
+        if self._takes_remat and mode is not None and mode.mode is not None:
+            values["_remat_mode"], values["_plain"] = mode, False
         self.autocast = autocast
         self.input_spec = None
         self.supports_masking = type(self).compute_mask is not Layer.compute_mask
@@ -528,12 +534,15 @@ class Layer(LayerFiles, LayerQuantization, Operation):
             self._clear_losses()
         context.depth += 1
         context.training = training
+        call = self.call
+        if self._remat_mode is not None:
+            call = self.rematerialized_call(call, *args, **kwargs)
         try:
             if context.autocast is None and not self._dtype_policy._is_mixed:
-                outputs = self.call(*args, **kwargs)
+                outputs = call(*args, **kwargs)
             else:
                 with self._reading():
-                    outputs = self.call(*args, **kwargs)
+                    outputs = call(*args, **kwargs)
         finally:
             context.depth -= 1
             context.training = outer
@@ -542,6 +551,11 @@ class Layer(LayerFiles, LayerQuantization, Operation):
         if mask is not None or self.supports_masking:
             self._pass_mask(first, outputs, mask)
         return outputs
+
+    def rematerialized_call(self, layer_call, *args, **kwargs):
+        """`layer_call`, computed again in the backward pass if the `RematScope` in which the layer
+        was made says so."""
+        return layer_call if self._remat_mode is None else rematerialized(self, layer_call)
 
     def stateless_call(self, trainable_variables, non_trainable_variables, *args,
                        return_losses=False, **kwargs):

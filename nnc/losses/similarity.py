@@ -6,29 +6,8 @@ import numpy as np
 from .. import ops
 from .._core import Tensor, op
 from ..ops.core import cast_array, float_array, tensor
+from ..ops.ctc import ctc_loss
 from .losses import _Named
-
-
-def ctc_loss(target, output, target_length, output_length, mask_index=0):
-    """The loss of each sample: minus the logarithm of the chance of all alignments of its labels.
-
-    Args:
-        target: Labels, of shape `(batch, length)`.
-        output: Logits, of shape `(batch, time, classes)`.
-        target_length: How many labels of each sample count, of shape `(batch,)`.
-        output_length: How many times of each sample count, of shape `(batch,)`.
-        mask_index: The class that stands for no label. Defaults to `0`.
-
-    A sample whose labels do not fit its times has an infinite loss, and no gradient.
-
-    Reference: Graves et al., 2006.
-    """
-    output = float_array(output)
-    kept = output.dtype
-    if kept not in ("float32", "float64"):
-        output, kept = op.cast(output, "float32"), "float32"
-    whole = [cast_array(x, "int64") for x in (target, target_length, output_length)]
-    return op.ctc(output, *whole, int(mask_index))[0]
 
 
 def ctc(y_true, y_pred):

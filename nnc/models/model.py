@@ -39,6 +39,8 @@ class Model(ModelFiles, ModelQuantization, Trainer, Layer):
                 return self.out(self.hidden(x))
     """
 
+    _takes_remat = False
+
     def __new__(cls, *args, **kwargs):
         if cls is Model and is_functional(args, kwargs):
             from .functional import Functional

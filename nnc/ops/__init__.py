@@ -14,6 +14,7 @@ from .conv_family import (adaptive_average_pool, adaptive_max_pool, average_pool
                           separable_conv, space_to_depth, unfold)
 from .core import (cast, convert_to_numpy, convert_to_tensor, dtype, is_tensor, saturate_cast,
                    shape, slice, slice_update, stop_gradient, unstack)
+from .ctc import ctc_decode, ctc_loss
 from .elementwise import (angle, arccos, arccosh, arcsin, arcsinh, arctan, arctan2, arctanh,
                           bitwise_and, bitwise_invert, bitwise_left_shift, bitwise_not, bitwise_or,
                           bitwise_right_shift, bitwise_xor, cbrt, conj, conjugate, cosh, deg2rad,

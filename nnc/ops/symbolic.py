@@ -19,12 +19,14 @@ _TENSORS = frozenset((
     "start_indices", "updates", "constant_values", "weights", "target", "output", "y_true",
     "y_pred", "a", "b", "data", "segment_ids", "variable", "kernel", "mean", "variance", "targets",
     "predictions", "start", "stop", "y", "query", "value", "bias", "mask", "operands", "images",
-    "N", "sorted_sequence", "v", "bins", "coordinates"))
+    "target_length", "output_length", "sequence_lengths", "N", "sorted_sequence", "v", "bins",
+    "coordinates"))
 # Names that are not the op's in camel case; and what is no tensor in one op though in others.
 _CLASSES = {"abs": "Absolute", "psnr": "PSNR", "batch_normalization": "BatchNorm",
             "layer_normalization": "LayerNorm", "rms_normalization": "RMSNorm", "swish": "Silu",
             "hard_swish": "HardSilu", "expand_dims": "ExpandDims", "conj": "Conjugate",
-            "absolute": "Absolute"}
+            "absolute": "Absolute",
+            "ctc_loss": "CTCLoss", "ctc_decode": "CTCDecode"}
 _OPTIONS = {"threshold": ("value",), "full_like": ("value",)}
 _MATH = frozenset(("segment_sum", "segment_max", "top_k", "in_top_k", "logsumexp", "rsqrt", "erf",
                    "erfinv", "logdet", "fft", "fft2", "ifft2", "rfft", "irfft", "stft", "istft",

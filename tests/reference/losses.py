@@ -125,3 +125,29 @@ ROWS["ctc"] = Row(
              ([numbers(3, 4, 3), _LABELS, *_COUNTS], (3,), ValueError),
              ([numbers(3, 4, 3), _LABELS, _COUNTS[0] + 1, _COUNTS[1]], (0,), ValueError),
              ([numbers(3, 4, 3), _LABELS + 1, *_COUNTS], (0,), IndexError)))
+
+
+def ctc_beam(x, length, width, paths, blank):
+    """The likeliest label sequences, by all paths; the beam is wide enough for all of them."""
+    b, t = x.shape[:2]
+    labels, scores = np.full((paths, b, t), -1), np.full((b, paths), -np.inf)
+    for i in range(b):
+        steps, p, chances = int(length[i]), softmax(x[i]), {}
+        for path in itertools.product(range(x.shape[2]), repeat=steps):
+            shown = tuple(k for k, _ in itertools.groupby(path) if k != blank)
+            chances[shown] = chances.get(shown, 0) + math.prod(p[j, k] for j, k in enumerate(path))
+        for n, (shown, chance) in enumerate(sorted(chances.items(), key=lambda c: -c[1])[:paths]):
+            labels[n, i, :len(shown)], scores[i, n] = shown, math.log(chance)
+    return labels, scores
+
+
+ROWS["ctc_beam"] = Row(
+    ctc_beam, [([numbers(3, 4, 3), np.array([4, 4, 3])], (200, 3, 0)),
+               ([numbers(2, 3, 4), np.array([3, 1])], (100, 2, 3)),
+               ([numbers(2, 3, 3), np.array([0, 2])], (30, 4, 1)),
+               ([numbers(0, 3, 3), np.zeros(0, "int64")], (5, 1, 1))],
+    gives=lambda dtype: ("int32", dtype), scale=3.0,
+    refused=(([numbers(2, 3, 4), np.array([3, 1])], (3, 4, 0), ValueError),
+             ([numbers(2, 3, 4), np.array([3, 1])], (3, 1, 4), ValueError),
+             ([numbers(2, 3, 4), np.array([3, 4])], (3, 1, 0), ValueError),
+             ([numbers(2, 3, 4), np.array([3, 1], "int32")], (3, 1, 0), ValueError)))
