@@ -30,7 +30,7 @@ def model():
     x = layers.Flatten()(layers.Embedding(5, 3, mask_zero=True, name="table")(ids))
     y = layers.BatchNormalization(name="norm")(layers.Conv2D(2, 3, name="conv")(image))
     x = layers.Concatenate()([x, layers.GlobalAveragePooling2D()(y)])
-    x = layers.Dropout(0.5, seed=1)(layers.Dense(3, "relu", kernel_regularizer="l2")(x))
+    x = layers.Dropout(0.5, seed=1)(layers.Dense(3, "relu", kernel_regularizer="l2", name="hidden")(x))
     made = nnc.Model([ids, image], layers.Dense(2, "softmax", name="head")(x), name="m")
     made.compile(nnc.optimizers.Adam(nnc.optimizers.schedules.ExponentialDecay(0.1, 9, 0.9)),
                  loss="sparse_categorical_crossentropy", metrics=["accuracy"])

@@ -123,8 +123,6 @@ ROWS = [
     # layers
     ("units", lambda m: nnc.layers.Dense(-2), ValueError, r"positive integer.*units=-2"),
     ("rate", lambda m: nnc.layers.Dropout(1.5), ValueError, r"from 0 to 1.*rate=1.5"),
-    ("lora", lambda m: nnc.layers.Dense(2, lora_rank=4), ValueError,
-     r"`lora_rank` is not supported"),
     ("dtype", lambda m: nnc.layers.Dense(2, dtype="float8"), ValueError,
      r"'float32' or 'bfloat16'.*'float8'"),
     ("no layer", lambda m: m.add(3), ValueError, r"Only instances.*Received: 3"),

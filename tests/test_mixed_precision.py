@@ -3,6 +3,8 @@ import contextlib
 import copy
 import pickle
 
+import re
+
 import numpy as np
 import pytest
 
@@ -61,7 +63,7 @@ def test_a_policy_is_as_in_keras(name):
     assert repr(ours) == repr(theirs) and ours != nnc.DTypePolicy("float32")
 
 
-@pytest.mark.parametrize("name", ["mixed_float32", "int8_from_float32", "float8"])
+@pytest.mark.parametrize("name", ["mixed_float32", "float8"])
 def test_other_policies_are_refused(name):
     before = policies.global_policy()
     with pytest.raises(ValueError, match="mixed_bfloat16.*" + name):
@@ -296,7 +298,8 @@ def test_training_follows_keras(name):
             losses.append(model.fit(x, y, batch_size=16, epochs=2, shuffle=False,
                                     verbose=0).history["loss"])
         assert type(ours.optimizer).__name__ == type(theirs.optimizer).__name__
-        assert ours.optimizer.name == theirs.optimizer.name
+        assert (re.sub(r"_\d+$", "", ours.optimizer.name)
+                == re.sub(r"_\d+$", "", theirs.optimizer.name))
         np.testing.assert_allclose(*losses, rtol=8 * UNIT[HALF[name]])
         outputs = [numbers(model.predict(x[:8], verbose=0)) for model in (ours, theirs)]
         np.testing.assert_allclose(*outputs, atol=12 * UNIT[HALF[name]])

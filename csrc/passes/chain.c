@@ -38,10 +38,21 @@ static const nnc_array *result_of(const chains *c, int node)
     return &c->graph->values[c->graph->nodes[node].outputs[0]].array;
 }
 
+static bool is_half(const chains *c, int value)
+{
+    nnc_dtype dtype = c->graph->values[value].array.dtype;
+    return dtype == NNC_F16 || dtype == NNC_BF16;
+}
+
+/* 16-bit floats are rounded after each op by the op's own kernel: they stay out. */
 static bool may_join(const chains *c, int i)
 {
     const nnc_node *node = &c->graph->nodes[i];
-    return nnc_chain_takes(node->op) &&
+    for (int k = 0; k < node->input_count; k++) {
+        if (is_half(c, node->inputs[k]))
+            return false;
+    }
+    return nnc_chain_takes(node->op) && !is_half(c, node->outputs[0]) &&
         nnc_shape_size(&result_of(c, i)->shape) >= NNC_CHAIN_SMALLEST;
 }
 

@@ -355,7 +355,6 @@ def layer_normalization(x, gamma=None, beta=None, axis=-1, epsilon=None):
 def rms_normalization(x, scale=None, axis=-1, epsilon=None):
     """`x / sqrt(mean(x * x) + epsilon) * scale`, over `axis` of each sample."""
     x = float_array(x)
-    kept, x = x.dtype, _wide(x)
     x = op.reshape(x, (1,)) if not len(x.shape) else x
     kept, x = x.dtype, _wide(x)
     epsilon = config.epsilon() if epsilon is None else epsilon
@@ -378,8 +377,8 @@ def psnr(x1, x2, max_val):
 
 _ELSEWHERE = frozenset((
     "adaptive_average_pool", "adaptive_max_pool", "average_pool", "conv", "conv_transpose",
-    "depth_to_space", "depthwise_conv", "dot_product_attention", "fold", "max_pool",
-    "separable_conv", "space_to_depth", "sparsemax", "unfold"))
+    "ctc_decode", "ctc_loss", "depth_to_space", "depthwise_conv", "dot_product_attention", "fold",
+    "max_pool", "separable_conv", "space_to_depth", "sparsemax", "unfold"))
 
 
 def __getattr__(name):
