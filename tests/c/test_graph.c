@@ -596,3 +596,98 @@ TEST(peak_rates_are_measured)
     CHECK(nnc_pool_threads() == 1 ? barrier == 0 : barrier > 0 && barrier < 10);
     nnc_pool_shutdown();
 }
+
+/* ---- chains: w = (x + row) column, y = where(|w| < row, w tanh(w), x), and d sum(y) / dx ---- */
+
+enum { CHAIN_ROWS = 9 };
+
+static nnc_status chain_trace(int64_t n, nnc_graph **out, int outputs[3])
+{
+    nnc_status status;
+    nnc_graph *g = NULL;
+    nnc_attrs none = {0};
+    nnc_shape full = {2, {CHAIN_ROWS, n}}, row = {1, {n}}, column = {2, {CHAIN_ROWS, 1}};
+    int x, r, c, sum, w, size, less, t, product, y, total;
+    NNC_TRY(nnc_graph_new(false, &g));
+    NNC_TRY(nnc_graph_input(g, &full, NNC_F32, &x));
+    NNC_TRY(nnc_graph_input(g, &row, NNC_F32, &r));
+    NNC_TRY(nnc_graph_input(g, &column, NNC_F32, &c));
+    NNC_TRY(append(g, NNC_OP_add, x, r, -1, &sum));
+    NNC_TRY(append(g, NNC_OP_multiply, sum, c, -1, &w));
+    NNC_TRY(append(g, NNC_OP_absolute, w, -1, -1, &size));
+    NNC_TRY(append(g, NNC_OP_less, size, r, -1, &less));
+    NNC_TRY(append(g, NNC_OP_tanh, w, -1, -1, &t));
+    NNC_TRY(append(g, NNC_OP_multiply, w, t, -1, &product));
+    NNC_TRY(append(g, NNC_OP_where, less, product, x, &y));
+    NNC_TRY(nnc_graph_append(g, NNC_OP_sum, &none, &y, 1, &total));
+    NNC_TRY(nnc_graph_backward(g, &total, NULL, 1, &x, 1, 0, &outputs[1]));
+    outputs[0] = y;
+    outputs[2] = w;
+    *out = g;
+    g = NULL;
+done:
+    nnc_graph_release(g);
+    return status;
+}
+
+/* Rows shorter and longer than a block, one number a row; outputs of exactly their size, so that a
+ * write past an end is seen. */
+TEST(chains_keep_every_bit)
+{
+    static const int64_t widths[] = {29, 64, 256, 1000, 2500};
+    for (int k = 0; k < 5; k++) {
+        int64_t n = widths[k], done;
+        nnc_tensor *in[3] = {noise(NNC_F32, 2, CHAIN_ROWS, n, 1), noise(NNC_F32, 1, n, 0, 2),
+                             noise(NNC_F32, 2, CHAIN_ROWS, 1, 3)}, *results[2][3];
+        nnc_rows rows[3];
+        for (int i = 0; i < 3; i++)
+            rows[i] = (nnc_rows){in[i]->array.data, NNC_F32, 0};
+        for (int on = 0; on < 2; on++) {
+            nnc_graph *g = NULL;
+            nnc_program *program = NULL;
+            nnc_program_stats stats;
+            int outputs[3];
+            void *targets[3];
+            nnc_pass_enable("chain", on);
+            for (int i = 0; i < 3; i++) {
+                results[on][i] = tensor_of(NNC_F32, 2, CHAIN_ROWS, n);
+                targets[i] = results[on][i]->array.data;
+            }
+            OK(chain_trace(n, &g, outputs));
+            OK(nnc_program_new(g, outputs, 3, &program));
+            OK(nnc_program_replay(program, rows, NULL, 0, 1, targets, 0, &done));
+            nnc_program_describe(program, &stats);
+            CHECK((stats.fused >= 8) == on);
+            nnc_program_release(program);
+            nnc_graph_release(g);
+        }
+        for (int i = 0; i < 3; i++) {
+            CHECK(same_bits(results[0][i], results[1][i]));
+            nnc_tensor_release(results[0][i]);
+            nnc_tensor_release(results[1][i]);
+            nnc_tensor_release(in[i]);
+        }
+    }
+}
+
+TEST(every_allocation_of_a_chain_may_fail)
+{
+    int64_t live = nnc_alloc_live_blocks();
+    int failures = 0, outputs[3];
+    nnc_status status = NNC_ENOMEM;
+    for (int64_t fail = 1; status != NNC_OK; fail++) {
+        nnc_graph *g = NULL;
+        nnc_program *program = NULL;
+        nnc_alloc_fail_at(fail);
+        status = chain_trace(64, &g, outputs);
+        if (status == NNC_OK)
+            status = nnc_program_new(g, outputs, 3, &program);
+        nnc_alloc_fail_at(0);
+        failures += status != NNC_OK;
+        CHECK(status == NNC_OK || status == NNC_ENOMEM);
+        nnc_program_release(program);
+        nnc_graph_release(g);
+        CHECK(nnc_alloc_live_blocks() == live);
+    }
+    CHECK(failures > 20);
+}
