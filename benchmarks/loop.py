@@ -152,7 +152,7 @@ def main():
     found = {}
     for name in options.only.split(","):
         if name not in works:
-            sys.exit(f"unknown figure {name!r}; known: {', '.join(works)}")
+            parser.error(f"unknown figure {name!r}; known: {', '.join(works)}")
         found.update(works[name]())
     for name, value in found.items():
         print(f"{name:<10} {value:10.2f}   limit {LIMITS[name]:<6} "

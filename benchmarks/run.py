@@ -225,7 +225,7 @@ def installed(names):
     there = []
     for name in names:
         if name not in FRAMEWORKS:
-            sys.exit(f"unknown framework {name!r}; known: {', '.join(FRAMEWORKS)}")
+            raise ValueError(f"unknown framework {name!r}; known: {', '.join(FRAMEWORKS)}")
         modules = {FRAMEWORKS[name][0], needed.get(name, "numpy")}
         missing = [m for m in modules if find_spec(m) is None]
         if missing:
@@ -247,8 +247,11 @@ def main():
     works = options.work.split(",")
     for work in works:
         if work not in WORKS:
-            sys.exit(f"unknown work {work!r}; known: {', '.join(WORKS)}")
-    names = ["nnc", *installed([n for n in options.peers.split(",") if n and n != "nnc"])]
+            parser.error(f"unknown work {work!r}; known: {', '.join(WORKS)}")
+    try:
+        names = ["nnc", *installed([n for n in options.peers.split(",") if n and n != "nnc"])]
+    except ValueError as error:
+        parser.error(str(error))
     facts = machine()
     print(describe(facts), flush=True)
     if facts["load_before"] > 0.5:

@@ -57,7 +57,12 @@ class KerasLike:
 
 
 def chain(work, known):
-    """The layers of a chain, each an operation and its numbers; refuses what is not known."""
+    """The layers of a chain, each an operation and its numbers.
+
+    Raises:
+        NotImplementedError: At what is not known: the library is then left out of the table, with
+            this reason.
+    """
     if work["chain"] is None:
         raise NotImplementedError("only a Sequential model of Dense, Flatten, Dropout and "
                                   "activations is rebuilt for it")

@@ -195,7 +195,3 @@ def _processor():
     import platform
 
     return platform.processor() or "unknown processor"
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -442,26 +442,24 @@ def test_normalizations_are_one_operator(make, shape, want, tmp_path):
     assert {i.name for i in graph.initializer} <= read
 
 
-@pytest.mark.skipif("dense_int8" not in nnc._core.op_table, reason="no quantized layers")
 def test_quantized_models(tmp_path):
-    """Whole numbers are summed exactly in both; one rounding to them may fall the other way."""
+    """Whole numbers are summed exactly in both, and rounded to by the same formula: of 30 seeds none
+    differed in a bit. What is left is the last rounding of the scale."""
     model = nnc.Sequential([nnc.Input((40,)), L.Dense(9, activation="relu"), L.Dense(3)])
     model.quantize("int8")
     model.export(tmp_path / "m.onnx", format="onnx", verbose=False)
     x = np.random.default_rng(0).normal(size=(5, 40)).astype("f")
     (got,) = served(tmp_path / "m.onnx", x).values()
-    np.testing.assert_allclose(got, model.predict(x, verbose=0), rtol=0, atol=0.02)
+    np.testing.assert_allclose(got, model.predict(x, verbose=0), rtol=1e-6, atol=1e-6)
     assert "MatMulInteger" in {n.op_type for n in onnx.load(tmp_path / "m.onnx").graph.node}
 
 
 def test_half_precision(tmp_path):
-    """float16 has a unit of 1e-3 at 1, and the sums here are rounded three times on their way."""
-    try:
-        model = nnc.Sequential([nnc.Input((8,)), L.Dense(5, "relu", dtype="mixed_float16"),
-                                L.Dense(2, dtype="float32")])
-    except ValueError:
-        pytest.skip("layers compute in float32 and float64 only")
+    """float16 has a unit of 1e-3 at 1, and ONNX Runtime rounds after the product and after the bias
+    where one rounding does here: 1.5e-3 at most over 30 seeds."""
+    model = nnc.Sequential([nnc.Input((8,)), L.Dense(5, "relu", dtype="mixed_float16"),
+                            L.Dense(2, dtype="float32")])
     model.export(tmp_path / "m.onnx", format="onnx", verbose=False)
     x = np.random.default_rng(0).normal(size=(4, 8)).astype("f")
     (got,) = served(tmp_path / "m.onnx", x).values()
-    np.testing.assert_allclose(got, model.predict(x, verbose=0), rtol=5e-3, atol=5e-3)
+    np.testing.assert_allclose(got, model.predict(x, verbose=0), rtol=0, atol=3e-3)

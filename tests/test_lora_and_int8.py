@@ -193,7 +193,8 @@ def test_int8_files_both_ways(tmp_path, key, lora):
     kept = nnc.saving.load_model(tmp_path / "m.keras")
     kept.save(tmp_path / "n.keras")
     final = keras.saving.load_model(tmp_path / "n.keras")
-    # With adapters, the merged weight is rounded to 127 steps again: 0.4 % of its largest number.
+    # With adapters, the merged weight is rounded to 127 steps again, each number by up to 0.4 % of the
+    # largest; an output sums several: 0.3 to 1.5 % of the largest output were measured.
     expected = values(theirs(x))
     np.testing.assert_allclose(values(final(x)), expected, rtol=1e-5,
                                atol=0.02 * np.abs(expected).max() if lora else 1e-5)
@@ -269,7 +270,8 @@ def test_a_fitted_model_predicts_alike_after_quantize():
     model.quantize("int8")
     after = model.predict(x, verbose=0)
     assert not np.array_equal(before, after)
-    np.testing.assert_allclose(after, before, atol=0.05)
+    # Weights and inputs are rounded to 127 steps: up to 1.4 % of the largest output over 30 seeds.
+    np.testing.assert_allclose(after, before, rtol=0, atol=0.03 * np.abs(before).max())
     assert after.tobytes() == model.predict(x[:40], batch_size=7, verbose=0).tobytes()
 
 
