@@ -84,7 +84,6 @@ class Graph:
                   seeds: Sequence[Tensor | None] | None = None) -> list[Tensor | None]: ...
     def nodes(self) -> list[tuple[str, tuple[int, ...], tuple[int, ...], dict[str, Any]]]:
         """What is recorded: op, numbers of the values in and out, attributes by name."""
-    def count(self) -> int: ...                             # how many nodes there are
     def values(self) -> list[tuple[str, tuple[int, ...], str]]:
         """Kind ("computed", "input", "constant", "variable"), shape and dtype of each value."""
     def find(self, thing: Tensor | Variable) -> int: ...    # the number of its value, or -1

@@ -390,7 +390,7 @@ def test_a_graph_tells_what_it_holds():
         x = graph.input((4, 3), "float32")
         y = op.dense(x, v, np.zeros(2, "f4"), "gelu")
         z = op.sum(op.reshape(y, (2, 4)), (1,), 1)
-    assert graph.count() == 3 and graph.find(Variable(1.0)) == -1
+    assert graph.node_count == 3 and graph.find(Variable(1.0)) == -1
     values, (dense, reshape, total) = graph.values(), graph.nodes()
     assert dense[0] == "dense" and dense[3] == {"activation": "gelu", "alpha": 0.0}
     assert dense[1][:2] == (graph.find(x), graph.find(v)) and dense[2] == (graph.find(y),)

@@ -35,7 +35,7 @@ def workout():
         loss = op.mean(op.square(s - v[:2]), (0, 1), 0)
         gradient, none = graph.gradients([loss], [v, Variable(1.0)])
         v.assign_sub(gradient)
-    graph.nodes(), graph.values(), graph.count(), graph.find(s), graph.held(graph.find(v))
+    graph.nodes(), graph.values(), graph.node_count, graph.find(s), graph.held(graph.find(v))
     program = Program(graph, [loss, gradient])
     program(array[:2])
     program.replay([array], np.arange(4), 0, 2, [np.zeros(2, "f4"), None])

@@ -246,7 +246,7 @@ static bool made_nonfinite(const nnc_call *call)
         if (nnc_array_first_nonfinite(&call->out[k]) >= 0)
             return true;
     }
-    for (int k = 0; k < nnc_op_effects(&nnc_ops[call->op]); k++) {
+    for (int k = 0; k < nnc_effects(call->op, call->attrs); k++) {
         if (nnc_array_first_nonfinite(&call->in[k]) >= 0)
             return true;
     }

@@ -242,7 +242,7 @@ static void make_groups(chains *c)
             if (g >= 0 && g != c->group_of[i])
                 c->groups[g].closed = true;
         }
-        c->epoch += nnc_op_effects(&nnc_ops[node->op]) > 0;
+        c->epoch += nnc_effects(node->op, &node->attrs) > 0;
     }
 }
 

@@ -1,6 +1,7 @@
 /* lead.c - puts long effects before short ones, in small programs: while all threads are at the
  * long ones' pieces, who is ready first goes on with the short ones. Only the effects behind the last
- * other node are moved, and none past another that it must follow. */
+ * other node are moved, a branch that writes counting as such, and none past another that it must
+ * follow. */
 #include "graph/call.h"
 #include "passes/passes.h"
 

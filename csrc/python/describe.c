@@ -119,12 +119,6 @@ PyObject *py_graph_values(PyObject *object, PyObject *unused)
     return describe_all(graph, graph->value_count, describe_value);
 }
 
-PyObject *py_graph_count(PyObject *object, PyObject *unused)
-{
-    (void)unused;
-    return PyLong_FromLongLong(((py_graph *)object)->graph->node_count);
-}
-
 PyObject *py_graph_find(PyObject *object, PyObject *thing)
 {
     py_state *state = PyType_GetModuleState(Py_TYPE(object));

@@ -428,7 +428,6 @@ static PyMethodDef methods[] = {
      "gradients(targets, sources, seeds=None): a list, None where nothing depends on a source."},
     {"nodes", py_graph_nodes, METH_NOARGS,
      "nodes(): a list of (op, values in, values out, attributes)."},
-    {"count", py_graph_count, METH_NOARGS, "count(): how many nodes there are."},
     {"values", py_graph_values, METH_NOARGS, "values(): a list of (kind, shape, dtype)."},
     {"find", py_graph_find, METH_O, "find(tensor): the number of its value, -1 if it has none."},
     {"held", py_graph_held, METH_O,

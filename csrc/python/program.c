@@ -632,7 +632,7 @@ static PyObject *node_row(py_state *state, const nnc_program *program, int64_t i
     PyObject *row = Py_BuildValue(
         "(ssiNNNiNd)", nnc_ops[call->op].name, activation, label & ~NNC_LABEL_BACKWARD,
         PyBool_FromLong(label & NNC_LABEL_BACKWARD), signatures(call->in, call->input_count),
-        signatures(call->out, call->output_count), nnc_op_effects(&nnc_ops[call->op]),
+        signatures(call->out, call->output_count), nnc_effects(call->op, call->attrs),
         numbers(makers, call->input_count), call->work.cost);
     nnc_free(makers);
     return row;

@@ -252,7 +252,6 @@ extern PyType_Spec py_graph_spec, py_no_trace_spec;
 /* ---- describe.c: methods of Graph, and _core.op_formulas ---- */
 
 PyObject *py_graph_nodes(PyObject *graph, PyObject *unused);
-PyObject *py_graph_count(PyObject *graph, PyObject *unused);
 PyObject *py_graph_values(PyObject *graph, PyObject *unused);
 PyObject *py_graph_find(PyObject *graph, PyObject *thing);
 PyObject *py_graph_held(PyObject *graph, PyObject *number);

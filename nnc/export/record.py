@@ -163,9 +163,9 @@ class _Watched:
         def watched(*args, **kwargs):
             if _core.current_graph() is not self.graph:
                 return call(*args, **kwargs)
-            first = self.graph.count()
+            first = self.graph.node_count
             result = call(*args, **kwargs)
-            self.ranges.append((first, self.graph.count(), text))
+            self.ranges.append((first, self.graph.node_count, text))
             return result
         return watched
 
@@ -199,7 +199,7 @@ def _record_once(fn, signature, layers, sizes, places):
         arguments = tree.map_leaves(make, list(signature))
         outputs = tree.map_leaves(_core.convert, fn(*arguments))
         found = tree.map_leaves(lambda leaf: _place(graph, leaf), outputs)
-    layer_of = watched.names(graph.count())
+    layer_of = watched.names(graph.node_count)
     nodes = [Node(*row, layer_of[i]) for i, row in enumerate(graph.nodes())]
     return graph, nodes, [graph.find(x) for x in inputs], found
 
