@@ -54,6 +54,7 @@ def main():
     for turn in range(options.rounds + 1):              # the first one warms up
         for count, model in models.items():
             _core.set_num_threads(count)
+            keras.utils.set_random_seed(turn)           # the same order of rows for all
             start = time.perf_counter()
             model.fit(x, y, batch_size=options.batch, epochs=1, verbose=0)
             if turn:
