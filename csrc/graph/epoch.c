@@ -29,7 +29,8 @@ enum {
 };
 #define SHORT_PROGRAM 8000.0    /* ns: never worth a second thread */
 #define WARM_UP 2e-3            /* seconds */
-#define TIMING_EVERY 2.0        /* seconds between one timing and the next */
+#define TIMING_SOON 0.1         /* seconds to the next timing after a new choice; twice as many while */
+#define TIMING_EVERY 2.0        /* it stands, up to so many: one look may meet a bad moment */
 #define TURN_NS 4e5             /* a turn of timing */
 #define LONG_STEP 2e6           /* ns: one timed step says enough */
 #define SLICE_NS 2e7            /* between two looks at whether steps still take what they took */
@@ -339,13 +340,17 @@ static bool over(const replay *run)
 static void end_timing(nnc_program *program, int threads)
 {
     const double *best = program->timing_best;
+    bool stands = program->threads_timed == threads &&
+        (best[0] < best[1]) == (program->time_all < program->time_one);
+    program->timing_interval = !stands ? TIMING_SOON
+        : 2 * program->timing_interval < TIMING_EVERY ? 2 * program->timing_interval : TIMING_EVERY;
     program->time_all = best[0];
     program->time_one = best[1];
     program->threads_timed = threads;
     program->timed_at = now();
     program->timing_turn = 0;
     program->steps_until_timing =
-        1 + (int64_t)(TIMING_EVERY * 1e9 / (best[0] < best[1] ? best[0] : best[1]));
+        1 + (int64_t)(program->timing_interval * 1e9 / (best[0] < best[1] ? best[0] : best[1]));
 }
 
 /* Whether this replay ends before a timing could. */

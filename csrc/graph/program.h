@@ -65,6 +65,7 @@ struct nnc_program {
     /* Timing: nanoseconds a step on one thread and on all, and when to look again. */
     double time_one, time_all;
     int64_t steps_until_timing;
+    double timing_interval; /* seconds from the last timing to the next */
     int timing_turn;        /* of a timing that is under way, for so many threads */
     int threads_timing;
     double timing_best[2];  /* so far: on all threads, on one */
