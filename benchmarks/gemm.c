@@ -30,39 +30,27 @@ static double now(void)
     return (double)t.tv_sec * 1e9 + (double)t.tv_nsec;
 }
 
-#if defined(__x86_64__)
-typedef float lanes __attribute__((vector_size(32)));
-
-/* 12 chains of fused products, 2 a cycle at 4 cycles of latency need 8. */
-__attribute__((target("avx2,fma"), noinline)) static double chains(int64_t rounds)
-{
-    lanes sum[12], x = {0.5f, 0.5f, 0.5f, 0.5f, 0.5f, 0.5f, 0.5f, 0.5f}, total = {0};
-#define EACH _Pragma("GCC unroll 12") for (int i = 0; i < 12; i++)
-    EACH sum[i] = x * (float)i;
-    for (int64_t r = 0; r < rounds; r++) {
-        EACH __asm__("vfmadd132ps %1, %1, %0" : "+x"(sum[i]) : "x"(x));
-    }
-    EACH total += sum[i];
-    return total[0];
-}
-
-/* GFLOP/s of one thread. */
+/* GFLOP/s of one thread, by the best instruction set that there is, whichever is timed. */
 static double peak(void)
 {
+    enum { ROUNDS = 100000, SUMS = 12 };    /* chains in the kernels' loop */
+    const char *used = nnc_isa_name();
+    const char *const *level = nnc_isa_available();
+    volatile float keep;
     double best = 0;
-    volatile double keep;
+    while (level[1] != NULL)
+        level++;
+    if (nnc_isa_set(*level) != NNC_OK)
+        return 0;
     for (int i = 0; i < 5; i++) {
         double t = now();
-        keep = chains(100000);
-        double rate = 12 * 16 * 100000 / (now() - t);
+        keep = nnc_kernels->f32->peak(ROUNDS);
+        double rate = 2.0 * SUMS * nnc_kernels->f32->lanes * ROUNDS / (now() - t);
         best = rate > best ? rate : best;
     }
     (void)keep;
-    return best;
+    return nnc_isa_set(used) == NNC_OK ? best : 0;
 }
-#else
-static double peak(void) { return 0; }
-#endif
 
 typedef struct {
     nnc_gemm g;
