@@ -118,7 +118,7 @@ static void time_layout(const char *layout, int64_t m, int64_t n, int64_t k, int
         times[runs++] = time_runs(&p, threads, repeats);
     qsort(times, (size_t)runs, sizeof times[0], by_value);
     double flops = 2.0 * (double)m * (double)n * (double)k, best = flops / times[0];
-    printf("  %s %6.1f (%6.1f) %3.0f%%", layout, best, flops / times[runs / 2],
+    printf("  %s %8.3f (%8.3f) %3.0f%%", layout, best, flops / times[runs / 2],
            roof > 0 ? 100 * best / roof : 0);
     if (layout[0] == 'N' && layout[1] == 'N')
         printf(" [%3lld pieces, %8.1f us]", (long long)p.work.pieces[0], times[0] / 1e3);
