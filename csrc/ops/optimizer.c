@@ -5,9 +5,11 @@
  * double. Adam: Kingma & Ba 2014, arXiv:1412.6980; AMSGrad: Reddi 2019; Adagrad: Duchi 2011;
  * RMSprop: Hinton 2012; Adadelta: Zeiler 2012, arXiv:1212.5701; Adamax: Kingma & Ba; Ftrl: McMahan
  * 2013; Lion: Chen 2023, arXiv:2302.06675; Nadam: Dozat 2015; schedule-free: Defazio 2024,
- * arXiv:2405.15682. Nadam has one input more, the product of its momenta so far. */
+ * arXiv:2405.15682. Nadam has one input more, the product of its momenta so far. Numbers below the
+ * smallest normal one count as zero (core/flush.h). */
 #include "ops/optimizer.h"
 
+#include "core/flush.h"
 #include "kernels/kernels.h"
 #include "ops/support.h"
 #include "ops/table.h"
@@ -175,12 +177,14 @@ void nnc_optimizer_rows(nnc_call *call, int64_t first, int64_t rows, int64_t col
         columns *= rows;
         rows = rows > 0;
     }
+    unsigned before = nnc_flush_begin();
     for (int64_t i = 0; i < rows; i++) {
         if (call->in[0].dtype == NNC_F32)
             step_f32(call, rate, first + i * apart, columns);
         else
             step_f64(call, rate, first + i * apart, columns);
     }
+    nnc_flush_end(before);
 }
 
 void nnc_op_optimizer_run(nnc_call *call, int phase, int64_t begin, int64_t end)

@@ -30,6 +30,19 @@ V_FOLD(v_reduce_max, max)
 V_FOLD(v_reduce_min, min)
 #undef V_FOLD
 
+/* y[0..3] = v_reduce_add of a, b, c, d. */
+#define V_HAS_REDUCE_4 1
+V_FN void v_reduce_add_4(vec a, vec b, vec c, vec d, real *y)
+{
+    const __m512i firsts = _mm512_setr_epi32(0, 4, 8, 12, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0);
+    __m512 ab = _mm512_shuffle_f32x4(a, b, 0x44) + _mm512_shuffle_f32x4(a, b, 0xee);
+    __m512 cd = _mm512_shuffle_f32x4(c, d, 0x44) + _mm512_shuffle_f32x4(c, d, 0xee);
+    __m512 s = _mm512_shuffle_f32x4(ab, cd, 0x88) + _mm512_shuffle_f32x4(ab, cd, 0xdd);
+    s += _mm512_permute_ps(s, 0x0e);
+    s += _mm512_permute_ps(s, 0x01);
+    _mm_storeu_ps(y, _mm512_castps512_ps128(_mm512_permutexvar_ps(firsts, s)));
+}
+
 V_FN vec v_evens(vec a, vec b) { return _mm512_shuffle_ps(a, b, 0x88); }
 V_FN vec v_odds(vec a, vec b) { return _mm512_shuffle_ps(a, b, 0xdd); }
 V_FN vec v_zip_low(vec a, vec b) { return _mm512_unpacklo_ps(a, b); }
