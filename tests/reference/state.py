@@ -305,8 +305,9 @@ def add_update(step, slots, attributes, counter=False):
         *rest, turn_a, turn_b = args
         w, *kept = rest[:1 + len(slots)]
         a, b, *rest = rest[1 + len(slots):]
-        g = (a.T if turn_a else a) @ (b.T if turn_b else b)
-        return function(w, *kept, g, *rest)
+        # Rounded once: in a plain product NumPy's own rounding would come on top of ours.
+        exact = (a.T if turn_a else a).astype(np.longdouble) @ (b.T if turn_b else b)
+        return function(w, *kept, exact.astype(np.float64), *rest)
 
     def case(m, n, k, turn_a, turn_b, numbers_of_step, done=3):
         w = numbers(m, n)
