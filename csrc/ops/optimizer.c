@@ -65,8 +65,7 @@ static double adam_alpha(const nnc_call *call, double lr)
     return lr * sqrt(1 - pow(beta[1], t)) / (1 - pow(beta[0], t));
 }
 
-/* What multiplies the step: the learning rate, or Adam's alpha. */
-static double rate_of(const nnc_call *call)
+double nnc_optimizer_rate(const nnc_call *call)
 {
     double lr = number(&call->in[shaped_inputs(call->op)]);
     return call->op == NNC_OP_adam || call->op == NNC_OP_adam_amsgrad ? adam_alpha(call, lr) : lr;
@@ -170,9 +169,9 @@ MORE_STEPS(f64, double)
 STEP(f32, float)
 STEP(f64, double)
 
-void nnc_optimizer_rows(nnc_call *call, int64_t first, int64_t rows, int64_t columns, int64_t apart)
+void nnc_optimizer_rows(nnc_call *call, double rate, int64_t first, int64_t rows, int64_t columns,
+                        int64_t apart)
 {
-    double rate = rate_of(call);
     if (columns == apart) {
         columns *= rows;
         rows = rows > 0;
@@ -192,5 +191,5 @@ void nnc_op_optimizer_run(nnc_call *call, int phase, int64_t begin, int64_t end)
     int64_t count, n = nnc_shape_size(&call->in[0].shape);
     int64_t first = nnc_piece_range(n, NNC_PIECE, begin, end, &count);
     (void)phase;
-    nnc_optimizer_rows(call, first, 1, count, count);
+    nnc_optimizer_rows(call, nnc_optimizer_rate(call), first, 1, count, count);
 }

@@ -6,9 +6,12 @@
 #include "kernels/kernels.h"
 #include "nnc.h"
 
-/* The step of call->op on `rows` runs of `columns` elements, the first at element `first`, each
- * `apart` from the one before. */
-void nnc_optimizer_rows(nnc_call *call, int64_t first, int64_t rows, int64_t columns,
+/* What multiplies the step of call->op: the learning rate, or Adam's alpha. */
+double nnc_optimizer_rate(const nnc_call *call);
+
+/* The step on `rows` runs of `columns` elements, the first at element `first`, each `apart` from the
+ * one before. */
+void nnc_optimizer_rows(nnc_call *call, double rate, int64_t first, int64_t rows, int64_t columns,
                         int64_t apart);
 
 /* The attribute of a matmul with nnc_gemm's most_rows. */

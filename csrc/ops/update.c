@@ -14,7 +14,7 @@ static const nnc_update updates[] = {
     {NNC_OP_rmsprop, NNC_OP_matmul_rmsprop, 0},
     {NNC_OP_adam, NNC_OP_matmul_adam, 0},
 };
-enum { NEAR_NUMBERS = 2048, NEAR_ROWS = 32 };   /* of the gradient at a time: in the nearest cache */
+enum { NEAR_NUMBERS = 4096, NEAR_ROWS = 32 };   /* of the gradient at a time: in the nearest cache */
 enum { UPDATES = sizeof updates / sizeof updates[0] };
 
 const nnc_update *nnc_update_of_step(nnc_op step)
@@ -114,21 +114,24 @@ void nnc_op_update_plan(const nnc_call *call, nnc_work *work)
 }
 
 /* The step on what a piece of the product has finished. */
-static void step_region(halves *h, const nnc_region *region)
+static void step_region(halves *h, double rate, const nnc_region *region)
 {
     int64_t n = h->product.out[0].shape.dim[1];
     if (region->r0 < region->r1)
-        nnc_optimizer_rows(&h->step, region->r0 * n + region->c0, region->r1 - region->r0,
+        nnc_optimizer_rows(&h->step, rate, region->r0 * n + region->c0, region->r1 - region->r0,
                            region->c1 - region->c0, n);
 }
 
 void nnc_op_update_run(nnc_call *call, int phase, int64_t begin, int64_t end)
 {
     halves h;
+    if (begin >= end)
+        return;
     split(call, &h);
+    double rate = nnc_optimizer_rate(&h.step);
     for (int64_t piece = begin; piece < end; piece++) {
         nnc_region region = nnc_matmul_region(&h.product, phase, piece);
         nnc_op_matmul_run(&h.product, phase, piece, piece + 1);
-        step_region(&h, &region);
+        step_region(&h, rate, &region);
     }
 }
