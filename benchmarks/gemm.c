@@ -73,9 +73,10 @@ static void take_pieces(void *argument, int thread, int threads)
     }
 }
 
+/* As an op does: a product that is one piece wakes nobody. */
 static void run_once(product *p, int threads)
 {
-    if (threads == 1) {
+    if (threads == 1 || (p->work.phases == 1 && p->work.pieces[0] <= 1)) {
         for (int phase = 0; phase < p->work.phases; phase++)
             nnc_kernels->f32->gemm_run(&p->g, p->a, p->b, NULL, p->c, p->workspace, phase, 0,
                                        p->work.pieces[phase]);

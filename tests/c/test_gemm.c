@@ -137,6 +137,13 @@ TEST(gemm_is_exact_on_long_sums)
                 check_size(sizes[m], sizes[n], depths[k]);
 }
 
+/* A few rows by a B that is larger than a cache read it in its order. */
+TEST(gemm_is_exact_on_few_rows)
+{
+    for (int64_t m = 2; m <= 7; m++)
+        check_size(m, 1100 + m, 520);
+}
+
 TEST(gemm_tiles_of_every_size)
 {
     for (int64_t m = 1; m <= 15; m++)
@@ -156,12 +163,14 @@ TEST(gemm_row_does_not_depend_on_the_others)
 {
     static const int64_t columns[] = {1, 7, 10, 20, 24, 31, 64, 100, 300};
     static const int64_t depths[] = {1, 50, 300, 784, 1500};
-    for (int i = 0; level(i); i++)
+    for (int i = 0; level(i); i++) {
+        check_rows_f32(1100, 530, false);   /* few rows of a large B */
         for (int n = 0; n < 9; n++)
             for (int k = 0; k < 5; k++) {
                 check_rows_f32(columns[n], depths[k], (n + k) % 2);
                 check_rows_f64(columns[n], depths[k], (n + k) % 2);
             }
+    }
 }
 
 /* A long k with few rows and columns must be cut for the pool where A is turned; else only by the
