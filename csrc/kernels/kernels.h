@@ -173,12 +173,34 @@ typedef struct {
                  int64_t j1, int32_t *c, int64_t c_row);
 } nnc_kernels_i8;
 
+/* Products of bfloat16 with float32 sums, on instructions for them. Operands are packed into tiles
+ * of 16 lines (rows of A, columns of B) by 32 steps of k, 512 numbers, zeros where the matrix ends:
+ * A's [line][step], B's [step / 2][line][step % 2]. Numbers below 2^-126 count as zero, sums round
+ * to nearest even, NaN and Inf go through. bf16.inc */
+enum { NNC_TILE = 16, NNC_TILE_STEPS = 32, NNC_TILE_NUMBERS = NNC_TILE * NNC_TILE_STEPS };
+typedef struct {
+    double ns_per_tile;     /* about: a product of two tiles on one thread */
+    /* x(l, p) = x[l * line + p * step], line or step being 1, of `lines` and k; wide: float32,
+     * rounded to nearest even. Tile (l, p) of the packed ones lies (l * strip + p) tiles behind
+     * `tiles`. pairs: as B's */
+    void (*pack)(const void *x, bool wide, int64_t line, int64_t step, int64_t lines, int64_t k,
+                 bool pairs, int64_t strip, uint16_t *tiles);
+    /* c (16 rows, 16 columns) = or += A B, `steps` tiles deep; rows, columns: 1 or 2 tiles of each,
+     * a_strip, b_strip tiles apart. Between begin and end, which a thread calls. */
+    void (*multiply)(const uint16_t *a, int64_t a_strip, int rows, const uint16_t *b,
+                     int64_t b_strip, int columns, int64_t steps, bool add, float *c, int64_t ldc);
+    void (*begin)(void);
+    void (*end)(void);
+    float (*peak)(int64_t rounds);  /* 2^16 * rounds operations as quick as they go */
+} nnc_kernels_bf16;
+
 typedef struct {
     const char *name;
     const nnc_kernels_f32 *f32;
     const nnc_kernels_f64 *f64;
     const nnc_kernels_i8 *i8;
     const nnc_kernels_half *half;
+    const nnc_kernels_bf16 *bf16;       /* NULL: products of bfloat16 are those of float32 */
 } nnc_level;
 
 /* The level in use; never NULL after nnc_init(). dispatch.c */
