@@ -331,6 +331,7 @@ enum {
     NNC_SHARED = 64,          /* needs attrs->shared: functions of their own append it */
     NNC_HALF = 128,           /* plan and run take float16 and bfloat16 as they come; the others are
                                * given float32 copies, and what they write is rounded */
+    NNC_HALF_FACTORS = 256,   /* likewise, but only while the first input, a variable, is wider */
     NNC_EFFECT = NNC_EFFECT_1 | NNC_EFFECT_2 | NNC_EFFECT_3 | NNC_EFFECT_4
 };
 int nnc_op_effects(const nnc_op_row *row);   /* how many leading inputs it writes */

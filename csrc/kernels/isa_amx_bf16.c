@@ -42,26 +42,24 @@ static void end(void)
 #define ZERO(tile, i, j) _tile_zero(tile)
 #define STORE(tile, i, j) _tile_stored(tile, c + 16 * (i) * ldc + 16 * (j), ldc * 4)
 
-PACK_FN void multiply_body(const uint16_t *a, int64_t a_strip, const int rows, const uint16_t *b,
-                           int64_t b_strip, const int columns, int64_t steps, bool add, float *c,
-                           int64_t ldc)
+PACK_FN void multiply_body(const uint16_t *a, const int rows, const uint16_t *b, const int columns,
+                           int64_t steps, bool add, float *c, int64_t ldc)
 {
-    const uint16_t *a1 = a + a_strip * NNC_TILE_NUMBERS, *b1 = b + b_strip * NNC_TILE_NUMBERS;
     MEMORY();
     if (add)
         EACH_C(LOAD);
     else
         EACH_C(ZERO);
-    for (int64_t at = 0; at < steps * NNC_TILE_NUMBERS; at += NNC_TILE_NUMBERS) {
-        _tile_loadd(6, b + at, LINE);
-        _tile_loadd(4, a + at, LINE);
+    for (int64_t i = 0; i < steps; i++, a += NNC_STRIP_NUMBERS, b += NNC_STRIP_NUMBERS) {
+        _tile_loadd(6, b, LINE);
+        _tile_loadd(4, a, LINE);
         _tile_dpbf16ps(0, 4, 6);
         if (rows == 2) {
-            _tile_loadd(5, a1 + at, LINE);
+            _tile_loadd(5, a + NNC_TILE_NUMBERS, LINE);
             _tile_dpbf16ps(2, 5, 6);
         }
         if (columns == 2) {
-            _tile_loadd(7, b1 + at, LINE);
+            _tile_loadd(7, b + NNC_TILE_NUMBERS, LINE);
             _tile_dpbf16ps(1, 4, 7);
         }
         if (rows == 2 && columns == 2)
@@ -71,17 +69,17 @@ PACK_FN void multiply_body(const uint16_t *a, int64_t a_strip, const int rows, c
     MEMORY();
 }
 
-static void multiply(const uint16_t *a, int64_t a_strip, int rows, const uint16_t *b, int64_t b_strip,
-                     int columns, int64_t steps, bool add, float *c, int64_t ldc)
+static void multiply(const uint16_t *a, int rows, const uint16_t *b, int columns, int64_t steps,
+                     bool add, float *c, int64_t ldc)
 {
     if (rows == 2 && columns == 2)
-        multiply_body(a, a_strip, 2, b, b_strip, 2, steps, add, c, ldc);
+        multiply_body(a, 2, b, 2, steps, add, c, ldc);
     else if (rows == 2)
-        multiply_body(a, a_strip, 2, b, b_strip, 1, steps, add, c, ldc);
+        multiply_body(a, 2, b, 1, steps, add, c, ldc);
     else if (columns == 2)
-        multiply_body(a, a_strip, 1, b, b_strip, 2, steps, add, c, ldc);
+        multiply_body(a, 1, b, 2, steps, add, c, ldc);
     else
-        multiply_body(a, a_strip, 1, b, b_strip, 1, steps, add, c, ldc);
+        multiply_body(a, 1, b, 1, steps, add, c, ldc);
 }
 
 /* Products on registers: four sums, so that one does not wait for another. */

@@ -19,7 +19,7 @@ PACK_FN void multiply_tile(const uint16_t *a, const uint16_t *b, int64_t steps, 
     PACK_UNROLL
     for (int i = 0; i < 16; i++)
         sum[i] = add ? _mm512_loadu_ps(c + i * ldc) : _mm512_setzero_ps();
-    for (int64_t s = 0; s < steps; s++, a += NNC_TILE_NUMBERS, b += NNC_TILE_NUMBERS) {
+    for (int64_t s = 0; s < steps; s++, a += NNC_STRIP_NUMBERS, b += NNC_STRIP_NUMBERS) {
         for (int q = 0; q < 16; q++) {
             __m512i row = _mm512_load_si512(b + 32 * q);
             PACK_UNROLL
@@ -36,13 +36,13 @@ PACK_FN void multiply_tile(const uint16_t *a, const uint16_t *b, int64_t steps, 
         _mm512_storeu_ps(c + i * ldc, sum[i]);
 }
 
-static void multiply(const uint16_t *a, int64_t a_strip, int rows, const uint16_t *b, int64_t b_strip,
-                     int columns, int64_t steps, bool add, float *c, int64_t ldc)
+static void multiply(const uint16_t *a, int rows, const uint16_t *b, int columns, int64_t steps,
+                     bool add, float *c, int64_t ldc)
 {
     for (int i = 0; i < rows; i++)
         for (int j = 0; j < columns; j++)
-            multiply_tile(a + i * a_strip * NNC_TILE_NUMBERS, b + j * b_strip * NNC_TILE_NUMBERS,
-                          steps, add, c + 16 * i * ldc + 16 * j, ldc);
+            multiply_tile(a + i * NNC_TILE_NUMBERS, b + j * NNC_TILE_NUMBERS, steps, add,
+                          c + 16 * i * ldc + 16 * j, ldc);
 }
 
 /* 1024 instructions of 64 operations a round. */

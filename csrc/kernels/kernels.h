@@ -175,20 +175,24 @@ typedef struct {
 
 /* Products of bfloat16 with float32 sums, on instructions for them. Operands are packed into tiles
  * of 16 lines (rows of A, columns of B) by 32 steps of k, 512 numbers, zeros where the matrix ends:
- * A's [line][step], B's [step / 2][line][step % 2]. Numbers below 2^-126 count as zero, sums round
- * to nearest even, NaN and Inf go through. bf16.inc */
-enum { NNC_TILE = 16, NNC_TILE_STEPS = 32, NNC_TILE_NUMBERS = NNC_TILE * NNC_TILE_STEPS };
+ * A's [line][step], B's [step / 2][line][step % 2]. Two tiles of lines make a strip, in which they
+ * lie side by side: [step of tiles][2][tile]. Numbers below 2^-126 count as zero, sums round to
+ * nearest even, NaN and Inf go through. bf16.inc */
+enum {
+    NNC_TILE = 16, NNC_TILE_STEPS = 32, NNC_TILE_NUMBERS = NNC_TILE * NNC_TILE_STEPS,
+    NNC_STRIP = 2 * NNC_TILE, NNC_STRIP_NUMBERS = 2 * NNC_TILE_NUMBERS
+};
 typedef struct {
     double ns_per_tile;     /* about: a product of two tiles on one thread */
     /* x(l, p) = x[l * line + p * step], line or step being 1, of `lines` and k; wide: float32,
-     * rounded to nearest even. Tile (l, p) of the packed ones lies (l * strip + p) tiles behind
-     * `tiles`. pairs: as B's */
+     * rounded to nearest even. pairs: as B's. Strips are `apart` steps of tiles apart; where the
+     * last one has no second tile, its place stays as it is. */
     void (*pack)(const void *x, bool wide, int64_t line, int64_t step, int64_t lines, int64_t k,
-                 bool pairs, int64_t strip, uint16_t *tiles);
-    /* c (16 rows, 16 columns) = or += A B, `steps` tiles deep; rows, columns: 1 or 2 tiles of each,
-     * a_strip, b_strip tiles apart. Between begin and end, which a thread calls. */
-    void (*multiply)(const uint16_t *a, int64_t a_strip, int rows, const uint16_t *b,
-                     int64_t b_strip, int columns, int64_t steps, bool add, float *c, int64_t ldc);
+                 bool pairs, int64_t apart, uint16_t *strips);
+    /* c = or += A B of one strip each, `steps` tiles deep; rows, columns: 1 or 2 tiles of them.
+     * Between begin and end, which a thread calls. */
+    void (*multiply)(const uint16_t *a, int rows, const uint16_t *b, int columns, int64_t steps,
+                     bool add, float *c, int64_t ldc);
     void (*begin)(void);
     void (*end)(void);
     float (*peak)(int64_t rounds);  /* 2^16 * rounds operations as quick as they go */

@@ -2,7 +2,7 @@
  *
  * Phase 0 packs A and, where several pieces would pack the same part of it, B; phase 1 multiplies.
  * A piece of phase 1 is a rectangle of C. It goes over k in blocks of BLOCK tiles; of each it packs
- * its columns of B, unless that is done, and multiplies them by two strips of A at a time. So a
+ * its columns of B, unless that is done, and multiplies them by a strip of A at a time. So a
  * weight that is read by one row of pieces goes from memory to the second-level cache once and is
  * rounded on the way, if it is float32. Where one block is all of k, a part of C is finished as soon
  * as it is made, and pieces are wide: what is done with C then walks memory in long runs.
@@ -13,18 +13,18 @@
 
 enum {
     BLOCK = 16,                 /* tiles of k at a time */
-    ROWS = 16,                  /* tiles of a piece, at most; */
-    COLUMNS = 16,               /* of one that goes over several blocks */
-    WIDE = 64,                  /* and of one that does not */
-    SCRATCH = ROWS * COLUMNS,   /* tiles of B and of C on the stack: half of a second-level cache */
-    SHARED = 512,               /* tiles of B that a piece goes over again and again, in that cache */
-    GROUP = 16, DEEP = 32,      /* tiles packed in a piece of phase 0: lines, steps */
+    ROWS = 8,                   /* strips of a piece, at most; */
+    COLUMNS = 8,                /* of one that goes over several blocks */
+    WIDE = 32,                  /* and of one that does not */
+    ROOM_B = COLUMNS * BLOCK,   /* pairs of tiles on the stack: a part of a second-level cache */
+    SHARED = 256,               /* that a piece goes over again and again, in that cache */
+    GROUP = 8, DEEP = 32,       /* packed in a piece of phase 0: strips, tiles of k */
     PIECES = 16,                /* enough for the threads there are */
-    SMALL = 1200                /* products of tiles: a piece that is not worth cutting */
+    SMALL = 300                 /* products of strips: a piece that is not worth cutting */
 };
 
 typedef struct {
-    int64_t strips, panels, steps;      /* tiles of m, n, k */
+    int64_t strips, panels, steps;      /* strips of A and B, tiles of k */
     int64_t row_cuts, column_cuts;      /* pieces */
     int64_t block;
     bool b_whole;                       /* phase 0 packs B */
@@ -49,18 +49,18 @@ static int64_t share(int64_t n, int64_t count, int64_t i)
 
 static cut cut_of(const nnc_gemm *g)
 {
-    cut c = {.strips = parts(g->m, NNC_TILE), .panels = parts(g->n, NNC_TILE),
+    cut c = {.strips = parts(g->m, NNC_STRIP), .panels = parts(g->n, NNC_STRIP),
              .steps = parts(g->k, NNC_TILE_STEPS)};
     c.block = least(c.steps, BLOCK);
     c.row_cuts = parts(c.strips, ROWS);
     int64_t columns = c.steps > BLOCK ? COLUMNS : WIDE;
-    int64_t room = (c.row_cuts > 1 ? SHARED : SCRATCH) / (c.block > 0 ? c.block : 1);
+    int64_t room = (c.row_cuts > 1 ? SHARED : ROOM_B) / (c.block > 0 ? c.block : 1);
     c.column_cuts = parts(c.panels, least(columns, room));
     while (c.row_cuts * c.column_cuts < PIECES &&
            c.strips * c.panels * c.steps > SMALL * c.row_cuts * c.column_cuts) {
-        if (c.panels >= 8 * c.column_cuts)
+        if (c.panels >= 4 * c.column_cuts)
             c.column_cuts *= 2;
-        else if (c.strips >= 4 * c.row_cuts)
+        else if (c.strips >= 2 * c.row_cuts)
             c.row_cuts *= 2;
         else
             break;
@@ -69,15 +69,15 @@ static cut cut_of(const nnc_gemm *g)
     return c;
 }
 
-/* Pieces of phase 0 for an operand of so many tiles of lines. */
-static int64_t pack_pieces(const cut *c, int64_t lines)
+/* Pieces of phase 0 for an operand of so many strips. */
+static int64_t pack_pieces(const cut *c, int64_t strips)
 {
-    return parts(lines, GROUP) * parts(c->steps, DEEP);
+    return parts(strips, GROUP) * parts(c->steps, DEEP);
 }
 
 static uint16_t *packed_b(const cut *c, void *workspace)
 {
-    return (uint16_t *)workspace + c->strips * c->steps * NNC_TILE_NUMBERS;
+    return (uint16_t *)workspace + c->strips * c->steps * NNC_STRIP_NUMBERS;
 }
 
 void nnc_tiles_plan(const nnc_tiles *t, nnc_work *work)
@@ -90,23 +90,23 @@ void nnc_tiles_plan(const nnc_tiles *t, nnc_work *work)
     int64_t packed = c.strips + (c.b_whole ? c.panels : 0);
     work->pieces[0] = pack_pieces(&c, c.strips) + (c.b_whole ? pack_pieces(&c, c.panels) : 0);
     work->pieces[1] = c.row_cuts * c.column_cuts;
-    work->workspace = packed * c.steps * NNC_TILE_NUMBERS * 2;
-    work->cost = nnc_kernels->bf16->ns_per_tile * (double)c.strips * (double)c.panels *
+    work->workspace = packed * c.steps * NNC_STRIP_NUMBERS * 2;
+    work->cost = 4 * nnc_kernels->bf16->ns_per_tile * (double)c.strips * (double)c.panels *
             (double)(c.steps + 1) +
-        25.0 * (double)(c.strips + c.panels) * (double)c.steps;
+        50.0 * (double)(c.strips + c.panels) * (double)c.steps;
 }
 
 /* A piece of phase 0 of one operand: x(l, p) of `lines` and k. */
 static void pack_piece(const cut *c, const void *x, bool wide, int64_t line, int64_t step,
-                       int64_t lines, int64_t k, bool pairs, uint16_t *tiles, int64_t piece)
+                       int64_t lines, int64_t k, bool pairs, uint16_t *strips, int64_t piece)
 {
     int64_t deep = parts(c->steps, DEEP);
     int64_t l = piece / deep * GROUP, p = piece % deep * DEEP;
-    int64_t at = l * NNC_TILE * line + p * NNC_TILE_STEPS * step;
+    int64_t at = l * NNC_STRIP * line + p * NNC_TILE_STEPS * step;
     nnc_kernels->bf16->pack((const char *)x + at * (wide ? 4 : 2), wide, line, step,
-                            least(lines - l * NNC_TILE, GROUP * NNC_TILE),
+                            least(lines - l * NNC_STRIP, GROUP * NNC_STRIP),
                             least(k - p * NNC_TILE_STEPS, DEEP * NNC_TILE_STEPS), pairs, c->steps,
-                            tiles + (l * c->steps + p) * NNC_TILE_NUMBERS);
+                            strips + (l * c->steps + p) * NNC_STRIP_NUMBERS);
 }
 
 static void run_packing(const nnc_tiles *t, const cut *c, const void *a, const void *b,
@@ -135,51 +135,55 @@ typedef struct {
     void *argument;
 } piece;
 
-/* Strips s and s + 1, if that is there, over tiles first..first+steps-1 of k. b: of those steps,
- * panels b_strip tiles apart. */
-static void run_strips(const piece *p, int64_t s, int64_t first, int64_t steps, const uint16_t *a,
-                       const uint16_t *b, int64_t b_strip)
+/* Tiles in strip i of n lines. */
+static int tiles_in(int64_t n, int64_t i)
+{
+    return n - i * NNC_STRIP > NNC_TILE ? 2 : 1;
+}
+
+/* Strip s over tiles first..first+steps-1 of k. b: of those steps, panels b_apart steps apart. */
+static void run_strip(const piece *p, int64_t s, int64_t first, int64_t steps, const uint16_t *a,
+                      const uint16_t *b, int64_t b_apart)
 {
     const nnc_gemm *g = &p->t->gemm;
     int64_t all = p->c->steps, above = all > p->c->block ? s - p->s0 : 0;
-    float *sums = p->sums + above * NNC_TILE * p->row;
-    int rows = (int)least(p->s1 - s, 2);
-    for (int64_t j = p->p0; j < p->p1; j += 2) {
-        nnc_kernels->bf16->multiply(a + (s * all + first) * NNC_TILE_NUMBERS, all, rows,
-                                    b + (j - p->p0) * b_strip * NNC_TILE_NUMBERS, b_strip,
-                                    (int)least(p->p1 - j, 2), steps, first > 0,
-                                    sums + (j - p->p0) * NNC_TILE, p->row);
+    float *sums = p->sums + above * NNC_STRIP * p->row;
+    for (int64_t j = p->p0; j < p->p1; j++) {
+        nnc_kernels->bf16->multiply(a + (s * all + first) * NNC_STRIP_NUMBERS, tiles_in(g->m, s),
+                                    b + (j - p->p0) * b_apart * NNC_STRIP_NUMBERS,
+                                    tiles_in(g->n, j), steps, first > 0,
+                                    sums + (j - p->p0) * NNC_STRIP, p->row);
         nnc_ahead_ask(&nnc_ahead_now, 1 + steps);
     }
     if (first + steps < all)
         return;
-    nnc_region part = {s * NNC_TILE, least((s + rows) * NNC_TILE, g->m), p->p0 * NNC_TILE,
-                       least(p->p1 * NNC_TILE, g->n)};
+    nnc_region part = {s * NNC_STRIP, least((s + 1) * NNC_STRIP, g->m), p->p0 * NNC_STRIP,
+                       least(p->p1 * NNC_STRIP, g->n)};
     p->sink(p->argument, &part, sums, p->row);
 }
 
 static void run_piece(piece *p, const void *b, void *workspace)
 {
-    _Alignas(64) uint16_t panels[SCRATCH * NNC_TILE_NUMBERS];
-    _Alignas(64) float sums[ROWS * NNC_TILE * (COLUMNS + 1) * NNC_TILE];
+    _Alignas(64) uint16_t panels[ROOM_B * NNC_STRIP_NUMBERS];
+    _Alignas(64) float sums[ROWS * NNC_STRIP * (COLUMNS * NNC_STRIP + NNC_TILE)];
     const nnc_gemm *g = &p->t->gemm;
     const cut *c = p->c;
-    int64_t first = 0, column = p->p0 * NNC_TILE;
+    int64_t first = 0, column = p->p0 * NNC_STRIP;
     p->sums = sums;
-    p->row = (p->p1 - p->p0 + 1) * NNC_TILE;
+    p->row = (p->p1 - p->p0) * NNC_STRIP + NNC_TILE;
     do {
         int64_t steps = least(c->steps - first, c->block), k = first * NNC_TILE_STEPS;
         const uint16_t *packed = panels;
         if (c->b_whole)
-            packed = packed_b(c, workspace) + (p->p0 * c->steps + first) * NNC_TILE_NUMBERS;
+            packed = packed_b(c, workspace) + (p->p0 * c->steps + first) * NNC_STRIP_NUMBERS;
         else
             nnc_kernels->bf16->pack((const char *)b + (k * g->b_row + column * g->b_col) *
                                         (p->t->b_wide ? 4 : 2),
                                     p->t->b_wide, g->b_col, g->b_row,
-                                    least(g->n, p->p1 * NNC_TILE) - column,
+                                    least(g->n, p->p1 * NNC_STRIP) - column,
                                     least(g->k - k, steps * NNC_TILE_STEPS), true, c->block, panels);
-        for (int64_t s = p->s0; s < p->s1; s += 2)
-            run_strips(p, s, first, steps, workspace, packed, c->b_whole ? c->steps : c->block);
+        for (int64_t s = p->s0; s < p->s1; s++)
+            run_strip(p, s, first, steps, workspace, packed, c->b_whole ? c->steps : c->block);
         first += steps;
     } while (first < c->steps);
 }
