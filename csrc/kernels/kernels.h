@@ -34,8 +34,9 @@ typedef enum {
 /* How the two operands of a binary kernel run: both vectors; b one number; a one number. */
 enum { NNC_VV, NNC_VS, NNC_SV, NNC_FORMS };
 
-/* The floating-point dtypes of 16 bits, as tables count them. */
-enum { NNC_HALF_NONE, NNC_HALF_F16, NNC_HALF_BF16, NNC_HALVES };
+/* The floating-point dtypes of 16 bits, as tables count them; and float32 that is rounded to
+ * bfloat16, to nearest even, where it is read. */
+enum { NNC_HALF_NONE, NNC_HALF_F16, NNC_HALF_BF16, NNC_HALVES, NNC_HALF_ROUNDED = NNC_HALVES };
 static inline int nnc_half_of(nnc_dtype dtype)
 {
     return dtype == NNC_F16 ? NNC_HALF_F16 : dtype == NNC_BF16 ? NNC_HALF_BF16 : NNC_HALF_NONE;
@@ -57,7 +58,8 @@ typedef struct {
     int activation;          /* nnc_unary, or -1 */
     double alpha;            /* the activation's parameter */
     int64_t most_rows;       /* of a piece, where somebody goes on with it at once; 0: any */
-    int half;                /* NNC_HALF_*: b and bias hold such; a, C the kernel's own */
+    int half;                /* NNC_HALF_*: b and bias hold such; a, C the kernel's own. ROUNDED: b
+                              * is float32, bias bfloat16 */
 } nnc_gemm;
 
 /* Rows r0..r1-1, columns c0..c1-1; r0 == r1: nothing. */

@@ -30,12 +30,19 @@ static void matrix_strides(int64_t cols, bool turned, int64_t *row, int64_t *col
     *col = turned ? cols : 1;
 }
 
+/* What the second operand of a product holds: 16-bit floats, or float32 that is rounded. */
+static int half_of(const nnc_call *call)
+{
+    int half = nnc_half_of(call->in[0].dtype);
+    return half == NNC_HALF_BF16 && call->in[1].dtype == NNC_F32 ? NNC_HALF_ROUNDED : half;
+}
+
 static void matmul_product(const nnc_call *call, product *p)
 {
     const nnc_shape *a = &call->in[0].shape, *b = &call->in[1].shape, *y = &call->out[0].shape;
     bool turn_a = call->attrs->k[0] != 0, turn_b = call->attrs->k[1] != 0;
     nnc_gemm *g = &p->gemm;
-    *p = (product){.gemm = {.activation = -1, .half = nnc_half_of(call->in[0].dtype)},
+    *p = (product){.gemm = {.activation = -1, .half = half_of(call)},
                    .lead = leading(y)};
     g->m = y->dim[y->rank - 2];
     g->n = y->dim[y->rank - 1];
@@ -170,11 +177,12 @@ static void widen_a(const nnc_call *call, int64_t begin, int64_t end)
         nnc_widen(&call->in[0], first, wide_a(call) + first, count);
 }
 
-static void round_region(const nnc_gemm *g, const float *c, uint16_t *y, const nnc_region *part)
+static void round_region(const nnc_gemm *g, const float *c, uint16_t *y, int half,
+                         const nnc_region *part)
 {
     for (int64_t i = part->r0; i < part->r1; i++)
-        nnc_kernels->half->narrow[g->half](c + i * g->n + part->c0, y + i * g->n + part->c0,
-                                           part->c1 - part->c0);
+        nnc_kernels->half->narrow[half](c + i * g->n + part->c0, y + i * g->n + part->c0,
+                                        part->c1 - part->c0);
 }
 
 /* The end of a product on tiles: bias, activation, y from element `c` on. */
@@ -225,7 +233,8 @@ static void widened_run(const nnc_call *call, const nnc_gemm *gemm, int64_t a, c
     nnc_kernels->f32->gemm_run(gemm, wide_a(call) + a, b, bias, y, workspace, phase, piece,
                                piece + 1);
     if (rounded)
-        round_region(gemm, y, (uint16_t *)call->out[0].data + c, &part);
+        round_region(gemm, y, (uint16_t *)call->out[0].data + c,
+                     nnc_half_of(call->out[0].dtype), &part);
 }
 
 /* a, b, bias and c from the given elements of their arrays on; phases of the kernel. */
@@ -395,7 +404,7 @@ static void dense_product(const nnc_call *call, nnc_gemm *g)
     int64_t k = w->dim[0], n = w->dim[1];
     *g = (nnc_gemm){.m = nnc_dims_product(x, 0, x->rank - 1), .n = n, .k = k, .a_row = k, .a_col = 1,
                     .b_row = n, .b_col = 1, .ldc = n, .activation = -1,
-                    .alpha = call->attrs->f[0], .half = nnc_half_of(call->in[0].dtype)};
+                    .alpha = call->attrs->f[0], .half = half_of(call)};
     if (call->attrs->k[0] >= 0)
         g->activation = (int)call->attrs->k[0] - (int)NNC_OP_relu;
 }

@@ -1,6 +1,6 @@
 /* narrow.c - lets products of bfloat16 read and give float32 themselves instead of by way of casts:
- *   cast of a float32 variable, second operand -> the product rounds it as it packs it, where the
- *       level in use has products of bfloat16; the numbers are the same;
+ *   cast of a float32 variable, second operand -> the product rounds it as it reads it; the numbers
+ *       are the same;
  *   product, cast to float32                   -> the product gives its float32 sums: it is not
  *       rounded at all where it would have been once.
  * So a weight that is kept in float32 is read once by each product, and its gradient goes as it is
@@ -60,7 +60,7 @@ nnc_status nnc_pass_narrow(nnc_pass *pass)
     for (int64_t i = 0; i < graph->node_count; i++) {
         nnc_node *node = &graph->nodes[i];
         keep[i] = true;
-        if ((node->op == NNC_OP_matmul || node->op == NNC_OP_dense) && nnc_tiles_there())
+        if (node->op == NNC_OP_matmul || node->op == NNC_OP_dense)
             read_wide(graph, node);
         if (!is_cast(graph, node, NNC_BF16, NNC_F32))
             continue;
