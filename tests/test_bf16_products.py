@@ -1,5 +1,7 @@
 """Products of bfloat16: every level and layout beside float64, the same bits on any threads, what the
 training step makes of weights in float32."""
+import os
+
 import numpy as np
 import pytest
 
@@ -92,6 +94,17 @@ def test_the_bits_do_not_depend_on_threads_or_other_rows(isa):
         y = op.matmul(a, b, 0, 0).numpy()
         for rows in (1, 5, 33):
             assert op.matmul(a[:rows].copy(), b, 0, 0).numpy().tobytes() == y[:rows].tobytes()
+
+
+def test_a_forked_child_goes_on(isa):
+    """What the system gave this process for tiles, and the threads, are there in a child as well."""
+    rng = np.random.default_rng(10)
+    a, b = matrix(rng, 300, 600), matrix(rng, 600, 500)
+    want = op.matmul(a, b, 0, 0).numpy().tobytes()
+    child = os.fork()
+    if child == 0:
+        os._exit(0 if op.matmul(a, b, 0, 0).numpy().tobytes() == want else 1)
+    assert os.waitpid(child, 0)[1] == 0
 
 
 # ---- weights in float32 ----

@@ -275,6 +275,58 @@ TEST(tiles_row_does_not_depend_on_the_others)
     each_level(rows_body);
 }
 
+/* A product whose pieces threads take as they come. */
+typedef struct {
+    const nnc_tiles *t;
+    const void *a, *b;
+    void *workspace;
+    nnc_work work;
+    atomic_llong taken[2];
+    result r;
+} shared;
+
+static void take_pieces(void *argument, int thread, int threads)
+{
+    shared *s = argument;
+    (void)threads;
+    for (int phase = 0; phase < s->work.phases; phase++) {
+        long long i;
+        while ((i = atomic_fetch_add(&s->taken[phase], 1)) < s->work.pieces[phase])
+            nnc_tiles_run(s->t, s->a, s->b, s->workspace, phase, i, i + 1, take, &s->r);
+        nnc_pool_barrier(thread);
+    }
+}
+
+static void threads_body(void)
+{
+    enum { M = 300, N = 530, K = 600 };
+    operand a = operand_new(M, K, true, false), b = operand_new(N, K, true, true);
+    operand_fill(&a, M, K, 0);
+    operand_fill(&b, N, K, 1);
+    nnc_tiles t = tiles_of(M, N, K, &a, &b);
+    float *alone = product(&t, a.block.data, b.block.data, false);
+    for (int threads = 2; threads <= 8; threads += 3) {
+        shared s = {.t = &t, .a = a.block.data, .b = b.block.data,
+                    .r = {malloc(M * N * sizeof(float)), N, calloc(M * N, sizeof(int))}};
+        nnc_tiles_plan(&t, &s.work);
+        s.workspace = aligned_alloc(64, (size_t)(s.work.workspace + 64) / 64 * 64);
+        nnc_pool_run(take_pieces, &s, threads);
+        CHECK(memcmp(alone, s.r.c, M * N * sizeof(float)) == 0);
+        free(s.r.c);
+        free(s.r.given);
+        free(s.workspace);
+    }
+    nnc_pool_shutdown();
+    free(alone);
+    operand_free(&a);
+    operand_free(&b);
+}
+
+TEST(tiles_on_many_threads)
+{
+    each_level(threads_body);
+}
+
 static void peak_body(void)
 {
     CHECK(nnc_kernels->bf16->peak(10) == 0);
