@@ -59,19 +59,20 @@ static bool has_avx512(void)
            system_saves(0xe6);
 }
 
-/* What leaf 7 says: its second part's eax, bit 5, has AVX512-BF16; its first part's edx, bits 22 and
- * 24, tiles and their bfloat16. */
+/* Leaf 7 of CPUID: bit 5 of its second part's eax is AVX512-BF16; bits 22 and 24 of its first part's
+ * edx are tiles of bfloat16 and tiles. */
 static bool has_avx512bf16(void)
 {
     uint32_t a, b, c, d;
-    return nnc_kernels_avx512bf16_bf16.multiply && has_avx512() && __get_cpuid_count(7, 1, &a, &b, &c, &d) &&
-           (a & 1u << 5);
+    return nnc_kernels_avx512bf16_bf16.multiply && has_avx512() &&
+           __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a & 1u << 5);
 }
 
-/* Intel's processors run vdpbf16ps at half the rate of float32's multiply-adds: nothing is gained by
- * it. AMD's run it at the same rate, and it does twice as much. */
+/* Intel's processors run vdpbf16ps at a quarter of the rate of float32's multiply-adds, and it does
+ * twice as much: measured 86 GFLOP/s against 173. AMD's run it at the same rate: 236 against 117. */
 static bool prefers_avx512bf16(void)
 {
+    __builtin_cpu_init();
     return __builtin_cpu_is("amd");
 }
 
@@ -90,8 +91,8 @@ static bool system_gives_tiles(void)
 static bool has_amx(void)
 {
     uint32_t a, b, c, d;
-    return nnc_kernels_amx_bf16.multiply && has_avx512bf16() && __get_cpuid_count(7, 0, &a, &b, &c, &d) &&
-           (d & 1u << 22) && (d & 1u << 24) && system_saves(0x60000) && system_gives_tiles();
+    return nnc_kernels_amx_bf16.multiply && has_avx512bf16() &&
+           __get_cpuid_count(7, 0, &a, &b, &c, &d) && (d & 1u << 22) && (d & 1u << 24) && system_saves(0x60000) && system_gives_tiles();
 }
 #endif
 

@@ -107,5 +107,5 @@ static float peak(int64_t rounds)
 
 const nnc_kernels_bf16 nnc_kernels_amx_bf16 = {6, pack, multiply, begin, end, peak};
 #else
-const nnc_kernels_bf16 nnc_kernels_amx_bf16 = {0};     /* another machine, or the compiler's limit */
+const nnc_kernels_bf16 nnc_kernels_amx_bf16 = {0};    /* not this machine, or compiler */
 #endif

@@ -1,5 +1,5 @@
-/* isa_avx512bf16_bf16.c - products of bfloat16 on level avx512bf16: vdpbf16ps adds the products of a
- * pair of steps to each of 16 sums. Compile with the flags of level avx512 and -mavx512bf16. */
+/* isa_avx512bf16_bf16.c - products of bfloat16 on level avx512bf16: vdpbf16ps adds the products of
+ * a pair of steps to each of 16 sums. Compile with the flags of level avx512 and -mavx512bf16. */
 #include "kernels.h"
 
 #if defined(__AVX512BF16__)
@@ -65,5 +65,5 @@ static float peak(int64_t rounds)
 
 const nnc_kernels_bf16 nnc_kernels_avx512bf16_bf16 = {75, pack, multiply, nothing, nothing, peak};
 #else
-const nnc_kernels_bf16 nnc_kernels_avx512bf16_bf16 = {0};     /* another machine, or the compiler's limit */
+const nnc_kernels_bf16 nnc_kernels_avx512bf16_bf16 = {0};     /* not this machine, or compiler */
 #endif

@@ -311,14 +311,14 @@ void nnc_op_matmul_run(nnc_call *call, int phase, int64_t begin, int64_t end)
     }
 }
 
-void nnc_matmul_run_into(nnc_call *call, int phase, int64_t begin, int64_t end, nnc_tiles_sink *sink,
-                         void *argument)
+void nnc_matmul_run_into(nnc_call *call, int phase, int64_t begin, int64_t end,
+                         nnc_tiles_sink *sink, void *argument)
 {
     product p;
     matmul_product(call, &p);
     nnc_tiles tiles = tiles_of(call, &p.gemm);
-    nnc_tiles_run(&tiles, call->in[0].data, call->in[1].data, call->workspace, phase, begin, end, sink,
-                  argument);
+    nnc_tiles_run(&tiles, call->in[0].data, call->in[1].data, call->workspace, phase, begin, end,
+                  sink, argument);
 }
 
 nnc_region nnc_matmul_region(const nnc_call *call, int phase, int64_t piece)

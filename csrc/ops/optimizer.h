@@ -23,8 +23,8 @@ enum {
 
 /* Whether the product is one on tiles: a part of it is given to a sink (tiles.h). */
 bool nnc_matmul_is_tiled(const nnc_call *call);
-void nnc_matmul_run_into(nnc_call *call, int phase, int64_t begin, int64_t end, nnc_tiles_sink *sink,
-                         void *argument);
+void nnc_matmul_run_into(nnc_call *call, int phase, int64_t begin, int64_t end,
+                         nnc_tiles_sink *sink, void *argument);
 /* The first phase of a product that makes parts of it. */
 int nnc_matmul_first_phase(const nnc_call *call);
 

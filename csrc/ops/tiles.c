@@ -4,8 +4,8 @@
  * A piece of phase 1 is a rectangle of C. It goes over k in blocks of BLOCK tiles; of each it packs
  * its columns of B, unless that is done, and multiplies them by a strip of A at a time. So a
  * weight that is read by one row of pieces goes from memory to the second-level cache once and is
- * rounded on the way, if it is float32. Where one block is all of k, a part of C is finished as soon
- * as it is made, and pieces are wide: what is done with C then walks memory in long runs.
+ * rounded on the way, if it is float32. Where one block is all of k, a part of C is finished as
+ * soon as it is made, and pieces are wide: what is done with C then walks memory in long runs.
  *
  * A sum goes over k in its order, in float32, whatever the pieces: a row of C is the same whatever
  * other rows there are, and the same on any number of threads. The cut depends on m, n and k. */
@@ -181,7 +181,8 @@ static void run_piece(piece *p, const void *b, void *workspace)
                                         (p->t->b_wide ? 4 : 2),
                                     p->t->b_wide, g->b_col, g->b_row,
                                     least(g->n, p->p1 * NNC_STRIP) - column,
-                                    least(g->k - k, steps * NNC_TILE_STEPS), true, c->block, panels);
+                                    least(g->k - k, steps * NNC_TILE_STEPS), true, c->block,
+                                    panels);
         for (int64_t s = p->s0; s < p->s1; s++)
             run_strip(p, s, first, steps, workspace, packed, c->b_whole ? c->steps : c->block);
         first += steps;

@@ -137,8 +137,8 @@ static void step_part(void *argument, const nnc_region *part, float *c, int64_t 
 {
     halves *h = argument;
     int64_t n = h->product.out[0].shape.dim[1];
-    nnc_optimizer_rows(&h->step, part->r0 * n + part->c0, part->r1 - part->r0, part->c1 - part->c0, n,
-                       c, c_row);
+    nnc_optimizer_rows(&h->step, part->r0 * n + part->c0, part->r1 - part->r0,
+                       part->c1 - part->c0, n, c, c_row);
 }
 
 void nnc_op_update_run(nnc_call *call, int phase, int64_t begin, int64_t end)
