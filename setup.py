@@ -8,19 +8,26 @@ import glob
 import os
 import platform
 import re
+import tempfile
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy
 from setuptools import Extension, setup
 from setuptools.command.build_clib import build_clib
 from setuptools.command.build_ext import build_ext
+from setuptools.errors import CompileError
 
 FLAGS = ["-std=gnu11", "-O3", "-g0", "-ffp-contract=off", "-fvisibility=hidden", "-fno-math-errno", "-Wall",
          "-Wextra", "-MMD"]
+AVX512 = ["-mavx512f", "-mavx512dq", "-mavx512bw", "-mavx512vl", "-mavx2", "-mfma", "-mf16c"]
 LEVELS = {
     "avx2": ["-mavx2", "-mfma", "-mf16c"],
-    "avx512": ["-mavx512f", "-mavx512dq", "-mavx512bw", "-mavx512vl", "-mavx2", "-mfma", "-mf16c"],
+    "avx512": AVX512,
+    "avx512bf16": [*AVX512, "-mavx512bf16"],
+    "amx": [*AVX512, "-mavx512bf16", "-mamx-tile", "-mamx-bf16"],
 }
+#: Levels that not every compiler knows: without their flags their files are compiled to empty tables.
+NEWER = ("avx512bf16", "amx")
 LIMITED_API = 0x030B0000
 X86 = platform.machine().lower() in ("x86_64", "amd64")
 
@@ -69,8 +76,25 @@ def compile_in_parallel(compiler):
     compiler.compile = compile_all
 
 
+def knows(compiler, flags):
+    """Whether the compiler takes the flags."""
+    with tempfile.TemporaryDirectory() as folder:
+        source = os.path.join(folder, "empty.c")
+        with open(source, "w") as file:
+            file.write("int nothing;\n")
+        try:
+            compiler.compile([source], output_dir=folder, extra_preargs=[*flags, "-Werror"])
+        except CompileError:
+            return False
+    return True
+
+
 class BuildLibraries(build_clib):
     def build_libraries(self, libraries):
+        for name, build in libraries:
+            level = name.removeprefix("nnc_")
+            if level in NEWER and not knows(self.compiler, LEVELS[level]):
+                build["cflags"] = FLAGS
         compile_in_parallel(self.compiler)
         super().build_libraries(libraries)
 

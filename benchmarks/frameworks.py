@@ -23,7 +23,11 @@ WORKS = {
     "mlp_seed": (12000, (784, 20, 20, 10), 32),
     "mlp_512": (12800, (784, 512, 512, 10), 128),
     "mlp_wide": (2048, (2048, 4096, 4096, 10), 256),
+    "mlp_wide_bf16": (2048, (2048, 4096, 4096, 10), 256),
 }
+#: Works in mixed precision, products in bfloat16: Keras's policy mixed_bfloat16, torch's autocast. Only
+#: `nnc_float32` stays with float32.
+MIXED = ("mlp_wide_bf16",)
 BACKENDS = {"keras_tf": "tensorflow", "keras_jax": "jax", "keras_torch": "torch"}
 
 
@@ -53,11 +57,13 @@ class KerasLike:
     """nnc, or Keras on a backend: the same calls."""
 
     def __init__(self, work, name):
-        if name == "nnc":
+        if name in ("nnc", "nnc_float32"):
             import nnc as keras
         else:
             os.environ["KERAS_BACKEND"] = BACKENDS[name]
             import keras
+        if work in MIXED and name != "nnc_float32":
+            keras.config.set_dtype_policy("mixed_bfloat16")
         self.x, self.y = data(work)
         _, widths, self.batch = WORKS[work]
         layers = [keras.layers.Dense(w, activation="relu") for w in widths[1:-1]]
@@ -99,6 +105,10 @@ class Torch:
             layers += [torch.nn.Linear(a, b), torch.nn.ReLU()]
         self.model = torch.nn.Sequential(*layers[:-1])
         self.optimizer = torch.optim.Adam(self.model.parameters(), fused=True)
+        self.mixed = work in MIXED
+
+    def precision(self):
+        return self.torch.autocast("cpu", self.torch.bfloat16, enabled=self.mixed)
 
     def epoch(self, x, y):
         order = self.torch.randperm(len(x))
@@ -109,7 +119,8 @@ class Torch:
             self.optimizer.step()
 
     def loss(self, x, y):
-        return self.torch.nn.functional.cross_entropy(self.model(x), y)
+        with self.precision():
+            return self.torch.nn.functional.cross_entropy(self.model(x), y)
 
     def first_fit(self):
         self.epoch(self.x[:2 * self.batch], self.y[:2 * self.batch])
@@ -118,13 +129,13 @@ class Torch:
         self.epoch(self.x, self.y)
 
     def predict(self):
-        with self.torch.inference_mode():
+        with self.torch.inference_mode(), self.precision():
             for i in range(0, len(self.x), self.batch):
                 self.model(self.x[i:i + self.batch]).softmax(-1)
 
     def call_one(self):
-        with self.torch.inference_mode():
-            self.model(self.x[:1]).softmax(-1).numpy()
+        with self.torch.inference_mode(), self.precision():
+            self.model(self.x[:1]).softmax(-1).float().numpy()
 
     predict_one = call_one
 

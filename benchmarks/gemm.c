@@ -30,10 +30,30 @@ static double now(void)
     return (double)t.tv_sec * 1e9 + (double)t.tv_nsec;
 }
 
+static bool half;               /* bfloat16 instead of float32 */
+
+/* GFLOP/s of one thread in products of bfloat16, on registers. */
+static double half_peak(void)
+{
+    enum { ROUNDS = 2000, OPERATIONS = 1 << 16 };
+    volatile float keep;
+    double best = 0;
+    for (int i = 0; i < 5; i++) {
+        double t = now();
+        keep = nnc_kernels->bf16->peak(ROUNDS);
+        double rate = (double)OPERATIONS * ROUNDS / (now() - t);
+        best = rate > best ? rate : best;
+    }
+    (void)keep;
+    return best;
+}
+
 /* GFLOP/s of one thread, by the best instruction set that there is, whichever is timed. */
 static double peak(void)
 {
     enum { ROUNDS = 100000, SUMS = 12 };    /* chains in the kernels' loop */
+    if (half && nnc_kernels->bf16 != NULL)
+        return half_peak();
     const char *used = nnc_isa_name();
     const char *const *level = nnc_isa_available();
     volatile float keep;
@@ -58,7 +78,16 @@ typedef struct {
     float *a, *b, *c;
     void *workspace;
     atomic_llong next[NNC_MAX_PHASES];
+    nnc_call *call;             /* of 16-bit floats: by way of the op; NULL: the kernel */
 } product;
+
+static void run_pieces(product *p, int phase, int64_t begin, int64_t end)
+{
+    if (p->call != NULL)
+        nnc_ops[NNC_OP_matmul].run(p->call, phase, begin, end);
+    else
+        nnc_kernels->f32->gemm_run(&p->g, p->a, p->b, NULL, p->c, p->workspace, phase, begin, end);
+}
 
 static void take_pieces(void *argument, int thread, int threads)
 {
@@ -66,8 +95,7 @@ static void take_pieces(void *argument, int thread, int threads)
     for (int phase = 0; phase < p->work.phases; phase++) {
         long long piece;
         while ((piece = atomic_fetch_add(&p->next[phase], 1)) < p->work.pieces[phase])
-            nnc_kernels->f32->gemm_run(&p->g, p->a, p->b, NULL, p->c, p->workspace, phase, piece,
-                                       piece + 1);
+            run_pieces(p, phase, piece, piece + 1);
         if (threads > 1 && phase + 1 < p->work.phases)
             nnc_pool_barrier(thread);
     }
@@ -78,8 +106,7 @@ static void run_once(product *p, int threads)
 {
     if (threads == 1 || (p->work.phases == 1 && p->work.pieces[0] <= 1)) {
         for (int phase = 0; phase < p->work.phases; phase++)
-            nnc_kernels->f32->gemm_run(&p->g, p->a, p->b, NULL, p->c, p->workspace, phase, 0,
-                                       p->work.pieces[phase]);
+            run_pieces(p, phase, 0, p->work.pieces[phase]);
     } else {
         memset(p->next, 0, sizeof p->next);
         nnc_pool_run(take_pieces, p, threads);
@@ -110,9 +137,21 @@ static void time_layout(const char *layout, int64_t m, int64_t n, int64_t k, int
         p.g.a_row = 1, p.g.a_col = m;
     if (layout[1] == 'T')
         p.g.b_row = 1, p.g.b_col = k;
-    nnc_kernels->f32->gemm_plan(&p.g, &p.work);
+    nnc_attrs attrs = {.k = {layout[0] == 'T', layout[1] == 'T'}};
+    nnc_array in[2] = {{a, NNC_BF16, {2, {attrs.k[0] ? k : m, attrs.k[0] ? m : k}}},
+                       {b, NNC_BF16, {2, {attrs.k[1] ? n : k, attrs.k[1] ? k : n}}}};
+    nnc_call call = {.op = NNC_OP_matmul, .input_count = 2, .output_count = 1, .attrs = &attrs,
+                     .in = in, .out = {{c, NNC_BF16, {2, {m, n}}}}};
+    if (half) {
+        p.call = &call;
+        nnc_ops[NNC_OP_matmul].plan(&call, &call.work);
+        p.work = call.work;
+    } else {
+        nnc_kernels->f32->gemm_plan(&p.g, &p.work);
+    }
     if (nnc_alloc(p.work.workspace, &p.workspace) != NNC_OK)
         return;
+    call.workspace = p.workspace;
     double roof = peak() * threads, began = now();
     int runs = 0, repeats = 1 + (int)(SAMPLE_NS / (time_runs(&p, threads, 3) + 1));
     while (runs < MOST_RUNS && (runs < 5 || now() - began < BUDGET_NS))
@@ -133,6 +172,14 @@ static const int64_t usual[][3] = {
     {784, 512, 128}, {1, 512, 784},   {1, 20, 784},     {1, 4096, 4096}, {8, 512, 784},
 };
 
+static void put(float *x, int64_t i, float value)
+{
+    if (half)
+        nnc_convert(&value, NNC_F32, (uint16_t *)x + i, NNC_BF16, 1);
+    else
+        x[i] = value;
+}
+
 static int time_shape(int64_t m, int64_t n, int64_t k, int threads)
 {
     static const char *layouts[] = {"NN", "NT", "TN"};
@@ -142,9 +189,9 @@ static int time_shape(int64_t m, int64_t n, int64_t k, int threads)
     NNC_TRY(nnc_alloc(k * n * 4, &b));
     NNC_TRY(nnc_alloc(m * n * 4, &c));
     for (int64_t i = 0; i < m * k; i++)
-        a[i] = (float)(i % 13) - 6;
+        put(a, i, (float)(i % 13) - 6);
     for (int64_t i = 0; i < k * n; i++)
-        b[i] = (float)(i % 11) - 5;
+        put(b, i, (float)(i % 11) - 5);
     printf("%5lld %5lld %5lld ", (long long)m, (long long)n, (long long)k);
     for (int l = 0; l < 3; l++)
         time_layout(layouts[l], m, n, k, threads, a, b, c);
@@ -160,6 +207,9 @@ done:
 int main(int count, char **words)
 {
     int threads = count > 1 ? atoi(words[1]) : 1, failed = 0;
+    half = count > 2 && strcmp(words[2], "bfloat16") == 0;
+    count -= half;
+    words += half;
     if (nnc_init() != NNC_OK || threads < 1 || nnc_pool_set_threads(threads) != NNC_OK) {
         fprintf(stderr, "%s\n", nnc_error_text());
         return 1;

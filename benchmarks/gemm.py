@@ -9,7 +9,8 @@
 Layouts: NN the forward product, NT the gradient of the input, TN the gradient of the weight. Every
 round runs each library in a process of its own, one after the other, and the best round counts. One
 thread is timed by its own processor time, several by the clock on the wall. The peak is that of
-multiply-adds on registers, measured beside.
+multiply-adds on registers, measured beside. --dtype bfloat16: products of bfloat16, beside PyTorch
+alone, NumPy having none; the peak is that of their instructions.
 """
 
 import argparse
@@ -44,9 +45,10 @@ def build(library):
     return program
 
 
-def run_nnc(program, shapes, threads):
+def run_nnc(program, shapes, threads, dtype):
     """Returns {(shape, layout): GFLOP/s} and the peak of one thread."""
     sizes = [number for shape in shapes for number in shape.split("x")]
+    sizes = ["bfloat16"] * (dtype == "bfloat16") + sizes
     text = subprocess.run([program, str(threads), *sizes], check=True, capture_output=True,
                           text=True).stdout
     rates = {}
@@ -58,16 +60,16 @@ def run_nnc(program, shapes, threads):
     return rates, float(re.search(r"peak ([\d.]+)", text).group(1))
 
 
-def run_peer(name, shapes, threads):
+def run_peer(name, shapes, threads, dtype):
     """The same in a child process, for the libraries read the number of threads when they start."""
     environment = dict(os.environ, OMP_NUM_THREADS=str(threads), OPENBLAS_NUM_THREADS=str(threads),
                        MKL_NUM_THREADS=str(threads))
-    text = subprocess.run([sys.executable, __file__, "--peer", name, *shapes], check=True,
+    text = subprocess.run([sys.executable, __file__, "--peer", name, "--dtype", dtype, *shapes], check=True,
                           capture_output=True, text=True, env=environment).stdout
     return {tuple(key.split()): rate for key, rate in json.loads(text).items()}
 
 
-def time_peer(name, shapes):
+def time_peer(name, shapes, dtype):
     """Runs in the child: prints {"shape layout": GFLOP/s}."""
     import numpy as np
 
@@ -85,7 +87,7 @@ def time_peer(name, shapes):
             c = np.empty((m, n), np.float32)
             multiply = np.matmul
             if name == "torch":
-                a, b, c = map(torch.from_numpy, (a, b, c))
+                a, b, c = (torch.from_numpy(x).to(getattr(torch, dtype)) for x in (a, b, c))
                 multiply = torch.mm
             a, b = (a if layout[0] == "N" else a.T), (b if layout[1] == "N" else b.T)
             best, end, repeats = float("inf"), time.perf_counter() + SECONDS, 1
@@ -99,14 +101,15 @@ def time_peer(name, shapes):
     print(json.dumps(rates))
 
 
-def compare(program, peers, shapes, threads, rounds):
+def compare(program, peers, shapes, threads, rounds, dtype):
     """Returns {library: {(shape, layout): GFLOP/s}} and the peak of all threads."""
     best, peak = {name: {} for name in ["nnc", *peers]}, 0.0
     for _ in range(rounds):
-        rates, one = run_nnc(program, shapes, threads)
+        rates, one = run_nnc(program, shapes, threads, dtype)
         peak = max(peak, one * threads)
         for name in best:
-            for key, rate in (rates if name == "nnc" else run_peer(name, shapes, threads)).items():
+            theirs = rates if name == "nnc" else run_peer(name, shapes, threads, dtype)
+            for key, rate in theirs.items():
                 best[name][key] = max(rate, best[name].get(key, 0.0))
     return best, peak
 
@@ -178,7 +181,7 @@ def draw_sweep(results, shapes, path):
         axis.set_xscale("log", base=2)
         axis.set_xlabel("cube root of M N K")
         axis.set_ylabel("GFLOP/s")
-        axis.set_title(f"C = A B in float32, {threads} thread(s), sides from 1 to 4096")
+        axis.set_title(f"C = A B, {threads} thread(s), sides from 1 to 4096")
         axis.legend(loc="upper left")
         axis.grid(alpha=0.2)
     figure.tight_layout()
@@ -201,7 +204,7 @@ def draw(results, shapes, path):
         axis.set_xticks([s + 0.4 - width / 2 for s in range(len(shapes))], shapes, rotation=30,
                         ha="right")
         axis.set_ylabel("GFLOP/s")
-        axis.set_title(f"C = A B in float32, {threads} thread(s)")
+        axis.set_title(f"C = A B, {threads} thread(s)")
         axis.legend()
     figure.tight_layout()
     figure.savefig(path)
@@ -215,15 +218,18 @@ def main():
     parser.add_argument("--library", default=ROOT / "csrc" / "build" / "libnnc.a")
     parser.add_argument("--picture")
     parser.add_argument("--sweep", type=int, metavar="N", help="N random shapes")
+    parser.add_argument("--dtype", default="float32", choices=("float32", "bfloat16"))
     parser.add_argument("--peer", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.peer:
-        return time_peer(options.peer, options.shapes)
-    peers = [name for name in ("numpy", "torch") if importlib.util.find_spec(name)]
+        return time_peer(options.peer, options.shapes, options.dtype)
+    peers = [name for name in ("numpy", "torch") if importlib.util.find_spec(name) and
+             (name == "torch" or options.dtype == "float32")]
     program, results = build(options.library), {}
     shapes = random_shapes(options.sweep) if options.sweep else options.shapes
     for threads in map(int, options.threads.split(",")):
-        results[threads] = compare(program, peers, shapes, threads, options.rounds)
+        results[threads] = compare(program, peers, shapes, threads, options.rounds,
+                                   options.dtype)
         (show_spread if options.sweep else show)(*results[threads], shapes, threads)
     if options.picture:
         (draw_sweep if options.sweep else draw)(results, shapes, options.picture)

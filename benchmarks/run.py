@@ -4,6 +4,7 @@
     python benchmarks/run.py --peers torch --work mlp_512 --repeats 9 --json result.json
     python benchmarks/run.py --peers torch,keras_tf,keras_jax --markdown       # the README's table
     python benchmarks/run.py --peers jax_scan,torch_compile,onnxruntime        # compiled by hand
+    python benchmarks/run.py --peers nnc_float32,torch,keras_tf --work mlp_wide_bf16   # mixed precision
 
 Every framework has a process of its own (frameworks.py); they take turns, measurement by
 measurement, so that a slow moment of the machine meets all of them. What is printed is the median
@@ -20,12 +21,13 @@ import statistics
 import subprocess
 import sys
 
-from frameworks import MEASURES, WORKS, flops
+from frameworks import MEASURES, MIXED, WORKS, flops
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 #: framework: (module to import, distributions that it consists of)
 FRAMEWORKS = {
     "nnc": ("nnc", ("nnc-core",)),
+    "nnc_float32": ("nnc", ("nnc-core",)),
     "torch": ("torch", ("torch",)),
     "keras_tf": ("keras", ("keras", "tensorflow-cpu", "tensorflow")),
     "keras_jax": ("keras", ("keras", "jax")),
@@ -34,6 +36,8 @@ FRAMEWORKS = {
     "torch_compile": ("torch", ("torch",)),
     "onnxruntime": ("onnxruntime", ("onnxruntime",)),
 }
+#: Those that have no mixed precision here.
+FLOAT32_ONLY = ("jax_scan", "onnxruntime")
 BACKENDS = {"keras_tf": "tensorflow", "keras_jax": "jax", "keras_torch": "torch"}
 #: key: (text, digits after the point, whether more is better)
 ROWS = {
@@ -174,11 +178,13 @@ def machine():
     load = os.getloadavg()[0]
     facts = cli.info()
     threads = facts["threads"]
-    peak = max(_core.peak_rate("float32", 0.2) for _ in range(3)) / 1e9
+    peak, half_peak = (max(_core.peak_rate(dtype, 0.2) for _ in range(3)) / 1e9
+                       for dtype in ("float32", "bfloat16"))
     return {
         "processor": facts["processor"], "system": platform.platform(), "python": facts["python"],
         "nnc": facts["nnc"], "isa": facts["isa"], "threads": threads,
         "threads_reason": facts["threads_reason"], "load_before": load, "fma_peak_gflops": peak,
+        "bfloat16_peak_gflops": half_peak,
         "barrier_us": min(_core.barrier_time() for _ in range(5)) * 1e6,
     }
 
@@ -187,7 +193,8 @@ def describe(facts):
     return (f"{facts['processor']}; {facts['system']}; Python {facts['python']}; "
             f"nnc {facts['nnc']}, {facts['isa']}, {facts['threads']} threads "
             f"({facts['threads_reason']}); load before the run: {facts['load_before']:.1f}; "
-            f"fused multiply-add peak: {facts['fma_peak_gflops']:.0f} GFLOP/s; "
+            f"multiply-add peak: {facts['fma_peak_gflops']:.0f} GFLOP/s in float32, "
+            f"{facts['bfloat16_peak_gflops']:.0f} in bfloat16; "
             f"a barrier: {facts['barrier_us']:.2f} us")
 
 
@@ -258,18 +265,23 @@ def main():
         print("The machine is busy with other work: libraries whose threads wait by spinning, "
               "torch most of all, are then far slower than they are.", file=sys.stderr)
     imports = import_seconds(names, 3)
-    sizes = {n: nnc_mb() if n == "nnc" else installed_mb(FRAMEWORKS[n][1]) for n in names}
+    sizes = {n: nnc_mb() if n.startswith("nnc") else installed_mb(FRAMEWORKS[n][1]) for n in names}
     everything = {"machine": facts, "works": {}}
     for work in works:
-        results = run_work(work, names, options.repeats)
-        add_share_of_peak(work, results, facts["fma_peak_gflops"])
-        for name in names:
+        some = [n for n in names if work not in MIXED or n not in FLOAT32_ONLY]
+        for name in sorted(set(names) - set(some)):
+            print(f"{name} is left out of {work}: it has no mixed precision", file=sys.stderr)
+        results = run_work(work, some, options.repeats)
+        peak = facts["bfloat16_peak_gflops" if work in MIXED else "fma_peak_gflops"]
+        add_share_of_peak(work, results, peak)
+        for name in some:
             results[name].update(import_s=imports[name], size_mb=sizes[name])
         everything["works"][work] = results
         n, widths, batch = WORKS[work]
-        print(f"\n{work}: {'-'.join(map(str, widths))}, {n} rows, batch {batch}, Adam; "
+        precision = ", mixed_bfloat16, shares of the bfloat16 peak" if work in MIXED else ""
+        print(f"\n{work}: {'-'.join(map(str, widths))}, {n} rows, batch {batch}, Adam{precision}; "
               f"median of {options.repeats}; (ratio: above 1, nnc is better)\n")
-        print("\n".join(table(results, names, options.markdown)), flush=True)
+        print("\n".join(table(results, some, options.markdown)), flush=True)
     if options.json:
         with open(options.json, "w", encoding="utf-8") as f:
             json.dump(everything, f, indent=2)

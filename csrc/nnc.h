@@ -201,14 +201,15 @@ bool nnc_poll_due(void);             /* true: stop. Cheap; asks the clock only n
 /* ---- kernels: instruction set levels
  * --------------------------------------------------------------- */
 
-/* Picks the best level that the processor and the system support; NNC_ISA=portable|avx2|avx512
- * picks that one. NNC_EVALUE if NNC_ISA is unknown or not supported, naming those there are. */
+/* Picks the best level that the processor and the system support; NNC_ISA=portable|avx2|avx512|
+ * avx512bf16|amx picks that one. NNC_EVALUE if NNC_ISA is unknown or not supported, naming those there are. */
 nnc_status nnc_init(void);
 const char *nnc_isa_name(void);                 /* "avx2" */
 nnc_status nnc_isa_set(const char *name);       /* for tests; not while anything runs */
 const char *const *nnc_isa_available(void);     /* NULL-terminated, worst first */
 /* Multiply-adds (two operations each) a second of all threads together, measured for so long: what
- * nothing here can be quicker than. dtype: NNC_F32 or NNC_F64. */
+ * nothing here can be quicker than. dtype: NNC_F32, NNC_F64, or NNC_BF16: products of bfloat16, which
+ * are those of float32 where the level has none. */
 nnc_status nnc_peak_rate(nnc_dtype dtype, double seconds, double *out);
 /* Seconds that all threads need to wait for one another, measured; 0 on one thread. */
 double nnc_barrier_time(void);
@@ -331,6 +332,7 @@ enum {
     NNC_SHARED = 64,          /* needs attrs->shared: functions of their own append it */
     NNC_HALF = 128,           /* plan and run take float16 and bfloat16 as they come; the others are
                                * given float32 copies, and what they write is rounded */
+    NNC_HALF_FACTORS = 256,   /* likewise, but only while the first input, a variable, is wider */
     NNC_EFFECT = NNC_EFFECT_1 | NNC_EFFECT_2 | NNC_EFFECT_3 | NNC_EFFECT_4
 };
 int nnc_op_effects(const nnc_op_row *row);   /* how many leading inputs it writes */
@@ -497,8 +499,8 @@ typedef struct {
 void nnc_program_describe(const nnc_program *program, nnc_program_stats *out);
 /* The schedule as text, a line a node; the caller frees it with nnc_free. */
 nnc_status nnc_program_text(const nnc_program *program, char **out);
-/* For tests: switches passes by name (fold remat fuse prune update order chain plan; verify is off at first); returns
- * false if unknown. */
+/* For tests: switches passes by name (fold remat fuse narrow prune update order chain plan; verify is
+ * off at first); returns false if unknown. */
 bool nnc_pass_enable(const char *name, bool on);
 
 #endif

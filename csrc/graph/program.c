@@ -25,6 +25,7 @@ static struct {
     {"fold", true, nnc_pass_fold},
     {"remat", true, nnc_pass_remat},
     {"fuse", true, nnc_pass_fuse},
+    {"narrow", true, nnc_pass_narrow},
     {"prune", true, nnc_pass_prune},
     {"update", true, nnc_pass_update},
     {"order", true, nnc_pass_order},

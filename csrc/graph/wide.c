@@ -21,7 +21,8 @@ static bool is_half(const nnc_array *array)
 
 bool nnc_wide_needed(const nnc_call *call)
 {
-    if (nnc_ops[call->op].flags & (NNC_HALF | NNC_VIEW))
+    unsigned flags = nnc_ops[call->op].flags;
+    if ((flags & (NNC_HALF | NNC_VIEW)) || ((flags & NNC_HALF_FACTORS) && !is_half(&call->in[0])))
         return false;
     for (int i = 0; i < call->input_count; i++) {
         if (is_half(&call->in[i]))

@@ -34,8 +34,9 @@ typedef enum {
 /* How the two operands of a binary kernel run: both vectors; b one number; a one number. */
 enum { NNC_VV, NNC_VS, NNC_SV, NNC_FORMS };
 
-/* The floating-point dtypes of 16 bits, as tables count them. */
-enum { NNC_HALF_NONE, NNC_HALF_F16, NNC_HALF_BF16, NNC_HALVES };
+/* The floating-point dtypes of 16 bits, as tables count them; and float32 that is rounded to
+ * bfloat16, to nearest even, where it is read. */
+enum { NNC_HALF_NONE, NNC_HALF_F16, NNC_HALF_BF16, NNC_HALVES, NNC_HALF_ROUNDED = NNC_HALVES };
 static inline int nnc_half_of(nnc_dtype dtype)
 {
     return dtype == NNC_F16 ? NNC_HALF_F16 : dtype == NNC_BF16 ? NNC_HALF_BF16 : NNC_HALF_NONE;
@@ -57,7 +58,8 @@ typedef struct {
     int activation;          /* nnc_unary, or -1 */
     double alpha;            /* the activation's parameter */
     int64_t most_rows;       /* of a piece, where somebody goes on with it at once; 0: any */
-    int half;                /* NNC_HALF_*: b and bias hold such; a, C the kernel's own */
+    int half;                /* NNC_HALF_*: b and bias hold such; a, C the kernel's own. ROUNDED: b
+                              * is float32, bias bfloat16 */
 } nnc_gemm;
 
 /* Rows r0..r1-1, columns c0..c1-1; r0 == r1: nothing. */
@@ -173,12 +175,38 @@ typedef struct {
                  int64_t j1, int32_t *c, int64_t c_row);
 } nnc_kernels_i8;
 
+/* Products of bfloat16 with float32 sums, on instructions for them. Operands are packed into tiles
+ * of 16 lines (rows of A, columns of B) by 32 steps of k, 512 numbers, zeros where the matrix ends:
+ * A's [line][step], B's [step / 2][line][step % 2]. Two tiles of lines make a strip, in which they
+ * lie side by side: [step of tiles][2][tile]. Numbers below 2^-126 count as zero, sums round to
+ * nearest even, NaN and Inf go through. bf16.inc */
+enum {
+    NNC_TILE = 16, NNC_TILE_STEPS = 32, NNC_TILE_NUMBERS = NNC_TILE * NNC_TILE_STEPS,
+    NNC_STRIP = 2 * NNC_TILE, NNC_STRIP_NUMBERS = 2 * NNC_TILE_NUMBERS
+};
+typedef struct {
+    double ns_per_tile;     /* about: a product of two tiles on one thread */
+    /* x(l, p) = x[l * line + p * step], line or step being 1, of `lines` and k; wide: float32,
+     * rounded to nearest even. pairs: as B's. Strips are `apart` steps of tiles apart; where the
+     * last one has no second tile, its place stays as it is. */
+    void (*pack)(const void *x, bool wide, int64_t line, int64_t step, int64_t lines, int64_t k,
+                 bool pairs, int64_t apart, uint16_t *strips);
+    /* c = or += A B of one strip each, `steps` tiles deep; rows, columns: 1 or 2 tiles of them.
+     * Between begin and end, which a thread calls. */
+    void (*multiply)(const uint16_t *a, int rows, const uint16_t *b, int columns, int64_t steps,
+                     bool add, float *c, int64_t ldc);
+    void (*begin)(void);
+    void (*end)(void);
+    float (*peak)(int64_t rounds);  /* 2^16 * rounds operations as quick as they go */
+} nnc_kernels_bf16;
+
 typedef struct {
     const char *name;
     const nnc_kernels_f32 *f32;
     const nnc_kernels_f64 *f64;
     const nnc_kernels_i8 *i8;
     const nnc_kernels_half *half;
+    const nnc_kernels_bf16 *bf16;       /* NULL: products of bfloat16 are those of float32 */
 } nnc_level;
 
 /* The level in use; never NULL after nnc_init(). dispatch.c */

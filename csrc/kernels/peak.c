@@ -28,20 +28,30 @@ static void add(_Atomic double *total, double more)
         ;
 }
 
+/* One turn; returns how many operations it was. */
+static double turn(nnc_dtype dtype, double *kept)
+{
+    enum { OF_TILES = 1 << 16 };
+    if (dtype == NNC_BF16 && nnc_kernels->bf16 != NULL) {
+        *kept += (double)nnc_kernels->bf16->peak(ROUNDS / 16);
+        return (double)OF_TILES * (ROUNDS / 16);
+    }
+    bool f64 = dtype == NNC_F64;
+    *kept += f64 ? nnc_kernels->f64->peak(ROUNDS) : (double)nnc_kernels->f32->peak(ROUNDS);
+    return 2.0 * SUMS * ROUNDS * (f64 ? nnc_kernels->f64->lanes : nnc_kernels->f32->lanes);
+}
+
 /* The quickest of the turns that fit into the time, on each thread. */
 static void measure(void *argument, int thread, int threads)
 {
     measuring *m = argument;
-    bool f64 = m->dtype == NNC_F64;
-    int lanes = f64 ? nnc_kernels->f64->lanes : nnc_kernels->f32->lanes;
     double best = 0, kept = 0, began;
     (void)threads;
     nnc_pool_barrier(thread);
     began = now();
     do {
         double start = now();
-        kept += f64 ? nnc_kernels->f64->peak(ROUNDS) : (double)nnc_kernels->f32->peak(ROUNDS);
-        double rate = 2.0 * SUMS * lanes * ROUNDS / (now() - start + 1e-9);
+        double operations = turn(m->dtype, &kept), rate = operations / (now() - start + 1e-9);
         best = rate > best ? rate : best;
     } while (now() - began < m->seconds);
     add(&m->rate, best);
@@ -51,9 +61,9 @@ static void measure(void *argument, int thread, int threads)
 nnc_status nnc_peak_rate(nnc_dtype dtype, double seconds, double *out)
 {
     measuring m = {.dtype = dtype, .seconds = seconds};
-    if (dtype != NNC_F32 && dtype != NNC_F64)
-        return nnc_fail(NNC_EVALUE, "peak_rate: dtype must be float32 or float64. Received: %s",
-                        nnc_dtype_name(dtype));
+    if (dtype != NNC_F32 && dtype != NNC_F64 && dtype != NNC_BF16)
+        return nnc_fail(NNC_EVALUE, "peak_rate: dtype must be float32, float64 or bfloat16. "
+                        "Received: %s", nnc_dtype_name(dtype));
     nnc_pool_run(measure, &m, nnc_pool_threads());
     *out = atomic_load(&m.rate);
     return NNC_OK;

@@ -5,6 +5,9 @@
 #include "ops/optimizer.h"
 #include "ops/support.h"
 #include "ops/table.h"
+#include "ops/tiles.h"
+
+#include <string.h>
 
 /* A call seen as `batch` products of one size. */
 typedef struct {
@@ -27,12 +30,19 @@ static void matrix_strides(int64_t cols, bool turned, int64_t *row, int64_t *col
     *col = turned ? cols : 1;
 }
 
+/* What the second operand of a product holds: 16-bit floats, or float32 that is rounded. */
+static int half_of(const nnc_call *call)
+{
+    int half = nnc_half_of(call->in[0].dtype);
+    return half == NNC_HALF_BF16 && call->in[1].dtype == NNC_F32 ? NNC_HALF_ROUNDED : half;
+}
+
 static void matmul_product(const nnc_call *call, product *p)
 {
     const nnc_shape *a = &call->in[0].shape, *b = &call->in[1].shape, *y = &call->out[0].shape;
     bool turn_a = call->attrs->k[0] != 0, turn_b = call->attrs->k[1] != 0;
     nnc_gemm *g = &p->gemm;
-    *p = (product){.gemm = {.activation = -1, .half = nnc_half_of(call->in[0].dtype)},
+    *p = (product){.gemm = {.activation = -1, .half = half_of(call)},
                    .lead = leading(y)};
     g->m = y->dim[y->rank - 2];
     g->n = y->dim[y->rank - 1];
@@ -48,11 +58,15 @@ static void matmul_product(const nnc_call *call, product *p)
     }
 }
 
-static nnc_status infer_pair(nnc_op op, const nnc_array *in)
+/* wide: which arrays of a product of bfloat16 are float32. */
+static nnc_status infer_pair(nnc_op op, const nnc_array *in, int64_t wide)
 {
     nnc_status status;
     char a[NNC_SHAPE_TEXT], b[NNC_SHAPE_TEXT];
-    NNC_TRY(nnc_check_same_dtype(op, &in[0], &in[1]));
+    nnc_array second = in[1];
+    if ((wide & NNC_WIDE_B) && in[0].dtype == NNC_BF16 && second.dtype == NNC_F32)
+        second.dtype = NNC_BF16;
+    NNC_TRY(nnc_check_same_dtype(op, &in[0], &second));
     NNC_TRY(nnc_check_real(op, in[0].dtype));
     if (in[0].shape.rank < 2 || in[1].shape.rank < 2)
         status = nnc_fail(NNC_EVALUE, "%s: expected inputs of at least 2 dimensions, received shapes "
@@ -69,12 +83,12 @@ nnc_status nnc_op_matmul_infer(nnc_op op, const nnc_attrs *attrs, const nnc_arra
     const nnc_shape *a = &in[0].shape, *b = &in[1].shape;
     char a_text[NNC_SHAPE_TEXT], b_text[NNC_SHAPE_TEXT];
     (void)input_count;
-    NNC_TRY(infer_pair(op, in));
+    NNC_TRY(infer_pair(op, in, attrs->k[NNC_MATMUL_WIDE]));
     bool turn_a = attrs->k[0] != 0, turn_b = attrs->k[1] != 0;
     int64_t inner_a = a->dim[a->rank - (turn_a ? 2 : 1)];
     int64_t inner_b = b->dim[b->rank - (turn_b ? 1 : 2)];
     nnc_shape lead_a = leading(a), lead_b = leading(b);
-    out->dtype = in[0].dtype;
+    out->dtype = attrs->k[NNC_MATMUL_WIDE] & NNC_WIDE_C ? NNC_F32 : in[0].dtype;
     if (inner_a != inner_b)
         status = nnc_fail(NNC_EVALUE, "%s: inner sizes differ, %lld and %lld: a has shape %s%s, b has "
                           "shape %s%s", nnc_op_name(op), (long long)inner_a, (long long)inner_b,
@@ -92,12 +106,28 @@ done:
     return status;
 }
 
-/* 16-bit floats: a phase of its own widens A, B is widened by the kernel as it copies it, C is made
- * in float32, and each part of it is rounded to y as soon as it is finished. Behind the kernels'
- * own workspace lie A and C. */
+bool nnc_matmul_is_tiled(const nnc_call *call)
+{
+    return nnc_tiles_there() && call->in[0].dtype == NNC_BF16;
+}
+
+/* 16-bit floats where there are no tiles for them: a phase of its own widens A, B is widened by the
+ * kernel as it copies it, C is made in float32, and each part of it is rounded to y as soon as it is
+ * finished, if y is of 16 bits. Behind the kernels' own workspace lie A and C. */
+static bool is_widened(const nnc_call *call)
+{
+    return nnc_is_half(&call->in[0]) && !nnc_matmul_is_tiled(call);
+}
+
+int nnc_matmul_first_phase(const nnc_call *call)
+{
+    return is_widened(call);
+}
+
 static int64_t wide_bytes(const nnc_call *call, const nnc_array *array)
 {
-    return nnc_is_half(&call->in[0]) ? (nnc_shape_size(&array->shape) * 4 + 63) / 64 * 64 : 0;
+    return is_widened(call) && nnc_is_half(array)
+        ? (nnc_shape_size(&array->shape) * 4 + 63) / 64 * 64 : 0;
 }
 
 static float *wide_a(const nnc_call *call)
@@ -113,17 +143,25 @@ static float *wide_c(const nnc_call *call)
     return (float *)(void *)(end - wide_bytes(call, &call->out[0]));
 }
 
+static nnc_tiles tiles_of(const nnc_call *call, const nnc_gemm *gemm)
+{
+    return (nnc_tiles){.gemm = *gemm, .b_wide = call->in[1].dtype == NNC_F32};
+}
+
 /* The pieces of all products, one product after another. */
 static void kernel_plan(const nnc_call *call, const nnc_gemm *gemm, int64_t batch, nnc_work *work)
 {
     nnc_work own;
     int64_t n = nnc_shape_size(&call->in[0].shape);
-    if (call->in[0].dtype == NNC_F64)
+    nnc_tiles tiles = tiles_of(call, gemm);
+    if (nnc_matmul_is_tiled(call))
+        nnc_tiles_plan(&tiles, &own);
+    else if (call->in[0].dtype == NNC_F64)
         nnc_kernels->f64->gemm_plan(gemm, &own);
     else
         nnc_kernels->f32->gemm_plan(gemm, &own);
     *work = (nnc_work){.cost = own.cost * (double)batch};
-    if (nnc_is_half(&call->in[0]))
+    if (is_widened(call))
         work->pieces[work->phases++] = (n + NNC_PIECE - 1) / NNC_PIECE;
     for (int phase = 0; phase < own.phases; phase++)
         work->pieces[work->phases++] = own.pieces[phase] * batch;
@@ -139,11 +177,64 @@ static void widen_a(const nnc_call *call, int64_t begin, int64_t end)
         nnc_widen(&call->in[0], first, wide_a(call) + first, count);
 }
 
-static void round_region(const nnc_gemm *g, const float *c, uint16_t *y, const nnc_region *part)
+static void round_region(const nnc_gemm *g, const float *c, uint16_t *y, int half,
+                         const nnc_region *part)
 {
     for (int64_t i = part->r0; i < part->r1; i++)
-        nnc_kernels->half->narrow[g->half](c + i * g->n + part->c0, y + i * g->n + part->c0,
-                                           part->c1 - part->c0);
+        nnc_kernels->half->narrow[half](c + i * g->n + part->c0, y + i * g->n + part->c0,
+                                        part->c1 - part->c0);
+}
+
+/* The end of a product on tiles: bias, activation, y from element `c` on. */
+typedef struct {
+    const nnc_call *call;
+    const nnc_gemm *gemm;
+    int64_t c;
+} ending;
+
+enum { NEAR_COLUMNS = 1024 };
+
+/* n numbers of a row: from s to y, columns from c0 on. */
+static void end_run(const ending *e, const float *bias, float *s, int64_t y, int64_t n)
+{
+    const nnc_kernels_f32 *kernels = nnc_kernels->f32;
+    const nnc_array *out = &e->call->out[0];
+    if (bias != NULL)
+        kernels->binary[NNC_BINARY_add][NNC_VV](s, bias, s, n);
+    if (e->gemm->activation >= 0)
+        kernels->unary[e->gemm->activation](s, s, n, (float)e->gemm->alpha);
+    if (nnc_is_half(out))
+        nnc_narrow(s, out, y, n);
+    else
+        memcpy((float *)out->data + y, s, (size_t)n * sizeof *s);
+}
+
+static void end_part(void *argument, const nnc_region *part, float *c, int64_t c_row)
+{
+    const ending *e = argument;
+    float bias[NEAR_COLUMNS];
+    bool biased = e->call->input_count > 2;
+    for (int64_t j = part->c0, n; j < part->c1; j += n) {
+        n = part->c1 - j < NEAR_COLUMNS ? part->c1 - j : NEAR_COLUMNS;
+        if (biased)
+            nnc_widen(&e->call->in[2], j, bias, n);
+        for (int64_t i = part->r0; i < part->r1; i++)
+            end_run(e, biased ? bias : NULL, c + (i - part->r0) * c_row + (j - part->c0),
+                    e->c + i * e->gemm->n + j, n);
+    }
+}
+
+static void widened_run(const nnc_call *call, const nnc_gemm *gemm, int64_t a, const void *b,
+                        const void *bias, int64_t c, char *workspace, int phase, int64_t piece)
+{
+    bool rounded = nnc_is_half(&call->out[0]);
+    nnc_region part = nnc_kernels->f32->gemm_region(gemm, phase, piece);
+    float *y = (rounded ? wide_c(call) : (float *)call->out[0].data) + c;
+    nnc_kernels->f32->gemm_run(gemm, wide_a(call) + a, b, bias, y, workspace, phase, piece,
+                               piece + 1);
+    if (rounded)
+        round_region(gemm, y, (uint16_t *)call->out[0].data + c,
+                     nnc_half_of(call->out[0].dtype), &part);
 }
 
 /* a, b, bias and c from the given elements of their arrays on; phases of the kernel. */
@@ -152,18 +243,21 @@ static void kernel_run(const nnc_call *call, const nnc_gemm *gemm, int64_t a, in
 {
     const nnc_array *in = call->in;
     const void *bias = call->input_count > 2 ? in[2].data : NULL;
+    const char *a_data = (const char *)in[0].data + a * nnc_dtype_size(in[0].dtype);
     const char *b_data = (const char *)in[1].data + b * nnc_dtype_size(in[1].dtype);
-    if (in[0].dtype == NNC_F32)
+    if (nnc_matmul_is_tiled(call)) {
+        ending e = {call, gemm, c};
+        nnc_tiles tiles = tiles_of(call, gemm);
+        nnc_tiles_run(&tiles, a_data, b_data, workspace, phase, begin, end, end_part, &e);
+    } else if (in[0].dtype == NNC_F32) {
         nnc_kernels->f32->gemm_run(gemm, (const float *)in[0].data + a, b_data, bias,
                                    (float *)call->out[0].data + c, workspace, phase, begin, end);
-    else if (in[0].dtype == NNC_F64)
+    } else if (in[0].dtype == NNC_F64) {
         nnc_kernels->f64->gemm_run(gemm, (const double *)in[0].data + a, b_data, bias,
                                    (double *)call->out[0].data + c, workspace, phase, begin, end);
-    for (int64_t i = begin; i < end && gemm->half != NNC_HALF_NONE; i++) {
-        nnc_region part = nnc_kernels->f32->gemm_region(gemm, phase, i);
-        nnc_kernels->f32->gemm_run(gemm, wide_a(call) + a, b_data, bias, wide_c(call) + c,
-                                   workspace, phase, i, i + 1);
-        round_region(gemm, wide_c(call) + c, (uint16_t *)call->out[0].data + c, &part);
+    } else {
+        for (int64_t i = begin; i < end; i++)
+            widened_run(call, gemm, a, b_data, bias, c, workspace, phase, i);
     }
 }
 
@@ -192,7 +286,7 @@ void nnc_op_matmul_run(nnc_call *call, int phase, int64_t begin, int64_t end)
 {
     product p;
     matmul_product(call, &p);
-    bool half = nnc_is_half(&call->in[0]);
+    bool half = is_widened(call);
     if (half && phase == 0) {
         widen_a(call, begin, end);
         return;
@@ -217,10 +311,23 @@ void nnc_op_matmul_run(nnc_call *call, int phase, int64_t begin, int64_t end)
     }
 }
 
+void nnc_matmul_run_into(nnc_call *call, int phase, int64_t begin, int64_t end,
+                         nnc_tiles_sink *sink, void *argument)
+{
+    product p;
+    matmul_product(call, &p);
+    nnc_tiles tiles = tiles_of(call, &p.gemm);
+    nnc_tiles_run(&tiles, call->in[0].data, call->in[1].data, call->workspace, phase, begin, end,
+                  sink, argument);
+}
+
 nnc_region nnc_matmul_region(const nnc_call *call, int phase, int64_t piece)
 {
     product p;
     matmul_product(call, &p);
+    phase -= nnc_matmul_first_phase(call);
+    if (phase < 0)
+        return (nnc_region){0, 0, 0, 0};
     if (call->in[0].dtype == NNC_F64)
         return nnc_kernels->f64->gemm_region(&p.gemm, phase, piece);
     return nnc_kernels->f32->gemm_region(&p.gemm, phase, piece);
@@ -297,7 +404,7 @@ static void dense_product(const nnc_call *call, nnc_gemm *g)
     int64_t k = w->dim[0], n = w->dim[1];
     *g = (nnc_gemm){.m = nnc_dims_product(x, 0, x->rank - 1), .n = n, .k = k, .a_row = k, .a_col = 1,
                     .b_row = n, .b_col = 1, .ldc = n, .activation = -1,
-                    .alpha = call->attrs->f[0], .half = nnc_half_of(call->in[0].dtype)};
+                    .alpha = call->attrs->f[0], .half = half_of(call)};
     if (call->attrs->k[0] >= 0)
         g->activation = (int)call->attrs->k[0] - (int)NNC_OP_relu;
 }
@@ -308,7 +415,7 @@ nnc_status nnc_op_dense_infer(nnc_op op, const nnc_attrs *attrs, const nnc_array
     nnc_status status;
     char x[NNC_SHAPE_TEXT], w[NNC_SHAPE_TEXT], bias[NNC_SHAPE_TEXT];
     (void)input_count;
-    NNC_TRY(infer_pair(op, in));
+    NNC_TRY(infer_pair(op, in, attrs->k[NNC_DENSE_WIDE]));
     NNC_TRY(nnc_check_same_dtype(op, &in[0], &in[2]));
     if (in[1].shape.rank != 2 || in[2].shape.rank != 1 ||
         in[0].shape.dim[in[0].shape.rank - 1] != in[1].shape.dim[0] ||
@@ -337,7 +444,7 @@ void nnc_op_dense_plan(const nnc_call *call, nnc_work *work)
 void nnc_op_dense_run(nnc_call *call, int phase, int64_t begin, int64_t end)
 {
     nnc_gemm gemm;
-    bool half = nnc_is_half(&call->in[0]);
+    bool half = is_widened(call);
     if (half && phase == 0) {
         widen_a(call, begin, end);
         return;

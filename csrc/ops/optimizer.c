@@ -170,18 +170,24 @@ STEP(f32, float)
 STEP(f64, double)
 
 void nnc_optimizer_rows(nnc_call *call, double rate, int64_t first, int64_t rows, int64_t columns,
-                        int64_t apart)
+                        int64_t apart, const void *gradient, int64_t gradient_apart)
 {
-    if (columns == apart) {
+    nnc_array *g = &call->in[shaped_inputs(call->op) - 1];
+    int64_t size = nnc_dtype_size(g->dtype);
+    if (columns == apart && gradient == NULL) {
         columns *= rows;
         rows = rows > 0;
     }
     unsigned before = nnc_flush_begin();
     for (int64_t i = 0; i < rows; i++) {
+        int64_t at = first + i * apart;
+        if (gradient != NULL)       /* such that its element `at` is there */
+            g->data = (void *)((uintptr_t)gradient +
+                               (uintptr_t)((i * gradient_apart - at) * size));
         if (call->in[0].dtype == NNC_F32)
-            step_f32(call, rate, first + i * apart, columns);
+            step_f32(call, rate, at, columns);
         else
-            step_f64(call, rate, first + i * apart, columns);
+            step_f64(call, rate, at, columns);
     }
     nnc_flush_end(before);
 }
@@ -191,5 +197,5 @@ void nnc_op_optimizer_run(nnc_call *call, int phase, int64_t begin, int64_t end)
     int64_t count, n = nnc_shape_size(&call->in[0].shape);
     int64_t first = nnc_piece_range(n, NNC_PIECE, begin, end, &count);
     (void)phase;
-    nnc_optimizer_rows(call, nnc_optimizer_rate(call), first, 1, count, count);
+    nnc_optimizer_rows(call, nnc_optimizer_rate(call), first, 1, count, count, NULL, 0);
 }

@@ -5,17 +5,31 @@
 
 #include "kernels/kernels.h"
 #include "nnc.h"
+#include "ops/tiles.h"
 
 /* What multiplies the step of call->op: the learning rate, or Adam's alpha. */
 double nnc_optimizer_rate(const nnc_call *call);
 
 /* The step on `rows` runs of `columns` elements, the first at element `first`, each `apart` from the
- * one before. */
+ * one before. gradient: where that of the first element lies, its rows gradient_apart elements from
+ * one another; NULL: in the call's own array. */
 void nnc_optimizer_rows(nnc_call *call, double rate, int64_t first, int64_t rows, int64_t columns,
-                        int64_t apart);
+                        int64_t apart, const void *gradient, int64_t gradient_apart);
 
-/* The attribute of a matmul with nnc_gemm's most_rows. */
-enum { NNC_MATMUL_MOST_ROWS = 2 };
+/* Attributes of a matmul: nnc_gemm's most_rows, and which of its arrays are float32 though it is a
+ * product of bfloat16. Of a dense: NNC_DENSE_WIDE, the same. Passes set them. */
+enum { NNC_MATMUL_MOST_ROWS = 2, NNC_MATMUL_WIDE = 3, NNC_DENSE_WIDE = 1 };
+enum {
+    NNC_WIDE_B = 1,             /* the second operand: rounded as it is read */
+    NNC_WIDE_C = 2              /* the result: not rounded */
+};
+
+/* Whether the product is one on tiles: a part of it is given to a sink (tiles.h). */
+bool nnc_matmul_is_tiled(const nnc_call *call);
+void nnc_matmul_run_into(nnc_call *call, int phase, int64_t begin, int64_t end,
+                         nnc_tiles_sink *sink, void *argument);
+/* The first phase of a product that makes parts of it. */
+int nnc_matmul_first_phase(const nnc_call *call);
 
 /* The part of a product of two matrices that is finished once a piece of a phase has run. */
 nnc_region nnc_matmul_region(const nnc_call *call, int phase, int64_t piece);

@@ -41,7 +41,16 @@ typedef struct {
     nnc_attrs product_attrs;
     nnc_array factors[2], step_in[NNC_MAX_OUTPUTS + 4];
     int64_t product_workspace;
+    double rate;                /* of the step; nnc_op_update_run sets it */
 } halves;
+
+/* A product of bfloat16 is the gradient of a float32 variable as it is, not rounded. */
+static int64_t wide_of(const nnc_array *w, const nnc_array *factors)
+{
+    if (w->dtype != NNC_F32 || !nnc_is_half(&factors[0]))
+        return 0;
+    return NNC_WIDE_C | (factors[1].dtype == NNC_F32 ? NNC_WIDE_B : 0);
+}
 
 /* Inputs are those of the optimizer with a, b in the place of the gradient. */
 static void split(const nnc_call *call, halves *h)
@@ -51,6 +60,7 @@ static void split(const nnc_call *call, halves *h)
     int64_t columns = call->in[0].shape.rank == 2 ? call->in[0].shape.dim[1] : 1;
     h->product_attrs = (nnc_attrs){.k = {call->attrs->k[row->integers],
                                          call->attrs->k[row->integers + 1]}};
+    h->product_attrs.k[NNC_MATMUL_WIDE] = wide_of(&call->in[0], &call->in[slots]);
     h->product_attrs.k[NNC_MATMUL_MOST_ROWS] =
         columns >= NEAR_NUMBERS / NEAR_ROWS ? NEAR_ROWS : NEAR_NUMBERS / (columns + 1) + 1;
     h->factors[0] = call->in[slots];
@@ -80,6 +90,7 @@ nnc_status nnc_op_update_infer(nnc_op op, const nnc_attrs *attrs, const nnc_arra
     int slots = nnc_op_effects(&nnc_ops[op]), count = 0;
     nnc_attrs product_attrs = {.k = {attrs->k[row->integers], attrs->k[row->integers + 1]}};
     nnc_array gradient = in[0], step_in[NNC_MAX_OUTPUTS + 4];
+    product_attrs.k[NNC_MATMUL_WIDE] = wide_of(&in[0], &in[slots]);
     char w[NNC_SHAPE_TEXT], g[NNC_SHAPE_TEXT];
     (void)out;
     NNC_TRY(nnc_op_matmul_infer(op, &product_attrs, in + slots, 2, &gradient));
@@ -108,18 +119,27 @@ void nnc_op_update_plan(const nnc_call *call, nnc_work *work)
     split(&shapes, &h);
     nnc_op_optimizer_plan(&h.step, &step);
     *work = h.product.work;
-    work->workspace = h.product_workspace + nnc_shape_size(&call->in[0].shape) *
-        nnc_dtype_size(call->in[0].dtype);
     work->cost += step.cost;
+    work->workspace = h.product_workspace;
+    if (!nnc_matmul_is_tiled(&h.product))
+        work->workspace += nnc_shape_size(&call->in[0].shape) * nnc_dtype_size(call->in[0].dtype);
 }
 
 /* The step on what a piece of the product has finished. */
-static void step_region(halves *h, double rate, const nnc_region *region)
+static void step_region(halves *h, const nnc_region *region)
 {
     int64_t n = h->product.out[0].shape.dim[1];
     if (region->r0 < region->r1)
-        nnc_optimizer_rows(&h->step, rate, region->r0 * n + region->c0, region->r1 - region->r0,
-                           region->c1 - region->c0, n);
+        nnc_optimizer_rows(&h->step, h->rate, region->r0 * n + region->c0,
+                           region->r1 - region->r0, region->c1 - region->c0, n, NULL, 0);
+}
+
+static void step_part(void *argument, const nnc_region *part, float *c, int64_t c_row)
+{
+    halves *h = argument;
+    int64_t n = h->product.out[0].shape.dim[1];
+    nnc_optimizer_rows(&h->step, h->rate, part->r0 * n + part->c0, part->r1 - part->r0,
+                       part->c1 - part->c0, n, c, c_row);
 }
 
 void nnc_op_update_run(nnc_call *call, int phase, int64_t begin, int64_t end)
@@ -128,10 +148,14 @@ void nnc_op_update_run(nnc_call *call, int phase, int64_t begin, int64_t end)
     if (begin >= end)
         return;
     split(call, &h);
-    double rate = nnc_optimizer_rate(&h.step);
+    h.rate = nnc_optimizer_rate(&h.step);
+    if (nnc_matmul_is_tiled(&h.product)) {
+        nnc_matmul_run_into(&h.product, phase, begin, end, step_part, &h);
+        return;
+    }
     for (int64_t piece = begin; piece < end; piece++) {
         nnc_region region = nnc_matmul_region(&h.product, phase, piece);
         nnc_op_matmul_run(&h.product, phase, piece, piece + 1);
-        step_region(&h, rate, &region);
+        step_region(&h, &region);
     }
 }

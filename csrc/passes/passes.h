@@ -33,6 +33,7 @@ int nnc_rewrite_root(const nnc_graph *graph, int value);
 nnc_status nnc_pass_fold(nnc_pass *pass);    /* fold.c */
 nnc_status nnc_pass_remat(nnc_pass *pass);   /* remat.c */
 nnc_status nnc_pass_fuse(nnc_pass *pass);    /* fuse.c */
+nnc_status nnc_pass_narrow(nnc_pass *pass);  /* narrow.c */
 nnc_status nnc_pass_prune(nnc_pass *pass);   /* prune.c */
 nnc_status nnc_pass_update(nnc_pass *pass);  /* update.c */
 nnc_status nnc_pass_order(nnc_pass *pass);   /* order.c */

@@ -26,7 +26,9 @@ static bool is_cut_by_rows(const nnc_graph *graph, const nnc_node *product)
     nnc_call call = {.op = NNC_OP_matmul, .input_count = 2, .output_count = 1,
                      .attrs = &product->attrs, .in = in};
     call.out[0] = graph->values[product->outputs[0]].array;
-    nnc_region first = nnc_matmul_region(&call, 0, 0);
+    if (nnc_matmul_is_tiled(&call))
+        return true;            /* in long runs */
+    nnc_region first = nnc_matmul_region(&call, nnc_matmul_first_phase(&call), 0);
     return first.r0 == first.r1 || first.c1 - first.c0 == call.out[0].shape.dim[1];
 }
 

@@ -591,6 +591,8 @@ TEST(peak_rates_are_measured)
     double rate = 0;
     OK(nnc_peak_rate(NNC_F32, 0.002, &rate));
     CHECK(rate > 1e7);
+    OK(nnc_peak_rate(NNC_BF16, 0.002, &rate));
+    CHECK(rate > 1e7);
     CHECK(nnc_peak_rate(NNC_I32, 0.002, &rate) == NNC_EVALUE);
     double barrier = nnc_barrier_time();
     CHECK(nnc_pool_threads() == 1 ? barrier == 0 : barrier > 0 && barrier < 10);
