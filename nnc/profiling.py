@@ -13,6 +13,7 @@ import numpy as np
 
 from . import _core
 from .data import standardize
+from .ops.core import numpy_dtype
 from .recording import Run
 from .tracing import item_size, trace
 
@@ -27,7 +28,8 @@ class Profile:
         name: The model's name.
         batch_size: Samples in a batch.
         threads: Threads that worked.
-        peak: GFLOP/s of multiply-adds of these threads, measured in the same call.
+        peak: GFLOP/s of multiply-adds of these threads, measured in the same call; in mixed_bfloat16
+            of products of bfloat16.
         parts: Dict of `"predict"` and `"train"` (with targets), a `Part` each.
         weights_bytes, optimizer_bytes: Memory of the variables.
 
@@ -201,7 +203,7 @@ def profile(model, x, y=None, sample_weight=None, batch_size=32, seconds=0.5):
         slots = model.optimizer.variables
         state = [*model.variables, *slots, *(v for m in model.metrics for v in m.variables)]
         parts["train"] = _timed(run, batch_size, seconds, state)
-    kind = np.dtype(model.compute_dtype).name if model.compute_dtype == "float64" else "float32"
+    kind = model.compute_dtype if model.compute_dtype in ("float64", "bfloat16") else "float32"
     threads, peak = _core.get_num_threads(), _core.peak_rate(kind, 0.05) / 1e9
     for part in parts.values():
         for row in part.rows:
@@ -225,7 +227,8 @@ def _timed(run, rows, seconds, state):
         while not tries or len(tries) < _MOST and time.perf_counter() < end:
             tries.append(program.watch(arrays, None, 0))
         steps, end = [], time.perf_counter() + seconds / 2
-        targets = [np.empty(shape, dtype) for shape, dtype in program.output_signature]
+        targets = [np.empty(shape, numpy_dtype(dtype))
+                   for shape, dtype in program.output_signature]
         while len(steps) < 3 or len(steps) < 10 * _MOST and time.perf_counter() < end:
             began = time.perf_counter()
             program.replay(arrays, None, 0, 1, targets)

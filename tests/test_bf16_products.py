@@ -1,6 +1,8 @@
 """Products of bfloat16: every level and layout beside float64, the same bits on any threads, what the
 training step makes of weights in float32."""
 import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -230,3 +232,19 @@ def test_every_allocation_may_fail():
     assert failing(work, min(count, 400)) > 0
     work()
     assert live() <= before + 4
+
+
+def test_fit_and_profile_need_no_ml_dtypes_imported_before():
+    """In a process of its own: watching a run and profiling it hold arrays of bfloat16."""
+    code = """
+import numpy as np, nnc
+nnc.config.set_dtype_policy("mixed_bfloat16")
+layers = [nnc.layers.Dense(16, activation="relu"), nnc.layers.Dense(4, activation="softmax")]
+model = nnc.Sequential([nnc.Input((30,)), *layers])
+model.compile("adam", "sparse_categorical_crossentropy")
+x, y = np.random.rand(64, 30).astype("float32"), np.arange(64) % 4
+profile = nnc.profile(model, x, y)
+assert all(row["share_of_peak"] <= 1 for part in profile.parts.values() for row in part.rows)
+model.fit(x, y, epochs=30, verbose=0)
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=300)
