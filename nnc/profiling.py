@@ -13,6 +13,7 @@ import numpy as np
 
 from . import _core
 from .data import standardize
+from .ops.core import numpy_dtype
 from .recording import Run
 from .tracing import item_size, trace
 
@@ -225,7 +226,7 @@ def _timed(run, rows, seconds, state):
         while not tries or len(tries) < _MOST and time.perf_counter() < end:
             tries.append(program.watch(arrays, None, 0))
         steps, end = [], time.perf_counter() + seconds / 2
-        targets = [np.empty(shape, dtype) for shape, dtype in program.output_signature]
+        targets = [np.empty(shape, numpy_dtype(dtype)) for shape, dtype in program.output_signature]
         while len(steps) < 3 or len(steps) < 10 * _MOST and time.perf_counter() < end:
             began = time.perf_counter()
             program.replay(arrays, None, 0, 1, targets)

@@ -14,6 +14,7 @@ import numpy as np
 from . import _core, tree
 from ._core import TraceError, Tensor, op
 from .data import Batches
+from .ops.core import numpy_dtype
 from .recording import check_finite
 from .warnings import NumericWarning, tell, wanted
 
@@ -135,7 +136,7 @@ class Watch:
             self.program, self.names = self._relu_program()
         if self.program is None:
             return []
-        largest = [np.empty(1, dtype) for _, dtype in self.program.output_signature]
+        largest = [np.empty(1, numpy_dtype(dtype)) for _, dtype in self.program.output_signature]
         self.program.replay(self.sample, None, 0, 1, largest)
         return [name for name, value in zip(self.names, largest) if value[0] == 0]
 
