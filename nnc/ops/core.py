@@ -14,11 +14,13 @@ from .keras_tensor import KerasTensor
 _FLOATS = frozenset(("float32", "float64", "bfloat16", "float16"))
 _SIGNED = frozenset(("int8", "int16", "int32", "int64"))
 _UNSIGNED = frozenset(("uint8", "uint16", "uint32", "uint64"))
-_DTYPES = _FLOATS | _SIGNED | _UNSIGNED | {"bool"}
+_COMPLEX = frozenset(("complex64",))
+_DIFFERENTIABLE = _FLOATS | _COMPLEX
+_DTYPES = _DIFFERENTIABLE | _SIGNED | _UNSIGNED | {"bool"}
 _ARRAYS = (Tensor, _core.Variable)
-_SCALARS = (bool, int, float)
+_SCALARS = (bool, int, float, complex)
 _NAMES = {"float": "float32", "half": "float16", "double": "float64", "int": "int32", int: "int32",
-          float: "float32", bool: "bool"}
+          float: "float32", bool: "bool", complex: "complex64"}
 
 
 def standardize_dtype(dtype):
@@ -82,7 +84,17 @@ def float_array(x):
     """As `tensor`, with integers and booleans cast to `floatx()`."""
     if not isinstance(x, _ARRAYS):
         x = _core.convert(x)
-    return x if x.dtype in _FLOATS else op.cast(x, config.floatx())
+    return x if x.dtype in _DIFFERENTIABLE else op.cast(x, config.floatx())
+
+
+def is_complex(x):
+    """Whether an operand is complex: a tensor, or a Python scalar."""
+    return x.dtype in _COMPLEX if isinstance(x, _ARRAYS) else type(x) is complex
+
+
+def by_parts(function, x):
+    """`function` of the real and of the imaginary part of a complex tensor, put together."""
+    return op.complex(function(op.real(x)), function(op.imag(x)))
 
 
 def cast_array(x, dtype):
@@ -173,8 +185,14 @@ def convert_to_numpy(x):
 
 
 def cast(x, dtype):
-    """`x` in another dtype; float to integer truncates, anything to bool is `!= 0`."""
-    return convert_to_tensor(x, standardize_dtype(dtype))
+    """`x` in another dtype; float to integer truncates, anything to bool is `!= 0`, and of a complex
+    number only the real part becomes a real one.
+    """
+    dtype = standardize_dtype(dtype)
+    if dtype not in _COMPLEX and dtype != "bool":
+        x = tensor(x)
+        x = op.real(x) if is_complex(x) else x
+    return convert_to_tensor(x, dtype)
 
 
 _LIMITS = {"float16": 65504.0, "bfloat16": 3.3895313892515355e38, "float32": 3.4028234663852886e38}

@@ -378,7 +378,7 @@ def psnr(x1, x2, max_val):
 _ELSEWHERE = frozenset((
     "adaptive_average_pool", "adaptive_max_pool", "average_pool", "conv", "conv_transpose",
     "ctc_decode", "ctc_loss", "depth_to_space", "depthwise_conv", "dot_product_attention", "fold",
-    "max_pool", "separable_conv", "space_to_depth", "sparsemax", "unfold"))
+    "max_pool", "polar", "separable_conv", "space_to_depth", "sparsemax", "unfold"))
 
 
 def __getattr__(name):
