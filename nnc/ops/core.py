@@ -104,6 +104,28 @@ def cast_array(x, dtype):
     return x if x.dtype == dtype else op.cast(x, dtype)
 
 
+def op_of_files(module, name, files, more=()):
+    """The op of a name for `module`, which has those of some files besides its own.
+
+    Args:
+        module: The module's name.
+        name: The op's.
+        files: Names of files of this package; ops made by functions of numpy.py count as its.
+        more: Names of ops of other files.
+
+    Raises:
+        AttributeError: If it is in none of them.
+    """
+    if not name.startswith("_"):
+        from .. import ops
+
+        found = getattr(ops, name, None)
+        home = getattr(getattr(found, "_nnc_op", found), "__module__", None)
+        if name in more or home in [f"{__package__}.{file}" for file in files]:
+            return found
+    raise AttributeError(f"module '{module}' has no attribute '{name}'")
+
+
 def one_axis(name, axis, rank):
     """`axis` as a number of 0 to rank - 1."""
     try:

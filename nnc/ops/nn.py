@@ -9,7 +9,8 @@ from .. import config
 from .._core import Tensor, op
 from ..warnings import tell
 from . import arrays, numpy
-from .core import (_FLOATS, cast_array, float_array, many_axes, one_axis, standardize_dtype, tensor)
+from .core import (_FLOATS, cast_array, float_array, many_axes, one_axis, op_of_files,
+                   standardize_dtype, tensor)
 from .linalg import norm
 
 
@@ -340,15 +341,23 @@ def _stretch(v, x, axes):
     return op.reshape(v, tuple(n if a in axes else 1 for a, n in enumerate(x.shape)))
 
 
-def layer_normalization(x, gamma=None, beta=None, axis=-1, epsilon=None):
-    """`(x - mean) / sqrt(variance + epsilon) * gamma + beta`, over `axis` of each sample."""
+def layer_normalization(x, gamma=None, beta=None, axis=-1, epsilon=None, **kwargs):
+    """`(x - mean) / sqrt(variance + epsilon) * gamma + beta`, over `axis` of each sample.
+
+    With `rms_scaling=True`, of older scripts, it is `x / sqrt(variance + epsilon) * gamma`.
+    """
+    rms_scaling = kwargs.pop("rms_scaling", False)
+    if kwargs:
+        raise TypeError(f"layer_normalization: unknown arguments {sorted(kwargs)}")
     x = float_array(x)
     kept, x = x.dtype, _wide(x)
     epsilon = config.epsilon() if epsilon is None else epsilon
     axes = many_axes("layer_normalization", axis, len(x.shape))
     centred = op.subtract(x, numpy.mean(x, axes, True))
-    y = op.multiply(centred, op.rsqrt(op.add(numpy.mean(op.square(centred), axes, True), epsilon)))
+    y = op.multiply(x if rms_scaling else centred,
+                    op.rsqrt(op.add(numpy.mean(op.square(centred), axes, True), epsilon)))
     y = y if gamma is None else op.multiply(y, _stretch(gamma, x, axes))
+    beta = None if rms_scaling else beta
     return cast_array(y if beta is None else op.add(y, _stretch(beta, x, axes)), kept)
 
 
@@ -375,16 +384,7 @@ def psnr(x1, x2, max_val):
     return op.subtract(op.multiply(peak, 20.0), op.multiply(op.log10(error), 10.0))
 
 
-_ELSEWHERE = frozenset((
-    "adaptive_average_pool", "adaptive_max_pool", "average_pool", "conv", "conv_transpose",
-    "ctc_decode", "ctc_loss", "depth_to_space", "depthwise_conv", "dot_product_attention", "fold",
-    "max_pool", "polar", "separable_conv", "space_to_depth", "sparsemax", "unfold"))
-
-
 def __getattr__(name):
-    """Keras's `ops.nn` has these too."""
-    if name in _ELSEWHERE:
-        from .. import ops
-
-        return getattr(ops, name)
-    raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
+    """Keras's `ops.nn` has the ops of these files too."""
+    return op_of_files(__name__, name, ("attention", "conv_family", "ctc"),
+                       ("polar", "sparsemax"))

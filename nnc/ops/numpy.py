@@ -9,7 +9,8 @@ import operator
 
 from .._core import Tensor, op
 from .core import (_DIFFERENTIABLE, _FLOATS, _SCALARS, _UNSIGNED, by_parts, cast_array,
-                   float_array, is_complex, many_axes, one_axis, operand, result_type, tensor)
+                   float_array, is_complex, many_axes, one_axis, op_of_files, operand,
+                   result_type, tensor)
 
 
 def _named(function, name, text):
@@ -552,18 +553,7 @@ def logsumexp(x, axis=None, keepdims=False):
     return op.add(total, top)
 
 
-# Where they are defined; some of elementwise.py are made by functions of this file.
-_ELSEWHERE = tuple(f"{__package__}.{name}" for name in ("arrays", "elementwise", "indexing",
-                                                        "sorting", "einstein", "numpy"))
-
-
 def __getattr__(name):
     """Keras's `ops.numpy` has the ops of these files too."""
-    if not name.startswith("_"):
-        from .. import ops
-
-        found = getattr(ops, name, None)
-        if name == "slogdet" or getattr(getattr(found, "_nnc_op", found), "__module__",
-                                        None) in _ELSEWHERE:
-            return found
-    raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
+    return op_of_files(__name__, name, ("arrays", "complex_numbers", "elementwise", "indexing",
+                                        "sorting", "einstein", "numpy"), ("slogdet",))
