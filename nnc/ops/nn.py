@@ -5,6 +5,8 @@ normalization.
 given such probabilities works on the logits, which loses nothing where a probability rounds to 0 or
 1.
 """
+import math
+
 from .. import config
 from .._core import Tensor, op
 from ..warnings import tell
@@ -109,23 +111,31 @@ def glu(x, axis=-1):
     return op.multiply(a, op.sigmoid(b))
 
 
+def _over_axes(name, x, axis):
+    """An op of one axis on `x`, over one axis, several, or (`None`) all of them."""
+    run, rank = getattr(op, name), len(x.shape)
+    if axis is not None and not isinstance(axis, (tuple, list)):
+        return run(x, one_axis(name, axis, rank))
+    axes = many_axes(name, axis, rank)
+    order = [a for a in range(rank) if a not in axes] + list(axes)
+    back = tuple(sorted(range(rank), key=order.__getitem__))
+    moved = op.transpose(x, tuple(order))
+    flat = op.reshape(moved, (*moved.shape[:rank - len(axes)], math.prod(x.shape[a] for a in axes)))
+    return op.transpose(op.reshape(run(flat, rank - len(axes)), tuple(moved.shape)), back)
+
+
 def softmax(x, axis=-1):
-    """`exp(x) / sum(exp(x))` along an axis (over all elements for `None`)."""
+    """`exp(x) / sum(exp(x))` along an axis or several (over all elements for `None`)."""
     x = float_array(x)
-    if axis is None:
-        y = op.reshape(op.softmax(arrays.ravel(x), 0), tuple(x.shape))
-    else:
-        y = op.softmax(x, one_axis("softmax", axis, len(x.shape)))
+    y = _over_axes("softmax", x, axis)
     y._keras_logits = x
     return y
 
 
 def log_softmax(x, axis=-1):
-    """`log(softmax(x))` along an axis (over all elements for `None`) without overflow."""
-    x = float_array(x)
-    if axis is None:
-        return op.reshape(op.log_softmax(arrays.ravel(x), 0), tuple(x.shape))
-    return op.log_softmax(x, one_axis("log_softmax", axis, len(x.shape)))
+    """`log(softmax(x))` along an axis or several (over all elements for `None`) without overflow.
+    """
+    return _over_axes("log_softmax", float_array(x), axis)
 
 
 # ---- labels --------------------------------------------------------------------------------------

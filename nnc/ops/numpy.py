@@ -415,7 +415,8 @@ def prod(x, axis=None, keepdims=False, dtype=None):
     x = tensor(x)
     x = cast_array(x, _SUM_DTYPE.get(x.dtype, x.dtype) if dtype is None else dtype)
     axes = many_axes("prod", axis, len(x.shape))
-    return op.prod(x, axes, int(keepdims)) if axes else x
+    y = op.prod(x, axes, int(keepdims)) if axes else x
+    return y if dtype is None else cast_array(y, dtype)     # small integers gave 32-bit ones
 
 
 def mean(x, axis=None, keepdims=False):
