@@ -305,7 +305,10 @@ def add_update(step, slots, attributes, counter=False):
         *rest, turn_a, turn_b = args
         w, *kept = rest[:1 + len(slots)]
         a, b, *rest = rest[1 + len(slots):]
-        g = (a.T if turn_a else a) @ (b.T if turn_b else b)
+        # wider than what is tested: a sum of 65 products rounds here as well
+        wide = (x.T if turn else x for x, turn in ((a.astype("longdouble"), turn_a),
+                                                   (b.astype("longdouble"), turn_b)))
+        g = np.matmul(*wide).astype("float64")
         return function(w, *kept, g, *rest)
 
     def case(m, n, k, turn_a, turn_b, numbers_of_step, done=3):
