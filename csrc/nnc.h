@@ -97,7 +97,8 @@ int64_t nnc_alloc_live_bytes(void); /* as asked for, without padding */
     X(F16, "float16", 2, NNC_KIND_FLOAT)     \
     X(BF16, "bfloat16", 2, NNC_KIND_FLOAT)   \
     X(F32, "float32", 4, NNC_KIND_FLOAT)     \
-    X(F64, "float64", 8, NNC_KIND_FLOAT)
+    X(F64, "float64", 8, NNC_KIND_FLOAT)     \
+    X(C64, "complex64", 8, NNC_KIND_COMPLEX)
 
 typedef enum {
 #define NNC_DTYPE_ENUM(name, text, bytes, kind) NNC_##name,
@@ -106,13 +107,21 @@ typedef enum {
     NNC_DTYPE_COUNT
 } nnc_dtype;
 
-typedef enum { NNC_KIND_BOOL, NNC_KIND_UINT, NNC_KIND_INT, NNC_KIND_FLOAT } nnc_kind;
+typedef enum {
+    NNC_KIND_BOOL,
+    NNC_KIND_UINT,
+    NNC_KIND_INT,
+    NNC_KIND_FLOAT,
+    NNC_KIND_COMPLEX    /* pairs of floats: the real part, then the imaginary one */
+} nnc_kind;
 
 int64_t nnc_dtype_size(nnc_dtype dtype);            /* bytes of one element */
 nnc_kind nnc_dtype_kind(nnc_dtype dtype);
+bool nnc_dtype_differentiable(nnc_dtype dtype);     /* floating point or complex */
 const char *nnc_dtype_name(nnc_dtype dtype);        /* "float32" */
 bool nnc_dtype_parse(const char *name, nnc_dtype *out);
-/* The dtype of a + b: Keras's lattice (JAX's type promotion, float32 for int64 with a float32). */
+/* The dtype of a + b: Keras's lattice (JAX's type promotion, float32 for int64 with a float32);
+ * complex64 with anything is complex64. */
 nnc_dtype nnc_dtype_promote(nnc_dtype a, nnc_dtype b);
 
 typedef struct {
@@ -333,6 +342,7 @@ enum {
     NNC_HALF = 128,           /* plan and run take float16 and bfloat16 as they come; the others are
                                * given float32 copies, and what they write is rounded */
     NNC_HALF_FACTORS = 256,   /* likewise, but only while the first input, a variable, is wider */
+    NNC_COMPLEX = 512,        /* takes and gives complex numbers; all others are refused them */
     NNC_EFFECT = NNC_EFFECT_1 | NNC_EFFECT_2 | NNC_EFFECT_3 | NNC_EFFECT_4
 };
 int nnc_op_effects(const nnc_op_row *row);   /* how many leading inputs it writes */
@@ -363,7 +373,7 @@ typedef struct {
     nnc_value_kind kind;
     int node, output;       /* who computes it */
     nnc_tensor *tensor;     /* a reference, or NULL */
-    bool differentiable;    /* floating point, and depends on something that is watched */
+    bool differentiable;    /* its dtype is, and it depends on something that is watched */
     bool kept;              /* given by a segment to who comes after it */
     bool stale;             /* the storage it was read from has been overwritten since */
     int earlier;            /* the stale value of the same storage before this one, or -1 */

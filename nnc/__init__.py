@@ -5,8 +5,8 @@ from . import config, dtype_policies, ops, random, tree
 from . import activations, constraints, initializers, regularizers
 from . import losses, metrics, optimizers, layers, saving, models, callbacks, datasets, utils, export
 from .autograd import GradientTape
-from .config import backend, show_config
-from .dtype_policies import DTypePolicy
+from .config import backend, device, show_config
+from .dtype_policies import DTypePolicy, FloatDTypePolicy
 from .initializers import Initializer
 from .layers import Input, InputSpec, Layer
 from .layers.keras_tensor import KerasTensor

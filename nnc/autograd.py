@@ -4,7 +4,7 @@ Eagerly, a tape of the core records the ops. Inside a step that is being recorde
 the graph anyway: the tape asks the graph for gradients, and stays out of the way otherwise.
 """
 from . import _core, tree
-from .ops.core import _FLOATS
+from .ops.core import _DIFFERENTIABLE
 
 _CHOICES = ("none", "zero")
 
@@ -62,7 +62,7 @@ class GradientTape:
             if not isinstance(leaf, (_core.Tensor, _core.Variable)):
                 raise ValueError("GradientTape.watch: expected tensors or variables. "
                                  f"Received: {leaf!r} (of type {type(leaf).__name__})")
-            if leaf.dtype not in _FLOATS:
+            if leaf.dtype not in _DIFFERENTIABLE:
                 raise ValueError("GradientTape.watch: only floating-point values have gradients. "
                                  f"Received: dtype={leaf.dtype}")
             self._watched[id(leaf)] = leaf
@@ -89,7 +89,7 @@ class GradientTape:
             return self._tape.watched if self._tape is not None else ()
         read = self._graph.variables(self._first) if self._watch_variables else []
         found = {id(v): v for v in self._watched.values() if isinstance(v, _core.Variable)}
-        found.update((id(v), v) for v in read if v.trainable and v.dtype in _FLOATS)
+        found.update((id(v), v) for v in read if v.trainable and v.dtype in _DIFFERENTIABLE)
         return tuple(found.values())
 
     def gradient(self, target, sources, output_gradients=None, unconnected_gradients="none"):
@@ -206,8 +206,8 @@ class GradientTape:
         return [list(parts) for parts in zip(*rows)] if rows else [[] for _ in leaves]
 
     def _gradients(self, targets, leaves, seeds):
-        used = [i for i, leaf in enumerate(leaves) if leaf.dtype in _FLOATS and self._follows(leaf)]
-        kept = [i for i, t in enumerate(targets) if t.dtype in _FLOATS]
+        used = [i for i, leaf in enumerate(leaves) if leaf.dtype in _DIFFERENTIABLE and self._follows(leaf)]
+        kept = [i for i, t in enumerate(targets) if t.dtype in _DIFFERENTIABLE]
         found = [None] * len(leaves)
         if not used or not kept:
             return found

@@ -1,4 +1,6 @@
 """Settings of the process: `nnc.config`."""
+import contextlib
+
 from . import _core
 
 _FLOATS = ("float16", "float32", "float64", "bfloat16")
@@ -42,6 +44,22 @@ def image_data_format():
 def set_image_data_format(data_format):
     """Sets `image_data_format()`."""
     _state["image_data_format"] = standardize_data_format(data_format)
+
+
+@contextlib.contextmanager
+def device(device_name):
+    """A context in which tensors lie on a device: the processor, the only one there is.
+
+    Args:
+        device_name: `"cpu"` or `"cpu:0"`, in any case; `None` stands for it too.
+
+    Raises:
+        ValueError: For other devices.
+    """
+    if device_name is not None and str(device_name).lower() not in ("cpu", "cpu:0"):
+        raise ValueError("device: `device_name` must be 'cpu' or 'cpu:0', there is no other device "
+                         f"here. Received: device_name={device_name!r}")
+    yield
 
 
 def standardize_data_format(data_format):

@@ -25,6 +25,7 @@ class Variable(_core.Variable):
         trainable: Whether tapes watch the variable by themselves and optimizers change it.
         autocast: Whether layers that compute in another dtype read it in theirs.
         aggregation: How replicas would be brought together.
+        layout: Must be `None`: nothing is distributed.
         synchronization: When replicas would be brought together.
         name: Name. Defaults to a numbered `"variable"`.
 
@@ -33,13 +34,16 @@ class Variable(_core.Variable):
     """
 
     def __init__(self, initializer, shape=None, dtype=None, trainable=True, autocast=True,
-                 aggregation="none", synchronization="auto", name=None):
+                 aggregation="none", layout=None, synchronization="auto", name=None):
         name = name or auto_name("Variable")
         if not isinstance(name, str) or "/" in name:
             raise ValueError("Variable: `name` must be a string without the character '/'. "
                              f"Received: name={name!r}")
         _check_choice(name, "aggregation", aggregation, _AGGREGATIONS)
         _check_choice(name, "synchronization", synchronization, _SYNCHRONIZATIONS)
+        if layout is not None:
+            raise ValueError(f"Variable {name!r}: `layout` must be None, nothing is distributed "
+                             f"here. Received: layout={layout!r}")
         with _core.no_trace():
             value = _first_value(name, initializer, shape, dtype)
             super().__init__(value, None, isinstance(initializer, str) or (

@@ -405,3 +405,10 @@ def test_ops_have_keras_s_modules():
         assert not missing
     with pytest.raises(AttributeError, match="no attribute 'no_such'"):
         nnc.ops.numpy.no_such
+
+
+def test_ops_of_other_files_are_in_no_module():
+    for module in (nnc.ops.nn, nnc.ops.numpy):
+        for name in ("fft", "no_such_op", "_hidden"):
+            with pytest.raises(AttributeError, match=name):
+                getattr(module, name)

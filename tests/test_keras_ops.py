@@ -109,7 +109,11 @@ CALLS = [
     ("one_hot", (np.array([[0, 2]]), 3), {"axis": 1, "dtype": "int32"}),
     ("multi_hot", (np.array([[0, 2], [1, 1]]), 4), {}), ("softmax", (A,), {}),
     ("softmax", (CUBE,), {"axis": 1}), ("softmax", (A,), {"axis": None}),
-    ("log_softmax", (CUBE,), {"axis": 0}), ("log_softmax", (A,), {"axis": None}),
+    *[(name, (CUBE,), {"axis": axis}) for name in ("softmax", "log_softmax")
+      for axis in ((0, 2), (1, 0), (0, 1, 2))], ("log_softmax", (CUBE,), {"axis": 0}),
+    *[(name, (x, 2.5), {}) for name in ("fmax", "fmin", "divide_no_nan")
+      for x in (A.astype("float16"), A)],
+    *[(name, (BYTE, 2), {}) for name in ("fmax", "fmin")], ("log_softmax", (A,), {"axis": None}),
     ("leaky_relu", (A,), {}), ("elu", (A,), {"alpha": 0.5}), ("celu", (A,), {}), ("gelu", (A,), {}),
     ("gelu", (A, False), {}), ("glu", (A,), {}), ("hard_shrink", (A,), {}),
     ("soft_shrink", (A,), {}), ("threshold", (A, 0.1, -3.0), {}), ("squareplus", (A,), {}),
@@ -188,7 +192,17 @@ def test_where_keras_on_tensorflow_differs_from_numpy():
                                                                     2147483520]
 
 
+def test_products_in_a_dtype():
+    """NumPy's; Keras on TensorFlow forgets the argument."""
+    for dtype in ("uint8", "bool", "int64", "float16"):
+        got = nnc.ops.prod(INT, axis=0, dtype=dtype)
+        assert got.dtype == dtype
+        np.testing.assert_array_equal(values(got), np.prod(INT.astype(dtype), axis=0, dtype=dtype))
+
+
 BAD = [
+    (lambda: nnc.ops.softmax(A, axis=(0, 2)), "softmax: axis 2"),
+    (lambda: nnc.ops.softmax(A, axis=(0, -2)), "softmax: an axis is named twice"),
     (lambda: nnc.ops.sum(A, axis=2), "sum: axis 2 is out of range for an array of rank 2"),
     (lambda: nnc.ops.sum(A, axis=(0, 0)), "sum: an axis is named twice"),
     (lambda: nnc.ops.argmax(A, axis=5), "argmax: axis 5"),
@@ -248,7 +262,8 @@ def test_same_parameters_as_keras():
     for name in {name for name, _, _ in CALLS}:
         ours = inspect.signature(getattr(nnc.ops, name)).parameters
         theirs = inspect.signature(getattr(keras.ops, name)).parameters
-        theirs = {k: p for k, p in theirs.items() if p.kind != p.VAR_KEYWORD}
+        ours, theirs = ({k: p for k, p in each.items() if p.kind != p.VAR_KEYWORD}
+                        for each in (ours, theirs))
         assert list(ours) == list(theirs), name
         defaults = [{k: p.default for k, p in each.items()} for each in (ours, theirs)]
         assert defaults[0] == defaults[1], name

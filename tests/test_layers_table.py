@@ -55,6 +55,13 @@ ROWS = [
     ("BatchNormalization", {"axis": 1, "momentum": 0.5, "scale": False}, IMAGE),
     ("BatchNormalization", {"center": False, "epsilon": 0.1, "gamma_initializer": "ones",
                             "gamma_regularizer": "l2"}, IMAGE),
+    ("BatchNormalization", {"renorm": True}, (4,)),
+    ("BatchNormalization", {"renorm": True, "renorm_momentum": 0.7, "momentum": 0.6, "axis": 1,
+                            "renorm_clipping": {"rmin": 0.9, "rmax": 1.1, "dmax": 0.2}}, IMAGE),
+    ("BatchNormalization", {"renorm": True, "scale": False, "center": False,
+                            "renorm_clipping": {"dmax": 0.3}}, (3, 4)),
+    ("BatchNormalization", {"renorm": True, "center": False,
+                            "moving_variance_initializer": "zeros"}, (4,)),
     ("LayerNormalization", {}, (3, 4)), ("LayerNormalization", {"axis": [1, 2]}, (3, 4)),
     ("LayerNormalization", {"center": False, "scale": False, "epsilon": 0.1}, (4,)),
     ("GroupNormalization", {"groups": 2}, (3, 4)), ("GroupNormalization", {"groups": -1}, IMAGE),
@@ -306,6 +313,36 @@ def test_spectral_normalization():
     assert plain(ours.get_config()) == plain(theirs.get_config())
 
 
+def test_normalized_weights():
+    """Beside Keras's, and nothing changes."""
+    x = data((4,))
+    ours, theirs = (k.layers.SpectralNormalization(k.layers.Dense(3, name="d"), 3, name="s")
+                    for k in (nnc, keras))
+    ours(x)
+    theirs.build(x.shape)
+    before = ours.get_weights()
+    theirs.set_weights(before)
+    for a, b in zip(ours.normalized_weights(), theirs.normalized_weights(), strict=True):
+        np.testing.assert_allclose(values(a), values(b), rtol=1e-5, atol=1e-6)
+    for a, b in zip(before, ours.get_weights()):
+        np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.filterwarnings("ignore:.*rms_scaling")
+@pytest.mark.parametrize("options, shape", [({}, (3, 4)), ({"axis": [1, 2], "epsilon": 0.1}, (3, 4)),
+                                            ({"scale": False}, (4,))])
+def test_layer_normalization_with_rms_scaling(options, shape):
+    ours, theirs = both("LayerNormalization", {"rms_scaling": True, **options}, shape)
+    x = data(shape)
+    a, da = gradients(nnc, ours, x, True)
+    b, db = gradients(keras, theirs, x, True)
+    np.testing.assert_allclose(values(a), values(b), rtol=2e-5, atol=5e-6)
+    for p, q in zip(da, db, strict=True):
+        np.testing.assert_allclose(values(p), values(q), rtol=1e-4, atol=2e-5)
+    assert rounded(plain(ours.get_config())) == rounded(plain(theirs.get_config()))
+    assert [w.path for w in ours.weights] == [w.path for w in theirs.weights]
+
+
 def test_time_distributed():
     x = data((3, 4))
     for inner in (lambda k: k.layers.Dense(2, name="d"),
@@ -338,6 +375,10 @@ def test_time_distributed():
     (lambda: nnc.layers.PReLU(shared_axes=[3])(np.ones((2, 4))), "shared_axes"),
     (lambda: nnc.layers.GaussianNoise(-1), "stddev"),
     (lambda: nnc.layers.BatchNormalization(axis=5)(np.ones((2, 4))), "out of bounds"),
+    (lambda: nnc.layers.BatchNormalization(renorm=True, renorm_clipping={"r": 1}), "other than"),
+    (lambda: nnc.layers.BatchNormalization(renorm=True, renorm_clipping={"rmin": 2, "rmax": 1}),
+     "rmin <= rmax"),
+    (lambda: nnc.layers.BatchNormalization(renorm=True, renorm_clipping={"dmax": -1}), "dmax >= 0"),
     (lambda: nnc.layers.GroupNormalization(3)(np.ones((2, 4))), "multiple"),
     (lambda: nnc.layers.Embedding(0, 2), "input_dim"),
     (lambda: nnc.layers.Embedding(3, 2)(np.array([[5]])), "5"),

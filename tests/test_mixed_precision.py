@@ -2,8 +2,9 @@
 import contextlib
 import copy
 import pickle
-
 import re
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -382,3 +383,19 @@ def test_auto_scale_loss_can_be_off():
         assert type(model.optimizer).__name__ == "SGD"
         model.compile(nnc.optimizers.LossScaleOptimizer(nnc.optimizers.SGD(), name="mine"), "mse")
         assert model.optimizer.name == "mine"
+
+
+def test_relu_layers_are_looked_at_before_numpy_knows_bfloat16():
+    """Training that lasts long enough for `fit` to look for dead layers, in a fresh process."""
+    script = ("import numpy as np, nnc\n"
+              "from nnc import watching\n"
+              "watching.Watch._due = lambda self: True\n"
+              "nnc.config.set_dtype_policy('mixed_bfloat16')\n"
+              "model = nnc.Sequential([nnc.layers.Dense(4, activation='relu')])\n"
+              "model.compile('sgd', 'mse')\n"
+              "x = np.ones((32, 4), 'float32')\n"
+              "print(len(model.fit(x, x, epochs=2, verbose=0).epoch))\n"
+              "nnc.profile(model, x, x)\n")
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split()[0] == "2"

@@ -149,3 +149,65 @@ def test_fit_requests():
         assert estimator.set_fit_request(sample_weight="weight") is estimator
         routing = estimator.get_metadata_routing()
         assert routing.fit.requests == {"sample_weight": "weight"}
+
+
+def test_device():
+    for name in ("cpu", "CPU:0", None):
+        with nnc.device(name):
+            assert nnc.ops.ones((2,)).shape == (2,)
+    with pytest.raises(ValueError, match="no other device.*'gpu:0'"):
+        with nnc.device("gpu:0"):
+            pass
+
+
+def test_layout_of_variables():
+    assert nnc.Variable(1.0, layout=None).shape == ()
+    with pytest.raises(ValueError, match="`layout` must be None.*rows"):
+        nnc.Variable(1.0, layout="rows")
+
+
+def test_operations_are_computed_again_in_their_scope():
+    class Twice(nnc.Operation):
+        def call(self, x):
+            return nnc.ops.tanh(nnc.ops.tanh(x))
+    with nnc.RematScope("full"):
+        again = Twice()
+    assert Twice()._remat_mode is None and again._remat_mode is not None
+    x = np.linspace(-1, 1, 5).astype("float32")
+    found = []
+    for operation in (Twice(), again):
+        graph = nnc._core.Graph()
+        with graph:
+            symbol = graph.input((5,), "float32")
+            gradient, = graph.gradients([operation(symbol)], [symbol])
+        found.append(nnc._core.Program(graph, [gradient])(x)[0].numpy())
+        kept = operation.rematerialized_call(operation.call)
+        assert (kept == operation.call) == (operation is not again)
+    np.testing.assert_array_equal(*found)
+    with pytest.raises(NotImplementedError, match="Twice.*quantized_call"):
+        again.quantized_call(x)
+
+
+def test_stateless_compute_loss():
+    """Values in the place of weights give their loss; the model stays as it was. Keras's method of
+    this name calls one that its models lack on TensorFlow, so the loss is compared.
+    """
+    model = nnc.Sequential([nnc.layers.Dense(2, kernel_regularizer=nnc.regularizers.L2(0.1)),
+                            nnc.layers.BatchNormalization()])
+    model.compile("sgd", "mse", metrics=["mae"])
+    x, y = np.ones((4, 3), "float32"), np.zeros((4, 2), "float32")
+    model.build((None, 3))
+    before = model.get_weights()
+    values_of = lambda variables: [v.numpy() for v in variables]
+    trainable = [v + 1 for v in values_of(model.trainable_variables)]
+    y_pred = np.full((4, 2), 3.0, "float32")
+    loss, state = model.stateless_compute_loss(
+        trainable, values_of(model.non_trainable_variables), values_of(model.metrics_variables),
+        x=x, y=y, y_pred=y_pred)
+    assert abs(float(loss) - (9 + 0.1 * (trainable[0] ** 2).sum())) < 1e-4
+    for ours, kept in zip(model.get_weights(), before):
+        np.testing.assert_array_equal(ours, kept)
+    assert [len(part) for part in state] == [4, 2, len(model.metrics_variables)]
+    np.testing.assert_array_equal(state[0][0].numpy(), trainable[0])
+    with pytest.raises(ValueError, match="4 variables for `trainable_variables`"):
+        model.stateless_compute_loss([], [], [], x=x, y=y, y_pred=y_pred)

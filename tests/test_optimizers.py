@@ -482,3 +482,24 @@ def test_moments_reach_zero(dtype):
     optimizer.apply([nnc.ops.zeros(37, dtype)], [weight])
     assert np.all(np.asarray(moment) == 0)
     assert np.all(np.asarray(nnc.ops.convert_to_tensor(np.full(37, tiny, dtype)) * 0.5) == tiny / 2)
+
+
+def test_parts_of_muon():
+    """What Keras's class offers besides, on matrices and stacks of them."""
+    rng = np.random.default_rng(4)
+    for shape in ((3, 5), (5, 3), (2, 4, 3), (2, 2, 3, 4)):
+        x = rng.normal(size=shape).astype("float32")
+        pair = [library.optimizers.Muon(rms_rate=0.3) for library in (nnc, keras)]
+        inputs = [library.ops.convert_to_tensor(x) for library in (nnc, keras)]
+        for call in (lambda o, x: o.transpose_last_axis(x),
+                     lambda o, x: o.zeropower_via_newtonschulz5(x, 4)):
+            ours, theirs = (call(o, x) for o, x in zip(pair, inputs))
+            # four steps of matrix products with factors of 3 to 5
+            np.testing.assert_allclose(values(ours), values(theirs), rtol=1e-4, atol=1e-5)
+    wide = np.ones((2, 5), "float32")
+    for rate in (0.2, None):
+        optimizer = nnc.optimizers.Muon(rms_rate=rate)
+        np.testing.assert_allclose(values(optimizer.lr_adjust(wide)),
+                                   1 if rate is None else 5 ** 0.5 * rate, rtol=1e-6)
+    with pytest.raises(ValueError, match="at least 2 axes"):
+        nnc.optimizers.Muon().zeropower_via_newtonschulz5(np.ones(3, "float32"), 2)

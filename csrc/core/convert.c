@@ -30,6 +30,8 @@ typedef void convert_fn(const void *restrict source, void *restrict target, int6
 #include "core/convert.inc"
 #define FROM F64
 #include "core/convert.inc"
+#define FROM C64
+#include "core/convert.inc"
 
 static convert_fn *const *const table[NNC_DTYPE_COUNT] = {
 #define ROW(name, ...) [NNC_##name] = convert_from_##name,

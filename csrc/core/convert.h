@@ -2,10 +2,12 @@
  * read_X gives an element's value in a C type that holds it exactly; write_X turns a value of any
  * such type into an element, rounding once: to nearest even among floats, towards zero to
  * integers. A float outside an integer's range becomes the nearest end of it, NaN becomes 0;
- * integers wrap. */
+ * integers wrap. Of a complex number only the real part becomes a real one; it is false if both
+ * parts are 0. */
 #ifndef NNC_CORE_CONVERT_H
 #define NNC_CORE_CONVERT_H
 
+#include <complex.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -19,6 +21,7 @@ typedef int32_t storage_I32;
 typedef int64_t storage_I64;
 typedef float storage_F32;
 typedef double storage_F64;
+typedef float _Complex storage_C64;
 
 static inline uint32_t bits_of_float(float x)
 {
@@ -116,6 +119,10 @@ static inline double odd_double_from_i64(int64_t x)
     static inline uint16_t type##_from_i64(int64_t x)                                              \
     {                                                                                              \
         return type##_from_double(odd_double_from_i64(x));                                         \
+    }                                                                                              \
+    static inline uint16_t type##_from_complex(float _Complex x)                                   \
+    {                                                                                              \
+        return type##_from_float(crealf(x));                                                       \
     }
 NARROW_FLOATS(f16)
 NARROW_FLOATS(bf16)
@@ -132,6 +139,10 @@ NARROW_FLOATS(bf16)
     static inline type name##_from_double(double x)                                                \
     {                                                                                              \
         return x >= (end) ? (high) : x > (double)(low) ? (type)x : x == x ? (low) : 0;             \
+    }                                                                                              \
+    static inline type name##_from_complex(float _Complex x)                                       \
+    {                                                                                              \
+        return name##_from_float(crealf(x));                                                       \
     }
 INTEGER_FROM_REAL(u8, uint8_t, 0, UINT8_MAX, 0x1p8)
 INTEGER_FROM_REAL(u16, uint16_t, 0, UINT16_MAX, 0x1p16)
@@ -173,13 +184,15 @@ WRAP(i64, int64_t)
 #define read_BF16(x) float_from_bf16(x)
 #define read_F32(x) (x)
 #define read_F64(x) (x)
+#define read_C64(x) (x)
 
 #define WRITE_INTEGER(name, v)                                          \
     _Generic((v), float: name##_from_float, double: name##_from_double, \
-             default: name##_from_integer)(v)
+             float _Complex: name##_from_complex, default: name##_from_integer)(v)
 #define WRITE_NARROW(name, v)                                           \
     _Generic((v), float: name##_from_float, double: name##_from_double, \
-             uint64_t: name##_from_u64, default: name##_from_i64)(v)
+             float _Complex: name##_from_complex, uint64_t: name##_from_u64, \
+             default: name##_from_i64)(v)
 #define write_BOOL(v) ((uint8_t)((v) != 0))
 #define write_U8(v) WRITE_INTEGER(u8, v)
 #define write_U16(v) WRITE_INTEGER(u16, v)
@@ -193,5 +206,6 @@ WRAP(i64, int64_t)
 #define write_BF16(v) WRITE_NARROW(bf16, v)
 #define write_F32(v) ((float)(v))
 #define write_F64(v) ((double)(v))
+#define write_C64(v) ((float _Complex)(v))
 
 #endif

@@ -27,6 +27,11 @@ nnc_kind nnc_dtype_kind(nnc_dtype dtype)
     return dtypes[dtype].kind;
 }
 
+bool nnc_dtype_differentiable(nnc_dtype dtype)
+{
+    return dtypes[dtype].kind >= NNC_KIND_FLOAT;
+}
+
 const char *nnc_dtype_name(nnc_dtype dtype)
 {
     return dtypes[dtype].name;
@@ -46,7 +51,7 @@ bool nnc_dtype_parse(const char *name, nnc_dtype *out)
 /* The least type above both in JAX's lattice:
  *     bool -> uint8 -> uint16 -> uint32 -> uint64 -+
  *        \      \         \         \              +-> float16, bfloat16 -> float32 -> float64
- *         int8 -> int16 ---> int32 ---> int64 -----+
+ *         int8 -> int16 ---> int32 ---> int64 -----+                            below complex64
  * Above uint64 and a signed type lies only "a float", which Keras takes as float32; above float16
  * and bfloat16 lies float32. Keras makes uint32 of every uint64 result; that would lose the upper
  * half, so uint64 stays here. */

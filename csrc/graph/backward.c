@@ -50,7 +50,7 @@ static void mark_dependent(walk *w, const int *sources, int source_count, int64_
             any |= w->depends[node->inputs[k]];
         for (int k = 0; k < node->output_count && any; k++) {
             nnc_dtype dtype = w->graph->values[node->outputs[k]].array.dtype;
-            w->depends[node->outputs[k]] |= nnc_dtype_kind(dtype) == NNC_KIND_FLOAT;
+            w->depends[node->outputs[k]] |= nnc_dtype_differentiable(dtype);
         }
     }
 }

@@ -9,15 +9,33 @@
 
 static pthread_mutex_t fault_lock = PTHREAD_MUTEX_INITIALIZER;
 
+/* Ops that were not made for complex numbers would take them for pairs of something else. */
+static nnc_status check_complex(nnc_op op, const nnc_array *arrays, int count)
+{
+    for (int i = 0; i < count; i++) {
+        if (nnc_dtype_kind(arrays[i].dtype) == NNC_KIND_COMPLEX)
+            return nnc_fail(NNC_ETYPE, "%s: is not there for complex numbers, received %s",
+                            nnc_ops[op].name, nnc_dtype_name(arrays[i].dtype));
+    }
+    return NNC_OK;
+}
+
 nnc_status nnc_call_infer(nnc_op op, const nnc_attrs *attrs, const nnc_array *in, int input_count,
                           nnc_array *out)
 {
+    nnc_status status;
     const nnc_op_row *row = &nnc_ops[op];
     if (row->inputs >= 0 ? input_count != row->inputs : input_count < 1)
         return nnc_fail(NNC_EVALUE, "%s: expected %s%d input%s, received %d", row->name,
                         row->inputs < 0 ? "at least " : "", row->inputs < 0 ? 1 : row->inputs,
                         row->inputs == 1 || row->inputs < 0 ? "" : "s", input_count);
-    return row->infer(op, attrs, in, input_count, out);
+    if (row->flags & NNC_COMPLEX)
+        return row->infer(op, attrs, in, input_count, out);
+    NNC_TRY(check_complex(op, in, input_count));
+    NNC_TRY(row->infer(op, attrs, in, input_count, out));
+    NNC_TRY(check_complex(op, out, nnc_op_outputs(op, attrs)));
+done:
+    return status;
 }
 
 void nnc_call_plan_op(nnc_call *call)

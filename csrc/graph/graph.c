@@ -184,7 +184,7 @@ static nnc_status add_node(nnc_graph *graph, nnc_op op, const nnc_attrs *attrs, 
         graph->values[value].node = (int)graph->node_count;
         graph->values[value].output = i;
         graph->values[value].differentiable = differentiable && row->gradient != NULL &&
-            nnc_dtype_kind(arrays[i].dtype) == NNC_KIND_FLOAT;
+            nnc_dtype_differentiable(arrays[i].dtype);
         node.outputs[i] = out[i] = value;
     }
     graph->nodes[graph->node_count++] = node;

@@ -285,7 +285,7 @@ typedef struct {
 
 static bool is_float(const nnc_array *array)
 {
-    return nnc_dtype_kind(array->dtype) == NNC_KIND_FLOAT;
+    return nnc_dtype_differentiable(array->dtype);
 }
 
 static int saved_of(const unrolling *u, int k)

@@ -4,6 +4,7 @@
  * v_add appends an `add`. So the gradient of a unary op is one fused node, <name>_grad(x, y, dy),
  * and when someone differentiates that, its text unfolds into ops that have gradients themselves.
  */
+#include "ops/complex.h"
 #include "ops/integer.h"
 #include "ops/support.h"
 #include "ops/table.h"
@@ -140,6 +141,13 @@ static int (*const binary_text[][2])(text *, int, int, int, int) = {
 #undef BINARY
 };
 
+/* A text gives f' dy of a function f of complex numbers; the gradient is dy times the conjugate of
+ * f', conj(f' conj(dy)). Of real numbers: the value itself. */
+static int conj_of(text *t, int value)
+{
+    return t->dtype == NNC_C64 && value >= 0 ? put(t, NNC_OP_conj, 1, value, -1, -1) : value;
+}
+
 /* ---- one number in ---- */
 
 nnc_status nnc_op_unary_infer(nnc_op op, const nnc_attrs *attrs, const nnc_array *in,
@@ -147,7 +155,7 @@ nnc_status nnc_op_unary_infer(nnc_op op, const nnc_attrs *attrs, const nnc_array
 {
     (void)attrs, (void)input_count;
     *out = in[0];
-    if (nnc_integer_unary(op, in[0].dtype) != NULL)
+    if (nnc_integer_unary(op, in[0].dtype) != NULL || nnc_complex_unary(op, in[0].dtype) != NULL)
         return NNC_OK;
     return nnc_check_real(op, in[0].dtype);
 }
@@ -212,6 +220,8 @@ void nnc_op_unary_run(nnc_call *call, int phase, int64_t begin, int64_t end)
                                      call->attrs->f[0]);
     else if (nnc_is_half(&call->in[0]))
         unary_half(call, row, first, count);
+    else if (call->in[0].dtype == NNC_C64)
+        nnc_complex_unary(call->op, NNC_C64)(x, y, first, count);
     else
         nnc_integer_unary(call->op, call->in[0].dtype)(x, y, first, count);
 }
@@ -242,6 +252,12 @@ nnc_status nnc_op_unary_gradient(nnc_graph *graph, int index, const int *dy, con
     const nnc_node node = graph->nodes[index];
     int row = (int)node.op - (int)unary_ops[0];
     (void)need;
+    if (nnc_value_array(graph, dy[0]).dtype == NNC_C64) {
+        text t = {.graph = graph, .dtype = NNC_C64, .parameter = node.attrs.f[0]};
+        dx[0] = conj_of(&t, unary_text[row](&t, node.inputs[0], node.outputs[0],
+                                            conj_of(&t, dy[0])));
+        return t.status;
+    }
     return nnc_emit3(graph, unary_grad_ops[row], &node.attrs, node.inputs[0], node.outputs[0], dy[0],
                      &dx[0]);
 }
@@ -271,7 +287,7 @@ nnc_status nnc_op_binary_infer(nnc_op op, const nnc_attrs *attrs, const nnc_arra
     char a[NNC_SHAPE_TEXT], b[NNC_SHAPE_TEXT];
     (void)attrs, (void)input_count;
     NNC_TRY(nnc_check_same_dtype(op, &in[0], &in[1]));
-    if (nnc_integer_binary(op, in[0].dtype) == NULL)
+    if (nnc_integer_binary(op, in[0].dtype) == NULL && nnc_complex_binary(op, in[0].dtype) == NULL)
         NNC_TRY(nnc_check_real(op, in[0].dtype));
     out->dtype = in[0].dtype;
     if (!nnc_shape_broadcast(&in[0].shape, &in[1].shape, &out->shape))
@@ -329,8 +345,8 @@ static void binary_run(const nnc_call *call, int64_t a, int64_t a_step, int64_t 
     else if (nnc_is_half(&in[0]))
         binary_half(call, row, form, a, b, y, n);
     else
-        nnc_integer_binary(call->op, in[0].dtype)(in[0].data, a, a_step, in[1].data, b, b_step,
-                                                  call->out[0].data, y, n);
+        (in[0].dtype == NNC_C64 ? nnc_complex_binary : nnc_integer_binary)(call->op, in[0].dtype)(
+            in[0].data, a, a_step, in[1].data, b, b_step, call->out[0].data, y, n);
 }
 
 void nnc_op_binary_run(nnc_call *call, int phase, int64_t begin, int64_t end)
@@ -361,7 +377,8 @@ nnc_status nnc_op_binary_gradient(nnc_graph *graph, int index, const int *dy, co
         if (!need[k])
             continue;
         nnc_shape shape = graph->values[node.inputs[k]].array.shape;
-        int full = binary_text[row][k](&t, node.inputs[0], node.inputs[1], node.outputs[0], dy[0]);
+        int full = conj_of(&t, binary_text[row][k](&t, node.inputs[0], node.inputs[1],
+                                                   node.outputs[0], conj_of(&t, dy[0])));
         NNC_TRY(t.status);
         if (full >= 0)
             NNC_TRY(nnc_emit_sum_to(graph, full, &shape, &dx[k]));

@@ -370,6 +370,10 @@ nnc_status nnc_op_cast_infer(nnc_op op, const nnc_attrs *attrs, const nnc_array 
     (void)input_count;
     if ((int)attrs->dtype < 0 || attrs->dtype >= NNC_DTYPE_COUNT)
         return nnc_fail(NNC_ETYPE, "%s: unknown dtype %d", nnc_op_name(op), (int)attrs->dtype);
+    if (in[0].dtype == NNC_C64 && attrs->dtype != NNC_C64 && attrs->dtype != NNC_BOOL)
+        return nnc_fail(NNC_ETYPE, "%s: complex64 as %s would lose the imaginary part; take the "
+                        "real part or the absolute value", nnc_op_name(op),
+                        nnc_dtype_name(attrs->dtype));
     out->dtype = attrs->dtype;
     out->shape = in[0].shape;
     return NNC_OK;
@@ -397,8 +401,14 @@ void nnc_op_cast_run(nnc_call *call, int phase, int64_t begin, int64_t end)
 nnc_status nnc_op_cast_gradient(nnc_graph *graph, int node, const int *dy, const bool *need,
                                 int *dx)
 {
+    nnc_status status = NNC_OK;
     nnc_dtype dtype = nnc_value_array(graph, graph->nodes[node].inputs[0]).dtype;
-    if (!need[0] || nnc_dtype_kind(dtype) != NNC_KIND_FLOAT)
+    int from = dy[0];
+    if (!need[0] || !nnc_dtype_differentiable(dtype))
         return NNC_OK;
-    return nnc_emit_cast(graph, dy[0], dtype, &dx[0]);
+    if (nnc_value_array(graph, from).dtype == NNC_C64)
+        NNC_TRY(nnc_emit1(graph, NNC_OP_real, NULL, from, &from));
+    NNC_TRY(nnc_emit_cast(graph, from, dtype, &dx[0]));
+done:
+    return status;
 }

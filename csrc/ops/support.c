@@ -352,7 +352,18 @@ nnc_status nnc_emit_broadcast(nnc_graph *graph, int a, const nnc_shape *shape, i
 
 nnc_status nnc_emit_sum_to(nnc_graph *graph, int a, const nnc_shape *shape, int *out)
 {
-    return emit_to_shape(graph, NNC_OP_sum_to, a, shape, out);
+    nnc_status status;
+    int part[2];
+    if (graph->values[a].array.dtype != NNC_C64 ||
+        nnc_shape_equal(&graph->values[a].array.shape, shape))
+        return emit_to_shape(graph, NNC_OP_sum_to, a, shape, out);
+    for (int k = 0; k < 2; k++) {
+        NNC_TRY(nnc_emit1(graph, k == 0 ? NNC_OP_real : NNC_OP_imag, NULL, a, &part[k]));
+        NNC_TRY(emit_to_shape(graph, NNC_OP_sum_to, part[k], shape, &part[k]));
+    }
+    NNC_TRY(nnc_emit2(graph, NNC_OP_complex, NULL, part[0], part[1], out));
+done:
+    return status;
 }
 
 nnc_status nnc_emit_cast(nnc_graph *graph, int a, nnc_dtype dtype, int *out)

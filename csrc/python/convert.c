@@ -16,7 +16,7 @@ static const int numpy_type[NNC_DTYPE_COUNT] = {
     [NNC_BOOL] = NPY_BOOL, [NNC_U8] = NPY_UINT8, [NNC_U16] = NPY_UINT16, [NNC_U32] = NPY_UINT32,
     [NNC_U64] = NPY_UINT64, [NNC_I8] = NPY_INT8, [NNC_I16] = NPY_INT16, [NNC_I32] = NPY_INT32,
     [NNC_I64] = NPY_INT64, [NNC_F16] = NPY_FLOAT16, [NNC_BF16] = -1, [NNC_F32] = NPY_FLOAT32,
-    [NNC_F64] = NPY_FLOAT64};
+    [NNC_F64] = NPY_FLOAT64, [NNC_C64] = NPY_COMPLEX64};
 
 /* Several NumPy types have the same size (long, long long), so kind and size decide. */
 static bool builtin_dtype(const PyArray_Descr *descr, nnc_dtype *out)
@@ -26,7 +26,7 @@ static bool builtin_dtype(const PyArray_Descr *descr, nnc_dtype *out)
         nnc_dtype dtype;
     } rows[] = {{'b', NNC_BOOL}, {'u', NNC_U8}, {'u', NNC_U16}, {'u', NNC_U32}, {'u', NNC_U64},
                 {'i', NNC_I8}, {'i', NNC_I16}, {'i', NNC_I32}, {'i', NNC_I64},
-                {'f', NNC_F16}, {'f', NNC_F32}, {'f', NNC_F64}};
+                {'f', NNC_F16}, {'f', NNC_F32}, {'f', NNC_F64}, {'c', NNC_C64}};
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         if (descr->kind == rows[i].kind &&
             PyDataType_ELSIZE(descr) == nnc_dtype_size(rows[i].dtype)) {
@@ -215,6 +215,11 @@ PyArrayObject *py_array(py_state *state, PyObject *object, const char *who, nnc_
                                                   NPY_ARRAY_C_CONTIGUOUS | NPY_ARRAY_ALIGNED |
                                                       NPY_ARRAY_NOTSWAPPED | NPY_ARRAY_ENSUREARRAY,
                                                   NULL);
+    if (array != NULL && PyArray_TYPE(array) == NPY_COMPLEX128) {   /* there is no wider one */
+        PyObject *half = PyArray_CastToType(array, PyArray_DescrFromType(NPY_COMPLEX64), 0);
+        Py_DECREF(array);
+        array = (PyArrayObject *)half;
+    }
     if (array == NULL)
         return NULL;
     if (py_dtype_of(state, PyArray_DESCR(array), who, dtype) < 0)
@@ -315,6 +320,11 @@ nnc_tensor *py_tensor_from_number(py_state *state, PyObject *object, nnc_dtype d
     if (PyLong_Check(object) && (kind == NNC_KIND_INT || kind == NNC_KIND_UINT)) {
         if (store_integer(object, dtype, tensor->array.data) == 0)
             return tensor;
+    } else if (PyComplex_Check(object) && kind == NNC_KIND_COMPLEX) {
+        float parts[2] = {(float)PyComplex_RealAsDouble(object),
+                          (float)PyComplex_ImagAsDouble(object)};
+        memcpy(tensor->array.data, parts, sizeof parts);
+        return tensor;
     } else {
         double value = PyFloat_AsDouble(object);
         if (value != -1 || !PyErr_Occurred()) {
@@ -333,6 +343,7 @@ PyObject *py_number(const nnc_array *array, int64_t i)
 {
     const char *at = (const char *)array->data + i * nnc_dtype_size(array->dtype);
     double value;
+    float parts[2];
     int64_t whole;
     switch (nnc_dtype_kind(array->dtype)) {
     case NNC_KIND_BOOL:
@@ -345,6 +356,9 @@ PyObject *py_number(const nnc_array *array, int64_t i)
     case NNC_KIND_INT:
         nnc_convert(at, array->dtype, &whole, NNC_I64, 1);
         return PyLong_FromLongLong(whole);
+    case NNC_KIND_COMPLEX:
+        memcpy(parts, at, sizeof parts);
+        return PyComplex_FromDoubles(parts[0], parts[1]);
     default:
         nnc_convert(at, array->dtype, &value, NNC_F64, 1);
         return PyFloat_FromDouble(value);

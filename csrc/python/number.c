@@ -7,7 +7,7 @@
 
 static bool is_operand(py_state *state, PyObject *o)
 {
-    return py_is_tensor(state, o) || PyFloat_Check(o) || PyLong_Check(o) ||
+    return py_is_tensor(state, o) || PyFloat_Check(o) || PyLong_Check(o) || PyComplex_Check(o) ||
            py_is_variable(state, o) || PyArray_Check(o) || PyArray_IsScalar(o, Generic) ||
            PyList_Check(o) || PyTuple_Check(o);
 }
@@ -40,6 +40,53 @@ BINARY_SLOT(multiply, multiply)
 BINARY_SLOT(floor_divide, floor_divide)
 BINARY_SLOT(mod, mod)
 
+/* ---- complex numbers, by ops on their parts ---- */
+
+/* op(values[a], values[b]); values 0 and 1 are the operands, the others what the steps gave. */
+typedef struct {
+    nnc_op op;
+    int a, b;
+} step;
+
+#define PARTS                                                                                      \
+    {NNC_OP_real, 0, -1}, {NNC_OP_imag, 0, -1}, {NNC_OP_real, 1, -1}, {NNC_OP_imag, 1, -1}
+static const step absolute_steps[] = {PARTS, {NNC_OP_hypot, 2, 3}};
+static const step equal_steps[] = {PARTS, {NNC_OP_equal, 2, 4}, {NNC_OP_equal, 3, 5},
+                                   {NNC_OP_logical_and, 6, 7}};
+static const step not_equal_steps[] = {PARTS, {NNC_OP_not_equal, 2, 4}, {NNC_OP_not_equal, 3, 5},
+                                       {NNC_OP_logical_or, 6, 7}};
+static const step matmul_steps[] = {
+    PARTS, {NNC_OP_matmul, 2, 4}, {NNC_OP_matmul, 3, 5}, {NNC_OP_subtract, 6, 7},
+    {NNC_OP_matmul, 2, 5}, {NNC_OP_matmul, 3, 4}, {NNC_OP_add, 9, 10}, {NNC_OP_complex, 8, 11}};
+enum { MOST_VALUES = 16 };
+
+static PyObject *composed(py_state *state, const step *steps, int count, PyObject *a, PyObject *b)
+{
+    PyObject *values[MOST_VALUES] = {py_convert(state, a, NNC_C64), NULL};
+    int made = 1;
+    if (values[0] != NULL)
+        values[made++] = py_convert(state, b, NNC_C64);
+    for (int i = 0; i < count && values[made - 1] != NULL; i++, made++)
+        values[made] = steps[i].b < 0
+            ? py_call1(state, steps[i].op, NULL, values[steps[i].a])
+            : py_call2(state, steps[i].op, values[steps[i].a], values[steps[i].b]);
+    for (int i = 0; i < made - 1; i++)
+        Py_DECREF(values[i]);
+    return values[made - 1];
+}
+#define COMPOSED(state, steps, a, b)                                                               \
+    composed(state, steps, sizeof(steps) / sizeof(steps[0]), a, b)
+
+/* Whether two operands promote to complex numbers; -1 with an exception. */
+static int are_complex(py_state *state, PyObject *a, PyObject *b)
+{
+    PyObject *both[2] = {a, b};
+    nnc_dtype dtype;
+    if (py_result_dtype(state, both, 2, &dtype) < 0)
+        return -1;
+    return nnc_dtype_kind(dtype) == NNC_KIND_COMPLEX;
+}
+
 PyObject *py_power(PyObject *a, PyObject *b, PyObject *modulus)
 {
     if (modulus != Py_None)
@@ -57,7 +104,7 @@ PyObject *py_divide(PyObject *a, PyObject *b)
         Py_RETURN_NOTIMPLEMENTED;
     if (py_result_dtype(state, both, 2, &dtype) < 0)
         return NULL;
-    if (nnc_dtype_kind(dtype) == NNC_KIND_FLOAT)
+    if (nnc_dtype_differentiable(dtype))
         return py_call2(state, NNC_OP_divide, a, b);
     x = py_convert(state, a, NNC_F32);
     PyObject *y = x == NULL ? NULL : py_convert(state, b, NNC_F32);
@@ -72,6 +119,14 @@ static PyObject *reshape(py_state *state, PyObject *x, int64_t rows, int64_t col
 {
     nnc_attrs attrs = {.list = {rows, cols}, .list_count = 2};
     return py_call1(state, NNC_OP_reshape, &attrs, x);
+}
+
+static PyObject *product_of(py_state *state, PyObject *x, PyObject *y)
+{
+    int parts = are_complex(state, x, y);
+    if (parts < 0)
+        return NULL;
+    return parts ? COMPOSED(state, matmul_steps, x, y) : py_call2(state, NNC_OP_matmul, x, y);
 }
 
 /* A vector is a row at the left and a column at the right; that axis goes again. */
@@ -94,7 +149,7 @@ PyObject *py_matmul(PyObject *a, PyObject *b)
     if (right.rank == 1)
         py_replace(&y, reshape(state, y, right.dim[0], 1));
     if (x != NULL && y != NULL)
-        product = py_call2(state, NNC_OP_matmul, x, y);
+        product = product_of(state, x, y);
     if (product == NULL || (left.rank != 1 && right.rank != 1)) {
         result = product;
         goto done;
@@ -160,7 +215,13 @@ PyObject *py_positive(PyObject *a)
 
 PyObject *py_absolute(PyObject *a)
 {
-    return py_call1(py_state_of(a), NNC_OP_absolute, NULL, a);
+    py_state *state = py_state_of(a);
+    const nnc_array *array = py_signature(state, a);
+    if (array == NULL)
+        return NULL;
+    if (nnc_dtype_kind(array->dtype) == NNC_KIND_COMPLEX)
+        return COMPOSED(state, absolute_steps, a, a);
+    return py_call1(state, NNC_OP_absolute, NULL, a);
 }
 
 PyObject *py_invert(PyObject *a)
@@ -182,6 +243,13 @@ PyObject *py_compare(PyObject *a, PyObject *b, int what)
     static const nnc_op ops[] = {[Py_LT] = NNC_OP_less, [Py_LE] = NNC_OP_less_equal,
                                  [Py_EQ] = NNC_OP_equal, [Py_NE] = NNC_OP_not_equal,
                                  [Py_GT] = NNC_OP_greater, [Py_GE] = NNC_OP_greater_equal};
+    py_state *state = state_of_both(a, b);
+    int parts = state != NULL && (what == Py_EQ || what == Py_NE) ? are_complex(state, a, b) : 0;
+    if (parts < 0)
+        return NULL;
+    if (parts)
+        return what == Py_EQ ? COMPOSED(state, equal_steps, a, b)
+                             : COMPOSED(state, not_equal_steps, a, b);
     return binary(ops[what], a, b);
 }
 

@@ -41,8 +41,8 @@ static const unsigned char rules[NNC_OP_COUNT] = {
 
 typedef enum { CONCRETE, ARRAY, VARIABLE, SYMBOLIC, NUMBER } source;
 
-/* A number's dtype: bool is BOOL; int and float are weak. */
-typedef enum { STRONG, WEAK_INT, WEAK_FLOAT } strength;
+/* A number's dtype: bool is BOOL; int, float and complex are weak. */
+typedef enum { STRONG, WEAK_INT, WEAK_FLOAT, WEAK_COMPLEX } strength;
 
 typedef struct {
     PyObject *object;       /* borrowed */
@@ -73,6 +73,8 @@ static bool take_number(PyObject *object, operand *o)
         o->strength = STRONG;
     else if (PyLong_Check(object))
         o->strength = WEAK_INT;
+    else if (Py_TYPE(object) == &PyComplex_Type)
+        o->strength = WEAK_COMPLEX;
     else
         return false;
     return true;
@@ -171,13 +173,14 @@ static int take_all(call *c, PyObject *const *args)
 /* What has been seen of the operands of one promotion. */
 typedef struct {
     nnc_dtype dtype;        /* NNC_DTYPE_COUNT: none that is strong */
-    bool weak_int, weak_float;
+    bool weak_int, weak_float, weak_complex;
 } promotion;
 
 static void promote(promotion *p, const operand *o)
 {
     p->weak_int |= o->strength == WEAK_INT;
     p->weak_float |= o->strength == WEAK_FLOAT;
+    p->weak_complex |= o->strength == WEAK_COMPLEX;
     if (o->strength == STRONG && o->dtype != p->dtype)
         p->dtype = p->dtype == NNC_DTYPE_COUNT ? o->dtype : nnc_dtype_promote(p->dtype, o->dtype);
 }
@@ -185,7 +188,9 @@ static void promote(promotion *p, const operand *o)
 static nnc_dtype promoted(const promotion *p)
 {
     bool none = p->dtype == NNC_DTYPE_COUNT;
-    if (p->weak_float && (none || nnc_dtype_kind(p->dtype) != NNC_KIND_FLOAT))
+    if (p->weak_complex)
+        return NNC_C64;
+    if (p->weak_float && (none || nnc_dtype_kind(p->dtype) < NNC_KIND_FLOAT))
         return NNC_F32;
     if (p->weak_int && (none || p->dtype == NNC_BOOL))
         return NNC_I32;
@@ -276,6 +281,8 @@ static nnc_dtype number_dtype(const call *c, const operand *o)
 {
     if (o->strength == STRONG)
         return NNC_BOOL;
+    if (o->strength == WEAK_COMPLEX)
+        return NNC_C64;
     if (o->strength == WEAK_INT)
         return nnc_op_effects(&nnc_ops[c->op]) > 0 ? NNC_I64 : NNC_I32;
     for (int i = 0; i < c->count; i++) {
@@ -506,8 +513,8 @@ PyObject *py_convert(py_state *state, PyObject *value, nnc_dtype dtype)
                                     : py_read_dtype((py_variable *)value));
     }
     if (take_number(value, &number)) {
-        own = number.strength == WEAK_FLOAT ? NNC_F32 : PyBool_Check(value) ? NNC_BOOL
-            : fits_int32(value) ? NNC_I32 : NNC_I64;
+        own = number.strength == WEAK_FLOAT ? NNC_F32 : number.strength == WEAK_COMPLEX ? NNC_C64
+            : PyBool_Check(value) ? NNC_BOOL : fits_int32(value) ? NNC_I32 : NNC_I64;
         tensor = py_tensor_from_number(state, value, dtype == NNC_DTYPE_COUNT ? own : dtype);
         return tensor == NULL ? NULL : py_tensor_wrap(state, tensor);
     }

@@ -98,6 +98,17 @@ static int wrong_source(const run *r, int64_t i, const nnc_shape *got, const cha
     return -1;
 }
 
+/* An input of real numbers would be fed the real parts alone. */
+static int check_parts(const run *r, int64_t i, nnc_dtype from)
+{
+    nnc_dtype to = nnc_program_input(r->program, i)->dtype;
+    if (nnc_dtype_kind(from) != NNC_KIND_COMPLEX || nnc_dtype_kind(to) == NNC_KIND_COMPLEX)
+        return 0;
+    PyErr_Format(PyExc_TypeError, "Program: source %lld: %s cannot be fed to an input of %s",
+                 (long long)i, nnc_dtype_name(from), nnc_dtype_name(to));
+    return -1;
+}
+
 /* A whole input: a Tensor or Variable as it is, everything else as an array. */
 static int whole_source(run *r, int64_t i, PyObject *object)
 {
@@ -128,6 +139,8 @@ static int whole_source(run *r, int64_t i, PyObject *object)
     }
     if (!nnc_shape_equal(&given.shape, &input->shape))
         return wrong_source(r, i, &given.shape, "the shape");
+    if (check_parts(r, i, given.dtype) < 0)
+        return -1;
     r->rows[i] = (nnc_rows){.data = given.data, .dtype = given.dtype};
     return 0;
 }
@@ -186,6 +199,8 @@ static int row_source(run *r, int64_t i, PyObject *object, int64_t *count)
     }
     if (!fits)
         return wrong_source(r, i, &got, "rows like those of");
+    if (check_parts(r, i, dtype) < 0)
+        return -1;
     int64_t bytes = nnc_dtype_size(dtype);
     for (int d = 1; d < got.rank; d++)
         bytes *= got.dim[d];

@@ -10,7 +10,7 @@
 static const char *const formats[NNC_DTYPE_COUNT] = {
     [NNC_BOOL] = "?", [NNC_U8] = "B", [NNC_U16] = "H", [NNC_U32] = "I", [NNC_U64] = "Q",
     [NNC_I8] = "b", [NNC_I16] = "h", [NNC_I32] = "i", [NNC_I64] = "q", [NNC_F16] = "e",
-    [NNC_BF16] = NULL, [NNC_F32] = "f", [NNC_F64] = "d"};
+    [NNC_BF16] = NULL, [NNC_F32] = "f", [NNC_F64] = "d", [NNC_C64] = "Zf"};
 
 static void fill_strides(const nnc_array *array, int64_t unit, int64_t *stride)
 {
@@ -146,7 +146,7 @@ static void delete_capsule(PyObject *capsule)
 static data_type dl_type(nnc_dtype dtype)
 {
     static const uint8_t codes[] = {[NNC_KIND_BOOL] = 6, [NNC_KIND_UINT] = 1, [NNC_KIND_INT] = 0,
-                                    [NNC_KIND_FLOAT] = 2};
+                                    [NNC_KIND_FLOAT] = 2, [NNC_KIND_COMPLEX] = 5};
     return (data_type){.code = dtype == NNC_BF16 ? 4 : codes[nnc_dtype_kind(dtype)],
                        .bits = (uint8_t)(8 * nnc_dtype_size(dtype)), .lanes = 1};
 }

@@ -37,7 +37,7 @@ static int watch_variable(py_state *state, py_tape *tape, py_variable *variable)
 int py_tape_read(py_state *state, py_variable *variable)
 {
     if (active == NULL || !variable->trainable ||
-        nnc_dtype_kind(variable->tensor->array.dtype) != NNC_KIND_FLOAT)
+        !nnc_dtype_differentiable(variable->tensor->array.dtype))
         return 0;
     for (py_tape *tape = active; tape != NULL; tape = tape->below) {
         if (tape->watch_variables && watch_variable(state, tape, variable) < 0)
@@ -126,9 +126,9 @@ static PyObject *tape_watch(PyObject *object, PyObject *what)
                      what);
         return NULL;
     }
-    if (nnc_dtype_kind(tensor->array.dtype) != NNC_KIND_FLOAT) {
+    if (!nnc_dtype_differentiable(tensor->array.dtype)) {
         PyErr_Format(PyExc_TypeError,
-                     "Tape.watch: only floating-point values have gradients. Received: "
+                     "Tape.watch: only floating-point and complex values have gradients. Received: "
                      "dtype=%s",
                      nnc_dtype_name(tensor->array.dtype));
         return NULL;

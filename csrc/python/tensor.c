@@ -230,11 +230,22 @@ static PyObject *method_copy(PyObject *object, PyObject *unused)
     return object;
 }
 
+static PyObject *method_complex(PyObject *object, PyObject *unused)
+{
+    (void)unused;
+    PyObject *number = py_scalar(object, "complex(...)");
+    PyObject *result =
+        number == NULL ? NULL : PyObject_CallFunctionObjArgs((PyObject *)&PyComplex_Type, number, NULL);
+    Py_XDECREF(number);
+    return result;
+}
+
 static PyMethodDef methods[] = {
     {"numpy", method_numpy, METH_NOARGS, "The values as a read-only NumPy array, without a copy."},
     {"item", method_item, METH_NOARGS, "The value of a tensor of one element as a Python number."},
     {"__array__", (PyCFunction)(void (*)(void))method_array, METH_VARARGS | METH_KEYWORDS, NULL},
     {"__dlpack__", (PyCFunction)(void (*)(void))py_dlpack, METH_VARARGS | METH_KEYWORDS, NULL},
+    {"__complex__", method_complex, METH_NOARGS, NULL},
     {"__dlpack_device__", py_dlpack_device, METH_NOARGS, NULL},
     {"__format__", method_format, METH_O, NULL},
     {"__reduce__", method_reduce, METH_NOARGS, NULL},

@@ -1,4 +1,6 @@
 """Layers that bring numbers to mean 0 and variance 1, or to length 1, along some axes."""
+import warnings
+
 from .. import config, constraints, initializers, ops, regularizers
 from ..ops.core import cast_array
 from ..ops.nn import _wide
@@ -30,17 +32,17 @@ class _Affine(Layer):
                              f"epsilon={epsilon!r}")
         return epsilon
 
-    def _add_affine(self, shape):
+    def _add_affine(self, shape, factor_only=False):
         if None in shape:
             raise ValueError(f"Layer '{self.name}': the sizes of the axes in `axis` must be known. "
                              f"Received: axis={self.axis}, sizes={tuple(shape)}")
         self.gamma = self.beta = None
-        if self.scale:
+        if self.scale or factor_only:
             self.gamma = self.add_weight(name="gamma", shape=shape, autocast=False,
                                          initializer=self.gamma_initializer,
                                          regularizer=self.gamma_regularizer,
                                          constraint=self.gamma_constraint)
-        if self.center:
+        if self.center and not factor_only:
             self.beta = self.add_weight(name="beta", shape=shape, autocast=False,
                                         initializer=self.beta_initializer,
                                         regularizer=self.beta_regularizer,
@@ -78,15 +80,21 @@ class BatchNormalization(_Affine):
         moving_mean_initializer, moving_variance_initializer: First values of the statistics.
         beta_regularizer, gamma_regularizer: Their penalties.
         beta_constraint, gamma_constraint: What they are mapped by after each step.
-        renorm: Must be `False`: there is no batch renormalization here.
-        renorm_clipping: Must be `None`.
-        renorm_momentum: Has no effect without `renorm`.
+        renorm: Whether the batch's mean and deviation are corrected in training towards moving
+            ones: `x` becomes `x * r + d`, with `r` and `d` taken as constants.
+        renorm_clipping: Dictionary with some of `"rmin"`, `"rmax"` (limits of `r`) and `"dmax"`
+            (of the size of `d`); what is missing limits nothing.
+        renorm_momentum: How much of the statistics of `renorm` stays in a step.
         synchronized: Has no effect on one machine.
         **kwargs: See `Layer`.
 
     With `trainable = False` the moving statistics are used in training too, as in Keras.
 
-    Reference: [Ioffe & Szegedy, 2015](https://arxiv.org/abs/1502.03167)
+    Raises:
+        ValueError: If `axis` is no integer, `renorm_clipping` has other keys, `rmax < rmin`, or
+            `dmax < 0`.
+    Reference: [Ioffe & Szegedy, 2015](https://arxiv.org/abs/1502.03167); `renorm`: [Ioffe,
+    2017](https://arxiv.org/abs/1702.03275)
     """
 
     _plain = True
@@ -97,10 +105,6 @@ class BatchNormalization(_Affine):
                  beta_regularizer=None, gamma_regularizer=None, beta_constraint=None,
                  gamma_constraint=None, renorm=False, renorm_clipping=None, renorm_momentum=0.99,
                  synchronized=False, **kwargs):
-        if renorm or renorm_clipping is not None:
-            raise NotImplementedError("BatchNormalization: batch renormalization does not exist "
-                                      f"here. Received: renorm={renorm}, "
-                                      f"renorm_clipping={renorm_clipping}")
         super().__init__(center, scale, beta_initializer, gamma_initializer, beta_regularizer,
                          gamma_regularizer, beta_constraint, gamma_constraint, **kwargs)
         if isinstance(axis, bool) or not isinstance(axis, int):
@@ -112,21 +116,28 @@ class BatchNormalization(_Affine):
         self.epsilon = self._check_epsilon(epsilon)
         self.moving_mean_initializer = initializers.get(moving_mean_initializer)
         self.moving_variance_initializer = initializers.get(moving_variance_initializer)
-        self.renorm, self.renorm_clipping, self.renorm_momentum = False, None, renorm_momentum
+        self.renorm, self.renorm_momentum = renorm, renorm_momentum
+        self.renorm_clipping = _check_clipping(renorm_clipping) if renorm else renorm_clipping
 
     def build(self, input_shape):
         shape = (self._size(input_shape),)
         self._add_affine(shape)
-        self.moving_mean = self.add_weight(name="moving_mean", shape=shape, trainable=False,
-                                           initializer=self.moving_mean_initializer,
-                                           autocast=False)
-        self.moving_variance = self.add_weight(name="moving_variance", shape=shape,
-                                               initializer=self.moving_variance_initializer,
-                                               trainable=False, autocast=False)
+        self._add_statistic("moving_mean", shape, self.moving_mean_initializer)
+        self._add_statistic("moving_variance", shape, self.moving_variance_initializer)
+        if self.renorm:
+            def deviation(shape, dtype=None):
+                return ops.sqrt(self.moving_variance_initializer(shape, dtype=dtype))
+            self._add_statistic("moving_stddev", shape, deviation)
+            self._add_statistic("renorm_mean", shape, self.moving_mean_initializer)
+            self._add_statistic("renorm_stddev", shape, deviation)
         self.input_spec = InputSpec(ndim=len(input_shape), axes={self.axis: shape[0]})
         axes = list(range(len(input_shape)))
         del axes[self.axis]
         self._reduction_axes = tuple(axes)
+
+    def _add_statistic(self, name, shape, initializer):
+        setattr(self, name, self.add_weight(name=name, shape=shape, initializer=initializer,
+                                            trainable=False, autocast=False))
 
     def call(self, inputs, training=None, mask=None):
         if mask is not None and len(mask.shape) != len(inputs.shape) - 1:
@@ -134,16 +145,39 @@ class BatchNormalization(_Affine):
                              f"inputs. Received: mask.shape={tuple(mask.shape)}, "
                              f"inputs.shape={tuple(inputs.shape)}")
         kept, inputs = inputs.dtype, _wide(inputs)
+        offset, scale = self.beta, self.gamma
         if training and self.trainable:
             mean, variance = self._moments(inputs, mask)
-            for moving, now in ((self.moving_mean, mean), (self.moving_variance, variance)):
-                moving.assign(ops.add(ops.multiply(moving, self.momentum),
-                                      ops.multiply(now, 1.0 - self.momentum)))
+            if self.renorm:
+                offset, scale = self._corrected(mean, variance)
+            else:
+                _follow(self.moving_mean, mean, self.momentum)
+                _follow(self.moving_variance, variance, self.momentum)
         else:
             mean, variance = self.moving_mean, self.moving_variance
-        return cast_array(ops.batch_normalization(inputs, mean, variance, self.axis,
-                                                  offset=self.beta, scale=self.gamma,
-                                                  epsilon=self.epsilon), kept)
+        return cast_array(ops.batch_normalization(inputs, mean, variance, self.axis, offset=offset,
+                                                  scale=scale, epsilon=self.epsilon), kept)
+
+    def _corrected(self, mean, variance):
+        """Offset and factor with the correction in them: `(x r + d) gamma + beta`; moves the
+        statistics.
+        """
+        stddev = ops.sqrt(ops.add(variance, self.epsilon))
+        known = ops.maximum(self.renorm_stddev, self.epsilon ** 0.5)
+        r = ops.divide(stddev, known)
+        d = ops.divide(ops.subtract(mean, self.renorm_mean), known)
+        low, high, most = (self.renorm_clipping.get(key) for key in ("rmin", "rmax", "dmax"))
+        r = r if low is None else ops.maximum(r, low)
+        r = ops.stop_gradient(r if high is None else ops.minimum(r, high))
+        d = ops.stop_gradient(d if most is None else ops.clip(d, -most, most))
+        _follow(self.renorm_mean, mean, self.renorm_momentum)
+        _follow(self.renorm_stddev, stddev, self.renorm_momentum)
+        _follow(self.moving_mean, mean, self.momentum)
+        now = _follow(self.moving_stddev, stddev, self.momentum)
+        self.moving_variance.assign(ops.relu(ops.subtract(ops.square(now), self.epsilon)))
+        if self.gamma is not None:
+            r, d = ops.multiply(r, self.gamma), ops.multiply(d, self.gamma)
+        return d if self.beta is None else ops.add(d, self.beta), r
 
     def _moments(self, inputs, mask):
         axes = self._reduction_axes
@@ -164,8 +198,27 @@ class BatchNormalization(_Affine):
                 "moving_mean_initializer": initializers.serialize(self.moving_mean_initializer),
                 "moving_variance_initializer":
                     initializers.serialize(self.moving_variance_initializer),
-                "synchronized": self.synchronized, "renorm": False, "renorm_clipping": None,
-                "renorm_momentum": self.renorm_momentum}
+                "synchronized": self.synchronized, "renorm": self.renorm,
+                "renorm_clipping": self.renorm_clipping, "renorm_momentum": self.renorm_momentum}
+
+
+def _follow(moving, now, momentum):
+    """A moving average goes on; its new value."""
+    moved = ops.add(ops.multiply(moving, momentum), ops.multiply(now, 1.0 - momentum))
+    moving.assign(moved)
+    return moved
+
+
+def _check_clipping(clipping):
+    clipping = dict(clipping or {})
+    low, high, most = (clipping.get(key) for key in ("rmin", "rmax", "dmax"))
+    if set(clipping) - {"rmin", "rmax", "dmax"}:
+        raise ValueError("BatchNormalization: `renorm_clipping` has keys other than 'rmin', 'rmax' "
+                         f"and 'dmax'. Received: renorm_clipping={clipping}")
+    if (None not in (low, high) and high < low) or (most is not None and most < 0):
+        raise ValueError("BatchNormalization: `renorm_clipping` must have rmin <= rmax and dmax >= "
+                         f"0. Received: renorm_clipping={clipping}")
+    return clipping
 
 
 class LayerNormalization(_Affine):
@@ -179,8 +232,8 @@ class LayerNormalization(_Affine):
         beta_initializer, gamma_initializer: Their first values.
         beta_regularizer, gamma_regularizer: Their penalties.
         beta_constraint, gamma_constraint: What they are mapped by after each step.
-        **kwargs: See `Layer`. `rms_scaling` of older scripts must be `False`: use
-            `RMSNormalization`.
+        **kwargs: See `Layer`. `rms_scaling=True` of older scripts divides by the deviation without
+            taking the mean off, and has no `beta`; new ones use `RMSNormalization`.
 
     Reference: [Ba et al., 2016](https://arxiv.org/abs/1607.06450)
     """
@@ -190,11 +243,14 @@ class LayerNormalization(_Affine):
     def __init__(self, axis=-1, epsilon=1e-3, center=True, scale=True, beta_initializer="zeros",
                  gamma_initializer="ones", beta_regularizer=None, gamma_regularizer=None,
                  beta_constraint=None, gamma_constraint=None, **kwargs):
-        if kwargs.pop("rms_scaling", False):
-            raise NotImplementedError("LayerNormalization: `rms_scaling=True` does not exist here: "
-                                      "use RMSNormalization.")
+        rms_scaling = kwargs.pop("rms_scaling", False)
+        if rms_scaling:
+            warnings.warn("LayerNormalization: `rms_scaling=True` is deprecated: use "
+                          "RMSNormalization, which divides by the root of the mean square.",
+                          stacklevel=2)
         super().__init__(center, scale, beta_initializer, gamma_initializer, beta_regularizer,
                          gamma_regularizer, beta_constraint, gamma_constraint, **kwargs)
+        self.rms_scaling = rms_scaling
         if not isinstance(axis, int) and not (isinstance(axis, (list, tuple)) and axis and all(
                 isinstance(a, int) for a in axis)):
             raise TypeError("LayerNormalization: `axis` must be an integer or a list of integers. "
@@ -207,14 +263,15 @@ class LayerNormalization(_Affine):
         if not all(-len(input_shape) <= a < len(input_shape) for a in self.axis):
             raise ValueError(f"Layer '{self.name}': an axis of {self.axis} is out of bounds for "
                              f"input shape {tuple(input_shape)}.")
-        self._add_affine(tuple(input_shape[a] for a in self.axis))
+        self._add_affine(tuple(input_shape[a] for a in self.axis), self.rms_scaling)
 
     def call(self, inputs):
-        return ops.layer_normalization(inputs, self.gamma, self.beta, self.axis, self.epsilon)
+        return ops.layer_normalization(inputs, self.gamma, self.beta, self.axis, self.epsilon,
+                                       rms_scaling=self.rms_scaling)
 
     def get_config(self):
         return {**super().get_config(), "axis": self.axis, "epsilon": self.epsilon,
-                "center": self.center, "scale": self.scale, "rms_scaling": False,
+                "center": self.center, "scale": self.scale, "rms_scaling": self.rms_scaling,
                 **self._affine_config()}
 
 
@@ -385,15 +442,17 @@ class SpectralNormalization(Wrapper):
 
     def call(self, inputs, training=False):
         if training:
-            u, kernel = self._normalized()
+            u, kernel = self.normalized_weights()
             zero = ops.all(ops.equal(self.kernel, 0.0))
             u, kernel = ops.where(zero, self.vector_u, u), ops.where(zero, self.kernel, kernel)
             self.vector_u.assign(u)
             self.kernel.assign(kernel)
         return self.layer(inputs)
 
-    def _normalized(self):
-        """The vector after the power iteration, and the kernel divided by its norm."""
+    def normalized_weights(self):
+        """The vector after the power iterations, and the kernel divided by its spectral norm: two
+        tensors. No weight changes.
+        """
         w = ops.reshape(self.kernel, (-1, self.kernel.shape[-1]))
         u = self.vector_u
         for _ in range(self.power_iterations):

@@ -8,6 +8,7 @@ from ..layers.layer import Layer
 from ..layers.nests import _placeholders
 from ..layers.quantization import ModelQuantization
 from ..saving.saveable import ModelFiles
+from ..stateless import apart
 from ..trainer import Trainer
 from ..utils.text import suggest
 
@@ -138,6 +139,30 @@ class Model(ModelFiles, ModelQuantization, Trainer, Layer):
         from ..html import model_html
 
         return model_html(self)
+
+    def stateless_compute_loss(self, trainable_variables, non_trainable_variables,
+                               metrics_variables, x=None, y=None, y_pred=None,
+                               sample_weight=None, training=True):
+        """`compute_loss` with other values in the place of the variables, which stay as they are.
+
+        Args:
+            trainable_variables, non_trainable_variables, metrics_variables: A value for each of the
+                model's variables of that kind.
+            x, y, y_pred, sample_weight, training: As for `compute_loss`.
+
+        Returns:
+            The loss, and a tuple of the three lists of values after it.
+        """
+        kinds = self.trainable_variables, self.non_trainable_variables, self.metrics_variables
+        given = (list(trainable_variables), list(non_trainable_variables), list(metrics_variables))
+        for name, own, new in zip(("trainable", "non_trainable", "metrics"), kinds, given):
+            if len(own) != len(new):
+                raise ValueError(f"stateless_compute_loss: the model has {len(own)} variables for "
+                                 f"`{name}_variables`. Received: {len(new)} values")
+        loss, state = apart(sum(map(list, kinds), []), sum(given, []), lambda: self.compute_loss(
+            x=x, y=y, y_pred=y_pred, sample_weight=sample_weight, training=training))
+        first, second = len(kinds[0]), len(kinds[0]) + len(kinds[1])
+        return loss, (state[:first], state[first:second], state[second:])
 
     def get_state_tree(self, value_format="backend_tensor"):
         """All variables as nested dictionaries: kind, then the parts of the path, then the value.

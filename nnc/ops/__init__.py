@@ -15,12 +15,14 @@ from .conv_family import (adaptive_average_pool, adaptive_max_pool, average_pool
 from .core import (cast, convert_to_numpy, convert_to_tensor, dtype, is_tensor, saturate_cast,
                    shape, slice, slice_update, stop_gradient, unstack)
 from .ctc import ctc_decode, ctc_loss
-from .elementwise import (angle, arccos, arccosh, arcsin, arcsinh, arctan, arctan2, arctanh,
+from .complex_numbers import (angle, conj, conjugate, imag, isreal, polar, real,
+                              view_as_complex, view_as_real)
+from .elementwise import (arccos, arccosh, arcsin, arcsinh, arctan, arctan2, arctanh,
                           bitwise_and, bitwise_invert, bitwise_left_shift, bitwise_not, bitwise_or,
-                          bitwise_right_shift, bitwise_xor, cbrt, conj, conjugate, cosh, deg2rad,
-                          erfc, erfinv, exp2, fmax, fmin, fmod, gcd, heaviside, hypot, i0, imag,
-                          isneginf, isposinf, isreal, lcm, ldexp, left_shift, logaddexp2, nextafter,
-                          rad2deg, real, right_shift, select, signbit, sinc, sinh, vectorize, view)
+                          bitwise_right_shift, bitwise_xor, cbrt, cosh, deg2rad,
+                          erfc, erfinv, exp2, fmax, fmin, fmod, gcd, heaviside, hypot, i0,
+                          isneginf, isposinf, lcm, ldexp, left_shift, logaddexp2, nextafter,
+                          rad2deg, right_shift, select, signbit, sinc, sinh, vectorize, view)
 from .indexing import (array_split, bartlett, blackman, cdist, corrcoef, correlate, cross, diagflat,
                        diff, dsplit, dstack, fliplr, flipud, geomspace, hamming, hanning, hsplit,
                        kaiser, kron, logspace, rearrange, rot90, scatter, scatter_update,

@@ -14,11 +14,13 @@ from .keras_tensor import KerasTensor
 _FLOATS = frozenset(("float32", "float64", "bfloat16", "float16"))
 _SIGNED = frozenset(("int8", "int16", "int32", "int64"))
 _UNSIGNED = frozenset(("uint8", "uint16", "uint32", "uint64"))
-_DTYPES = _FLOATS | _SIGNED | _UNSIGNED | {"bool"}
+_COMPLEX = frozenset(("complex64",))
+_DIFFERENTIABLE = _FLOATS | _COMPLEX
+_DTYPES = _DIFFERENTIABLE | _SIGNED | _UNSIGNED | {"bool"}
 _ARRAYS = (Tensor, _core.Variable)
-_SCALARS = (bool, int, float)
+_SCALARS = (bool, int, float, complex)
 _NAMES = {"float": "float32", "half": "float16", "double": "float64", "int": "int32", int: "int32",
-          float: "float32", bool: "bool"}
+          float: "float32", bool: "bool", complex: "complex64"}
 
 
 def standardize_dtype(dtype):
@@ -82,7 +84,17 @@ def float_array(x):
     """As `tensor`, with integers and booleans cast to `floatx()`."""
     if not isinstance(x, _ARRAYS):
         x = _core.convert(x)
-    return x if x.dtype in _FLOATS else op.cast(x, config.floatx())
+    return x if x.dtype in _DIFFERENTIABLE else op.cast(x, config.floatx())
+
+
+def is_complex(x):
+    """Whether an operand is complex: a tensor, or a Python scalar."""
+    return x.dtype in _COMPLEX if isinstance(x, _ARRAYS) else type(x) is complex
+
+
+def by_parts(function, x):
+    """`function` of the real and of the imaginary part of a complex tensor, put together."""
+    return op.complex(function(op.real(x)), function(op.imag(x)))
 
 
 def cast_array(x, dtype):
@@ -90,6 +102,28 @@ def cast_array(x, dtype):
     if not isinstance(x, _ARRAYS):
         return _core.convert(x, dtype)
     return x if x.dtype == dtype else op.cast(x, dtype)
+
+
+def op_of_files(module, name, files, more=()):
+    """The op of a name for `module`, which has those of some files besides its own.
+
+    Args:
+        module: The module's name.
+        name: The op's.
+        files: Names of files of this package; ops made by functions of numpy.py count as its.
+        more: Names of ops of other files.
+
+    Raises:
+        AttributeError: If it is in none of them.
+    """
+    if not name.startswith("_"):
+        from .. import ops
+
+        found = getattr(ops, name, None)
+        home = getattr(getattr(found, "_nnc_op", found), "__module__", None)
+        if name in more or home in [f"{__package__}.{file}" for file in files]:
+            return found
+    raise AttributeError(f"module '{module}' has no attribute '{name}'")
 
 
 def one_axis(name, axis, rank):
@@ -173,8 +207,14 @@ def convert_to_numpy(x):
 
 
 def cast(x, dtype):
-    """`x` in another dtype; float to integer truncates, anything to bool is `!= 0`."""
-    return convert_to_tensor(x, standardize_dtype(dtype))
+    """`x` in another dtype; float to integer truncates, anything to bool is `!= 0`, and of a complex
+    number only the real part becomes a real one.
+    """
+    dtype = standardize_dtype(dtype)
+    if dtype not in _COMPLEX and dtype != "bool":
+        x = tensor(x)
+        x = op.real(x) if is_complex(x) else x
+    return convert_to_tensor(x, dtype)
 
 
 _LIMITS = {"float16": 65504.0, "bfloat16": 3.3895313892515355e38, "float32": 3.4028234663852886e38}

@@ -3,7 +3,7 @@ import functools
 
 from .. import _core, tree
 from .._core import op
-from .core import _ARRAYS, _FLOATS
+from .core import _ARRAYS, _DIFFERENTIABLE
 from .keras_tensor import any_symbolic_tensors
 from .operation import Operation
 
@@ -57,7 +57,7 @@ class _Watch:
     def variables(self):
         """The trainable ones."""
         found = self._tape.watched if self._graph is None else self._graph.variables(self._first)
-        return [v for v in found if v.trainable and v.dtype in _FLOATS]
+        return [v for v in found if v.trainable and v.dtype in _DIFFERENTIABLE]
 
 
 def _flat(ys):
@@ -82,7 +82,7 @@ def _check_count(given, xs, what):
         raise ValueError(f"custom_gradient: the function `grad` must give a gradient for each of "
                          f"the {len(xs)} {what}. Received: {len(grads)}")
     for i, (grad, x) in enumerate(zip(grads, xs)):
-        if grad is None or x.dtype not in _FLOATS:
+        if grad is None or x.dtype not in _DIFFERENTIABLE:
             grads[i] = None
             continue
         grads[i] = grad = _core.convert(grad, x.dtype)
@@ -156,7 +156,7 @@ def custom_gradient(f):
         output, grad = result
         xs = [x if isinstance(x, _ARRAYS) else _core.convert(x) for x in tree.flatten(list(args))]
         leaves = [_core.convert(leaf) for leaf in tree.flatten(output)]
-        floats = [i for i, leaf in enumerate(leaves) if leaf.dtype in _FLOATS]
+        floats = [i for i, leaf in enumerate(leaves) if leaf.dtype in _DIFFERENTIABLE]
         given = {id(x) for x in xs}
         variables = [v for v in watch.variables if id(v) not in given]
         if floats and xs + variables:

@@ -1,5 +1,5 @@
 """More element-wise ops of `keras.ops`: trigonometry, special functions, bits of integers, tests
-of signs and infinities, and what real numbers answer where complex ones are asked for.
+of signs and infinities.
 """
 import math
 
@@ -62,13 +62,13 @@ def fmod(x1, x2):
 
 def fmax(x1, x2):
     """The larger of each pair, a number before a NaN."""
-    x1, x2 = tensor(x1), tensor(x2)
+    x1, x2 = operand(x1), operand(x2)
     return op.where(op.isnan(x1), x2, op.where(op.isnan(x2), x1, op.maximum(x1, x2)))
 
 
 def fmin(x1, x2):
     """The smaller of each pair, a number before a NaN."""
-    x1, x2 = tensor(x1), tensor(x2)
+    x1, x2 = operand(x1), operand(x2)
     return op.where(op.isnan(x1), x2, op.where(op.isnan(x2), x1, op.minimum(x1, x2)))
 
 
@@ -176,38 +176,6 @@ def isneginf(x):
     x = tensor(x)
     infinite = op.isinf(x)
     return op.logical_and(infinite, op.less(x, 0)) if x.dtype in _FLOATS else infinite
-
-
-# ---- complex numbers: there are none, and real ones are their own --------------------------------
-
-def isreal(x):
-    """Whether each element is real: all are."""
-    return op.fill(tuple(tensor(x).shape), 1.0, "bool")
-
-
-def real(x):
-    """The real part: `x` itself. There are no complex dtypes."""
-    return tensor(x)
-
-
-def imag(x):
-    """The imaginary part: zeros. There are no complex dtypes."""
-    x = tensor(x)
-    return op.fill(tuple(x.shape), 0.0, x.dtype)
-
-
-def conj(x):
-    """The complex conjugate: `x` itself. There are no complex dtypes."""
-    return tensor(x)
-
-
-conjugate = _named(lambda x: conj(x), "conjugate", conj.__doc__)
-
-
-def angle(x):
-    """The angle in the complex plane: 0, or pi of negative numbers; NaN of NaN."""
-    x = float_array(x)
-    return op.where(op.isnan(x), x, op.where(signbit(x), math.pi, op.fill((), 0.0, x.dtype)))
 
 
 def select(condlist, choicelist, default=0):

@@ -5,11 +5,14 @@ normalization.
 given such probabilities works on the logits, which loses nothing where a probability rounds to 0 or
 1.
 """
+import math
+
 from .. import config
 from .._core import Tensor, op
 from ..warnings import tell
 from . import arrays, numpy
-from .core import (_FLOATS, cast_array, float_array, many_axes, one_axis, standardize_dtype, tensor)
+from .core import (_FLOATS, cast_array, float_array, many_axes, one_axis, op_of_files,
+                   standardize_dtype, tensor)
 from .linalg import norm
 
 
@@ -108,23 +111,31 @@ def glu(x, axis=-1):
     return op.multiply(a, op.sigmoid(b))
 
 
+def _over_axes(name, x, axis):
+    """An op of one axis on `x`, over one axis, several, or (`None`) all of them."""
+    run, rank = getattr(op, name), len(x.shape)
+    if axis is not None and not isinstance(axis, (tuple, list)):
+        return run(x, one_axis(name, axis, rank))
+    axes = many_axes(name, axis, rank)
+    order = [a for a in range(rank) if a not in axes] + list(axes)
+    back = tuple(sorted(range(rank), key=order.__getitem__))
+    moved = op.transpose(x, tuple(order))
+    flat = op.reshape(moved, (*moved.shape[:rank - len(axes)], math.prod(x.shape[a] for a in axes)))
+    return op.transpose(op.reshape(run(flat, rank - len(axes)), tuple(moved.shape)), back)
+
+
 def softmax(x, axis=-1):
-    """`exp(x) / sum(exp(x))` along an axis (over all elements for `None`)."""
+    """`exp(x) / sum(exp(x))` along an axis or several (over all elements for `None`)."""
     x = float_array(x)
-    if axis is None:
-        y = op.reshape(op.softmax(arrays.ravel(x), 0), tuple(x.shape))
-    else:
-        y = op.softmax(x, one_axis("softmax", axis, len(x.shape)))
+    y = _over_axes("softmax", x, axis)
     y._keras_logits = x
     return y
 
 
 def log_softmax(x, axis=-1):
-    """`log(softmax(x))` along an axis (over all elements for `None`) without overflow."""
-    x = float_array(x)
-    if axis is None:
-        return op.reshape(op.log_softmax(arrays.ravel(x), 0), tuple(x.shape))
-    return op.log_softmax(x, one_axis("log_softmax", axis, len(x.shape)))
+    """`log(softmax(x))` along an axis or several (over all elements for `None`) without overflow.
+    """
+    return _over_axes("log_softmax", float_array(x), axis)
 
 
 # ---- labels --------------------------------------------------------------------------------------
@@ -340,15 +351,23 @@ def _stretch(v, x, axes):
     return op.reshape(v, tuple(n if a in axes else 1 for a, n in enumerate(x.shape)))
 
 
-def layer_normalization(x, gamma=None, beta=None, axis=-1, epsilon=None):
-    """`(x - mean) / sqrt(variance + epsilon) * gamma + beta`, over `axis` of each sample."""
+def layer_normalization(x, gamma=None, beta=None, axis=-1, epsilon=None, **kwargs):
+    """`(x - mean) / sqrt(variance + epsilon) * gamma + beta`, over `axis` of each sample.
+
+    With `rms_scaling=True`, of older scripts, it is `x / sqrt(variance + epsilon) * gamma`.
+    """
+    rms_scaling = kwargs.pop("rms_scaling", False)
+    if kwargs:
+        raise TypeError(f"layer_normalization: unknown arguments {sorted(kwargs)}")
     x = float_array(x)
     kept, x = x.dtype, _wide(x)
     epsilon = config.epsilon() if epsilon is None else epsilon
     axes = many_axes("layer_normalization", axis, len(x.shape))
     centred = op.subtract(x, numpy.mean(x, axes, True))
-    y = op.multiply(centred, op.rsqrt(op.add(numpy.mean(op.square(centred), axes, True), epsilon)))
+    y = op.multiply(x if rms_scaling else centred,
+                    op.rsqrt(op.add(numpy.mean(op.square(centred), axes, True), epsilon)))
     y = y if gamma is None else op.multiply(y, _stretch(gamma, x, axes))
+    beta = None if rms_scaling else beta
     return cast_array(y if beta is None else op.add(y, _stretch(beta, x, axes)), kept)
 
 
@@ -375,16 +394,7 @@ def psnr(x1, x2, max_val):
     return op.subtract(op.multiply(peak, 20.0), op.multiply(op.log10(error), 10.0))
 
 
-_ELSEWHERE = frozenset((
-    "adaptive_average_pool", "adaptive_max_pool", "average_pool", "conv", "conv_transpose",
-    "ctc_decode", "ctc_loss", "depth_to_space", "depthwise_conv", "dot_product_attention", "fold",
-    "max_pool", "separable_conv", "space_to_depth", "sparsemax", "unfold"))
-
-
 def __getattr__(name):
-    """Keras's `ops.nn` has these too."""
-    if name in _ELSEWHERE:
-        from .. import ops
-
-        return getattr(ops, name)
-    raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
+    """Keras's `ops.nn` has the ops of these files too."""
+    return op_of_files(__name__, name, ("attention", "conv_family", "ctc"),
+                       ("polar", "sparsemax"))

@@ -5,10 +5,12 @@ Keras's rules for dtypes and axes follows. Where elements lie (reshape, concaten
 arrays.py.
 """
 import math
+import operator
 
 from .._core import Tensor, op
-from .core import (_FLOATS, _SCALARS, _UNSIGNED, cast_array, float_array, many_axes, one_axis,
-                   operand, result_type, tensor)
+from .core import (_DIFFERENTIABLE, _FLOATS, _SCALARS, _UNSIGNED, by_parts, cast_array,
+                   float_array, is_complex, many_axes, one_axis, op_of_files, operand,
+                   result_type, tensor)
 
 
 def _named(function, name, text):
@@ -58,14 +60,14 @@ def tan(x):
 def negative(x):
     """`-x`."""
     x = tensor(x)
-    return op.negative(x) if x.dtype in _FLOATS else op.subtract(0, x)
+    return op.negative(x) if x.dtype in _DIFFERENTIABLE else op.subtract(0, x)
 
 
 def absolute(x):
-    """The absolute value."""
+    """The absolute value; of complex numbers `sqrt(real ** 2 + imag ** 2)`."""
     x = tensor(x)
-    if x.dtype in _FLOATS:
-        return op.absolute(x)
+    if x.dtype in _DIFFERENTIABLE:
+        return x.__abs__()
     return x if x.dtype == "bool" or x.dtype in _UNSIGNED else op.maximum(x, op.subtract(0, x))
 
 
@@ -80,7 +82,7 @@ def fabs(x):
 def square(x):
     """`x * x`; booleans become integers."""
     x = tensor(x)
-    if x.dtype in _FLOATS:
+    if x.dtype in _DIFFERENTIABLE:
         return op.square(x)
     x = cast_array(x, "int32") if x.dtype == "bool" else x
     return op.multiply(x, x)
@@ -134,8 +136,21 @@ minimum = _binary("minimum", "minimum", "The smaller of each pair; NaN if either
 floor_divide = _binary("floor_divide", "floor_divide",
                        "The largest whole number not above `x1 / x2`.")
 mod = _binary("mod", "mod", "The remainder of `x1 / x2`, with the sign of `x2`.")
-equal = _binary("equal", "equal", "Whether the elements of each pair are equal.")
-not_equal = _binary("not_equal", "not_equal", "Whether the elements of each pair differ.")
+
+
+def _equality(name, compare, text):
+    run = getattr(op, name)
+
+    def function(x1, x2):
+        x1, x2 = operand(x1), operand(x2)
+        if is_complex(x1) or is_complex(x2):
+            return compare(tensor(x1), tensor(x2))
+        return run(x1, x2)
+    return _named(function, name, text)
+
+
+equal = _equality("equal", operator.eq, "Whether the elements of each pair are equal.")
+not_equal = _equality("not_equal", operator.ne, "Whether the elements of each pair differ.")
 less = _binary("less", "less", "`x1 < x2`, element-wise.")
 less_equal = _binary("less_equal", "less_equal", "`x1 <= x2`, element-wise.")
 greater = _binary("greater", "greater", "`x1 > x2`, element-wise.")
@@ -202,6 +217,8 @@ true_divide = _named(lambda x1, x2: divide(x1, x2), "true_divide", divide.__doc_
 def divide_no_nan(x1, x2):
     """`x1 / x2`, and 0 where `x2` is 0."""
     x1, x2 = _float_pair(x1, x2)
+    if type(x2) in _SCALARS and type(x1) not in _SCALARS:
+        x2 = cast_array(x2, x1.dtype)       # as weak as it was beside x1
     zero = op.equal(x2, 0)
     # The divisor is made safe first, so that no gradient is NaN.
     return op.where(zero, 0.0, op.divide(x1, op.where(zero, 1.0, x2)))
@@ -283,11 +300,11 @@ def nan_to_num(x, nan=0.0, posinf=None, neginf=None):
 def _product_pair(x1, x2):
     """Both operands in a floating-point dtype to compute in, and the dtype of the result."""
     x1, x2 = tensor(x1), tensor(x2)
-    if x1.dtype == x2.dtype and x1.dtype in _FLOATS:
+    if x1.dtype == x2.dtype and x1.dtype in _DIFFERENTIABLE:
         return x1, x2, x1.dtype
     dtype = "int32" if x1.dtype == x2.dtype == "int8" else result_type(x1.dtype, x2.dtype)
     # Integers are multiplied in float64, which holds whole numbers up to 2^53.
-    compute = dtype if dtype in _FLOATS else "float64"
+    compute = dtype if dtype in _DIFFERENTIABLE else "float64"
     return cast_array(x1, compute), cast_array(x2, compute), dtype
 
 
@@ -302,7 +319,7 @@ def matmul(x1, x2):
         x1 = op.reshape(x1, (1,) + tuple(x1.shape))
     if rank2 == 1:
         x2 = op.reshape(x2, tuple(x2.shape) + (1,))
-    y = op.matmul(x1, x2, 0, 0)
+    y = x1 @ x2
     if rank1 == 1 or rank2 == 1:
         shape = tuple(y.shape)
         tail = (() if rank1 == 1 else shape[-2:-1]) + (() if rank2 == 1 else shape[-1:])
@@ -388,6 +405,8 @@ def sum(x, axis=None, keepdims=False):
     x = tensor(x)
     x = cast_array(x, _SUM_DTYPE.get(x.dtype, x.dtype))
     axes = many_axes("sum", axis, len(x.shape))
+    if is_complex(x):
+        return by_parts(lambda part: sum(part, axis, keepdims), x)
     return op.sum(x, axes, int(keepdims)) if axes else x
 
 
@@ -396,13 +415,16 @@ def prod(x, axis=None, keepdims=False, dtype=None):
     x = tensor(x)
     x = cast_array(x, _SUM_DTYPE.get(x.dtype, x.dtype) if dtype is None else dtype)
     axes = many_axes("prod", axis, len(x.shape))
-    return op.prod(x, axes, int(keepdims)) if axes else x
+    y = op.prod(x, axes, int(keepdims)) if axes else x
+    return y if dtype is None else cast_array(y, dtype)     # small integers gave 32-bit ones
 
 
 def mean(x, axis=None, keepdims=False):
     """The mean over axes (all of them by default); integers give floating point."""
     x = float_array(x)
     axes = many_axes("mean", axis, len(x.shape))
+    if is_complex(x):
+        return by_parts(lambda part: mean(part, axis, keepdims), x)
     return op.mean(x, axes, int(keepdims)) if axes else x
 
 
@@ -532,18 +554,7 @@ def logsumexp(x, axis=None, keepdims=False):
     return op.add(total, top)
 
 
-# Where they are defined; some of elementwise.py are made by functions of this file.
-_ELSEWHERE = tuple(f"{__package__}.{name}" for name in ("arrays", "elementwise", "indexing",
-                                                        "sorting", "einstein", "numpy"))
-
-
 def __getattr__(name):
     """Keras's `ops.numpy` has the ops of these files too."""
-    if not name.startswith("_"):
-        from .. import ops
-
-        found = getattr(ops, name, None)
-        if name == "slogdet" or getattr(getattr(found, "_nnc_op", found), "__module__",
-                                        None) in _ELSEWHERE:
-            return found
-    raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
+    return op_of_files(__name__, name, ("arrays", "complex_numbers", "elementwise", "indexing",
+                                        "sorting", "einstein", "numpy"), ("slogdet",))

@@ -8,6 +8,7 @@ import collections
 
 from .. import _core, tree
 from ..naming import auto_name
+from ..rematerialization import get_current_remat_mode, rematerialized
 from .keras_tensor import KerasTensor, any_symbolic_tensors
 
 KerasHistory = collections.namedtuple("KerasHistory", ("operation", "node_index", "tensor_index"))
@@ -94,6 +95,7 @@ class Operation:
                              f"character '/'. Received: name={name!r}")
         self.name = name or auto_name(type(self).__name__)
         self._inbound_nodes = []
+        self._remat_mode = get_current_remat_mode()
 
     input = _Side("input_tensors")
     output = _Side("output_tensors")
@@ -101,7 +103,18 @@ class Operation:
     def __call__(self, *args, **kwargs):
         if any_symbolic_tensors(args, kwargs):
             return self.symbolic_call(*args, **kwargs)
-        return self.call(*args, **kwargs)
+        return self.rematerialized_call(self.call, *args, **kwargs)(*args, **kwargs)
+
+    def rematerialized_call(self, fn, *args, **kwargs):
+        """`fn`, computed again in the backward pass if the `RematScope` in which the operation was
+        made says so.
+        """
+        return fn if self._remat_mode is None else rematerialized(self, fn)
+
+    def quantized_call(self, *args, **kwargs):
+        """What the operation computes with quantized weights. Only some layers have it."""
+        raise NotImplementedError(f"{type(self).__name__} does not have a `quantized_call()` "
+                                  "method.")
 
     def call(self, *args, **kwargs):
         """What the operation computes. Override it."""

@@ -20,7 +20,7 @@ _TENSORS = frozenset((
     "y_pred", "a", "b", "data", "segment_ids", "variable", "kernel", "mean", "variance", "targets",
     "predictions", "start", "stop", "y", "query", "value", "bias", "mask", "operands", "images",
     "target_length", "output_length", "sequence_lengths", "N", "sorted_sequence", "v", "bins",
-    "coordinates"))
+    "coordinates", "abs_", "angle"))
 # Names that are not the op's in camel case; and what is no tensor in one op though in others.
 _CLASSES = {"abs": "Absolute", "psnr": "PSNR", "batch_normalization": "BatchNorm",
             "layer_normalization": "LayerNorm", "rms_normalization": "RMSNorm", "swish": "Silu",

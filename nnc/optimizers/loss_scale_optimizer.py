@@ -4,7 +4,7 @@ from functools import reduce
 from .. import initializers, ops
 from .._core import op
 from ..ops.core import cast_array
-from .optimizer import Optimizer, keep_where
+from .optimizer import Optimizer
 
 _INNER = {"weight_decay": None, "clipnorm": None, "global_clipnorm": None, "clipvalue": None,
           "use_ema": False, "ema_momentum": 0.99, "ema_overwrite_frequency": None,
@@ -89,18 +89,20 @@ class LossScaleOptimizer(Optimizer):
         if not grads:
             return
         weights = self._weights(grads, trainable_variables)
-        finite = self.check_finite(grads)
-        scale = op.copy(self.dynamic_scale)
-        moving = weights + self.inner_optimizer.variables
-        before = [op.copy(variable) for variable in moving]
-        self.inner_optimizer.apply([None if g is None else op.divide(g, cast_array(scale, g.dtype))
-                                    for g in grads], weights)
-        keep_where(finite, moving, before)
-        grown = op.equal(self.step_counter, int(self.dynamic_growth_steps) - 1)
-        more = op.where(grown, op.multiply(scale, 2.0), scale)
-        count = op.where(grown, 0, op.add(self.step_counter, 1))
-        self.dynamic_scale.assign(op.where(finite, more, op.multiply(scale, 0.5)))
-        self.step_counter.assign(op.where(finite, count, 0))
+        scale = self.dynamic_scale
+
+        def step():
+            rate = op.copy(scale)
+            self.inner_optimizer.apply([None if g is None else op.divide(g, cast_array(rate, g.dtype))
+                                        for g in grads], weights)
+            grown = op.equal(self.step_counter, int(self.dynamic_growth_steps) - 1)
+            scale.assign(op.where(grown, op.multiply(rate, 2.0), rate))
+            self.step_counter.assign(op.where(grown, 0, op.add(self.step_counter, 1)))
+
+        def skip():
+            scale.assign(op.multiply(scale, 0.5))
+            self.step_counter.assign(0)
+        ops.cond(self.check_finite(grads), step, skip)
 
     def check_finite(self, grads):
         """Whether all numbers of all gradients are finite, as a tensor."""

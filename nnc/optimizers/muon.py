@@ -97,22 +97,41 @@ class Muon(Optimizer):
         step = m
         if self.nesterov:
             step = op.add(op.multiply(m, float(self.momentum)), gradient)
-        rate = cast_array(learning_rate, variable.dtype)
-        if self.rms_rate is not None:
-            rate = op.multiply(rate, math.sqrt(max(variable.shape)) * self.rms_rate)
-        op.sgd(variable, self._orthogonal(step), rate)
+        step = self.zeropower_via_newtonschulz5(step, self.ns_steps)
+        op.sgd(variable, step, op.multiply(cast_array(learning_rate, variable.dtype),
+                                           self._adjustment(variable)))
 
-    def _orthogonal(self, x):
-        """`x` with singular values near 1."""
-        tall = x.shape[0] > x.shape[1]
-        x = op.transpose(x, (1, 0)) if tall else x
-        x = op.divide(x, op.add(op.sqrt(ops.sum(op.square(x))), 1e-7))
-        for _ in range(self.ns_steps):
+    def _adjustment(self, x):
+        return 1.0 if self.rms_rate is None else math.sqrt(max(x.shape)) * self.rms_rate
+
+    def lr_adjust(self, x):
+        """The step `x`, a matrix, times `sqrt(max(rows, columns)) * rms_rate`."""
+        return op.multiply(x, self._adjustment(x))
+
+    def transpose_last_axis(self, X):
+        """`X` with its last two axes swapped."""
+        return ops.swapaxes(X, -1, -2)
+
+    def zeropower_via_newtonschulz5(self, x, steps):
+        """Matrices with their singular values moved near 1.
+
+        Args:
+            x: Tensor of shape `(..., rows, columns)`.
+            steps: Integer, the number of Newton-Schulz steps.
+        """
+        if len(x.shape) < 2:
+            raise ValueError("Muon: `x` must have at least 2 axes. Received: "
+                             f"x.shape={tuple(x.shape)}")
+        tall = x.shape[-2] > x.shape[-1]
+        x = self.transpose_last_axis(x) if tall else x
+        norm = op.sqrt(ops.sum(op.square(x), (-2, -1), keepdims=True))
+        x = op.divide(x, op.add(norm, 1e-7))
+        for _ in range(steps):
             a = op.matmul(x, x, 0, 1)
             b = op.add(op.multiply(a, float(self.muon_b)),
                        op.multiply(op.matmul(a, a, 0, 0), float(self.muon_c)))
             x = op.add(op.multiply(x, float(self.muon_a)), op.matmul(b, x, 0, 0))
-        return op.transpose(x, (1, 0)) if tall else x
+        return self.transpose_last_axis(x) if tall else x
 
     def get_config(self):
         return {**super().get_config(), **{name: getattr(self, name) for name in _NAMES}}

@@ -2,7 +2,7 @@
 
 A step is, in this order: gradients divided by the loss scale, (accumulated,) clipped; weights
 decayed; each weight and its slots updated by one op of the core; moving averages; constraints; the
-step counter. It has no branches, so it runs the same way eagerly and recorded in a program.
+step counter. It runs the same way eagerly and recorded in a program.
 """
 import re
 import warnings
@@ -35,12 +35,6 @@ def documented(cls):
     if cls.__doc__:
         cls.__doc__ = cls.__doc__.replace("{base}", BASE_ARGUMENTS)
     return cls
-
-
-def keep_where(due, variables, before):
-    """Takes changes of variables back (to the values `before`) unless `due`."""
-    for variable, old in zip(variables, before):
-        variable.assign(op.where(due, variable, old))
 
 
 class Optimizer:

@@ -290,7 +290,7 @@ ROWS["cast"] = Row(
     (0,), [([numbers(5)], ("float64",))], ("int8", "int32", "bool", "uint64"),
     lambda _, dtype: [([np.arange(5).astype(dtype)], (to,))
                       for to in ("float32", "int64", "uint8", "bool")],
-    gives=None, refused=(([np.ones(2)], ("complex64",), ValueError),))
+    gives=None, refused=(([np.ones(2)], ("float128",), ValueError),))
 
 
 # ---- several in one node: (name, operands, dtype): numbers are inputs, letters results -----------
@@ -299,7 +299,7 @@ def packed(steps, alphas=()):
     """A chain's attributes for a shape (2, 3, 5); a step's slot is 0, 1, ..., the last's 31."""
     words = [3]
     for j, (name, operands, *dtype) in enumerate(steps):
-        word = list(_core.op_table).index(name) | (dtype or [13])[0] << 33
+        word = list(_core.op_table).index(name) | (dtype or [14])[0] << 33
         for k, operand in enumerate(operands):
             word |= (32 + "abcdefgh".index(operand) if isinstance(operand, str) else operand) \
                 << (12 + 6 * k)
@@ -339,3 +339,22 @@ ROWS["chain"] = Row(
              ([numbers(2, 3, 5)], packed([("less", [0, 0])]), ValueError),
              ([numbers(2, 3, 5)], ([9, *packed(_SWISH)[0][1:]], *packed(_SWISH)[1:]), ValueError),
              ([numbers(2, 3, 5)] * 17, packed(_SWISH), ValueError)))
+
+# ---- complex numbers: beside TensorFlow in test_complex.py ---------------------------------------
+
+COMPLEX = [(numbers(*shape) + 1j * numbers(*shape, seed=2)).astype("complex64") for shape in SHAPES]
+
+
+def parts(dtype, gives, function):
+    return Row(function, [([x], ()) for x in COMPLEX], gives=lambda _: (gives,),
+               refused=(([np.ones(2, dtype)], (), TypeError),))
+
+
+ROWS["complex"] = Row(
+    lambda re, im: re + 1j * im, [([x.real.copy(), x.imag.copy()], ()) for x in COMPLEX],
+    gives=lambda _: ("complex64",),
+    refused=(([np.ones(2)] * 2, (), TypeError),
+             ([np.ones(2, "float32"), np.ones((2, 1), "float32")], (), ValueError)))
+ROWS["real"] = parts("float32", "float32", lambda x: x.real)
+ROWS["imag"] = parts("int32", "float32", lambda x: x.imag)
+ROWS["conj"] = parts("float16", "complex64", np.conj)

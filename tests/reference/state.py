@@ -305,9 +305,11 @@ def add_update(step, slots, attributes, counter=False):
         *rest, turn_a, turn_b = args
         w, *kept = rest[:1 + len(slots)]
         a, b, *rest = rest[1 + len(slots):]
-        # Rounded once: in a plain product NumPy's own rounding would come on top of ours.
-        exact = (a.T if turn_a else a).astype(np.longdouble) @ (b.T if turn_b else b)
-        return function(w, *kept, exact.astype(np.float64), *rest)
+        # wider than what is tested: a sum of 65 products rounds here as well
+        wide = (x.T if turn else x for x, turn in ((a.astype("longdouble"), turn_a),
+                                                   (b.astype("longdouble"), turn_b)))
+        g = np.matmul(*wide).astype("float64")
+        return function(w, *kept, g, *rest)
 
     def case(m, n, k, turn_a, turn_b, numbers_of_step, done=3):
         w = numbers(m, n)

@@ -1,5 +1,5 @@
-/* math_f32.h - functions of float that double leaves to the C library: powers of two, cube root,
- * hyperbolic and inverse functions, erfc, sinc. Included by math.h, after what they are made of.
+/* math_f32.h - functions of float that double leaves to the C library: powers, cube root,
+ * hyperbolic and inverse functions, arctan2, erfc, sinc. Included by math.h, after what they are made of.
  *
  * Each states its largest error in ulp, measured over every 97th float on AVX2 and portable;
  * tests/c/test_kernels.c holds it to that. Polynomials of the inverse circular functions: Cephes
@@ -155,6 +155,95 @@ V_FN vec v_sinc(vec x)
     turned = v_select(v_lt(v_abs(x), v_abs(whole)), v_neg(turned), turned);
     vec y = turned / (v_const(3.1415926535897932) * v_abs(x));
     return v_select(v_lt(v_abs(x), v_const(1e-4)), v_set(1), y);
+}
+
+/* 3.5 ulp. The angle of |a|/|b|, taken from pi where b is negative. */
+V_FN vec v_arctan2(vec a, vec b)
+{
+    vec x = v_abs(b), y = v_abs(a), ratio = y / x;
+    ratio = v_select(v_eq(y, v_set(0)), v_select(v_isnan(x), x, v_set(0)), ratio);
+    ratio = v_select(v_and(v_eq(x, V_INFINITY), v_eq(y, V_INFINITY)), v_set(1), ratio);
+    vec angle = v_arctan(ratio);
+    vec turned = v_const(3.1415927410125732) - (angle + v_const(8.7422776e-8));
+    mask left = v_lt(v_or_sign(v_set(1), b), v_set(0));
+    return v_or_sign(v_select(left, turned, angle), a);
+}
+
+/* Half of a vector's floats as doubles. */
+typedef real half_vec __attribute__((vector_size(BYTES / 2)));
+typedef double double_vec __attribute__((vector_size(BYTES)));
+typedef uint64_t double_bits __attribute__((vector_size(BYTES)));
+typedef union {
+    vec whole;
+    half_vec part[2];
+} halved;
+
+/* a where the bits of m are set, else b. */
+V_FN double_vec double_select(double_bits m, double_vec a, double_vec b)
+{
+    return (double_vec)((m & (double_bits)a) | (~m & (double_bits)b));
+}
+
+/* c[0] + c[1] x + ... + c[n-1] x^(n-1), n odd: in x^2 and x^4, so that no product waits long. */
+V_FN double_vec double_polynomial(double_vec x, const double *c, int n)
+{
+    double_vec square = x * x, fourth = square * square, y = c[n - 1] - (double_vec){0};
+    int i = n - 1;
+    if (i % 4 == 2) {
+        i -= 2;
+        y = (c[i] + c[i + 1] * x) + y * square;
+    }
+#pragma GCC unroll 4
+    for (i -= 4; i >= 0; i -= 4)
+        y = (c[i] + c[i + 1] * x) + (c[i + 2] + c[i + 3] * x) * square + y * fourth;
+    return y;
+}
+
+/* 2^(b log2 a) for a > 0, kept within 2^-200 .. 2^200. a = 2^k m, m in [sqrt(1/2), sqrt 2), and
+ * log2 m = 2/ln 2 artanh(s), s = (m - 1)/(m + 1): the series to s^13 (next term below 2e-12 of
+ * it). 2^t = 2^n exp((t - n) ln 2): the series to the 8th power (2e-10). */
+V_FN double_vec pow_positive(double_vec a, double_vec b)
+{
+    static const double artanh_c[] = {2.8853900817779268, 0.96179669392597561, 0.57707801635558535,
+                                      0.41219858311113239, 0.32059889797532520, 0.26230818925253880,
+                                      0.22195308321368667};
+    static const double exp_c[] = {1, 0.69314718055994531, 0.24022650695910071,
+                                   5.5504108664821580e-2, 9.6181291076284772e-3,
+                                   1.3333558146428443e-3, 1.5403530393381610e-4,
+                                   1.5252733804059840e-5, 1.3215486790144309e-6};
+    const uint64_t one = 0x3ff0000000000000u, sqrt_half = 0x3fe6a09e667f3bcdu;
+    double_bits t = (double_bits)a + (one - sqrt_half);
+    double_vec m = (double_vec)((t & 0xfffffffffffffu) + sqrt_half);
+    double_vec k = (double_vec)((t >> 52) | 0x4330000000000000u) - (0x1p52 + 1023);
+    const double_vec most = 200 - (double_vec){0};
+    double_vec s = (m - 1) / (m + 1);
+    double_vec power = b * (k + s * double_polynomial(s * s, artanh_c, 7));
+    power = double_select((double_bits)(power > most), most, power);
+    power = double_select((double_bits)(power < -most), -most, power);
+    double_vec shifted = power + (0x1.8p52 + 1023), f = power - (shifted - (0x1.8p52 + 1023));
+    return double_polynomial(f, exp_c, 9) * (double_vec)((double_bits)shifted << 52);
+}
+
+/* a^b, in double and rounded once; the odd places as C's pow has them. */
+V_FN vec pow_general(vec a, vec b)
+{
+    vec size = v_abs(a), half = v_const(0.5) * b;
+    halved x = {.whole = size}, y = {.whole = b}, r;
+#pragma GCC unroll 2
+    for (int i = 0; i < 2; i++)
+        r.part[i] = __builtin_convertvector(
+            pow_positive(__builtin_convertvector(x.part[i], double_vec),
+                         __builtin_convertvector(y.part[i], double_vec)), half_vec);
+    mask rising = v_gt(b, v_set(0)), whole = v_eq(b, v_floor(b));
+    vec z = v_select(v_eq(size, v_set(0)), v_select(rising, v_set(0), V_INFINITY), r.whole);
+    z = v_select(v_eq(size, V_INFINITY), v_select(rising, V_INFINITY, v_set(0)), z);
+    z = v_select(v_eq(size, v_set(1)), v_set(1), z);        /* b may be infinite */
+    mask odd = v_and(whole, v_ne(half, v_floor(half)));
+    z = v_select(odd, v_or_sign(z, a), z);
+    mask below = v_and(v_lt(a, v_set(0)), v_gt(a, v_neg(V_INFINITY)));
+    z = v_select(v_and(below, v_ne(b, v_floor(b))), v_set((real)NAN), z);
+    z = v_select(v_isnan(a), a, v_select(v_isnan(b), b, z));
+    return v_select(v_or(v_eq(b, v_set(0)), v_eq(a, v_set(1))), v_set(1), z);
 }
 
 #endif
