@@ -30,7 +30,7 @@ _REGISTRY = {
 # Imported when first used: name and module.
 _LATER = {
     "Config": "nnc.utils.settings", "PyDataset": "nnc.data", "Sequence": "nnc.data",
-    "clear_session": "nnc.naming", "is_keras_tensor": "nnc.ops.keras_tensor",
+    "FeatureSpace": "nnc.utils.feature_space", "clear_session": "nnc.naming", "is_keras_tensor": "nnc.ops.keras_tensor",
     "standardize_dtype": "nnc.utils.kinds",
     "pack_x_y_sample_weight": "nnc.data", "unpack_x_y_sample_weight": "nnc.data",
     "pad_sequences": "nnc.utils.sequences",
