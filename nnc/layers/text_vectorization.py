@@ -36,7 +36,8 @@ class TextVectorization(CategoryLayer):
         name: Name.
         **kwargs: See `Layer`.
 
-    Input shape: `(batch_size,)` or `(batch_size, 1)` strings; with `split=None` any.
+    Input shape: `(batch_size,)` or `(batch_size, 1)` strings; with `split=None` any: the last axis
+        is a row of words.
     """
 
     def __init__(self, max_tokens=None, standardize="lower_and_strip_punctuation",
@@ -134,7 +135,7 @@ class TextVectorization(CategoryLayer):
         what = f"TextVectorization layer '{self.name}'"
         packed = self._standardized(inputs, what)
         if self._split is None:
-            shape = packed.shape if len(packed.shape) > 1 else (int(np.prod(packed.shape)), 1)
+            shape = packed.shape or (1,)
             size = int(np.prod(shape[:-1]))
             row = np.arange(size + 1, dtype="int64") * shape[-1]
             tokens = packed
@@ -190,9 +191,9 @@ class TextVectorization(CategoryLayer):
         mode = self._output_mode
         width = self._output_sequence_length if mode == "int" else None
         ids = _padded(ids, row, width, 0 if mode == "int" else -1)
-        if self._split is None and len(shape) > 2:
-            ids = ids.reshape(*shape[:-1], ids.shape[-1])
-        if not shape and self._split is not None:
+        if self._split is None:
+            ids = ids.reshape(*shape[:-1], *ids.shape[1:] if shape else ())
+        elif not shape:
             ids = ids[0]
         return self._lookup_layer._encoded(_core.convert(np.ascontiguousarray(ids)))
 
@@ -217,12 +218,11 @@ class TextVectorization(CategoryLayer):
     def compute_output_shape(self, input_shape):
         shape = tuple(input_shape)
         if self._output_mode == "int":
-            if self._split is None and len(shape) > 1 and self._ngrams is None:
+            if self._split is None and self._ngrams is None:
                 return (*shape[:-1], self._output_sequence_length or shape[-1])
             return (shape[0], self._output_sequence_length)
-        if self._output_mode == "one_hot":
-            return self._lookup_layer.compute_output_shape(shape if len(shape) > 1
-                                                           else (*shape, 1))
+        if self._split is None:
+            return self._lookup_layer.compute_output_shape(shape)
         return (shape[0], self._depth())
 
     def compute_output_spec(self, inputs):
@@ -233,6 +233,11 @@ class TextVectorization(CategoryLayer):
             raise ValueError(f"TextVectorization layer '{self.name}': the input must be of dtype "
                              f"'string', as `Input(..., dtype='string')`. Received: dtype="
                              f"{inputs.dtype}")
+        if self._split is None and len(inputs.shape) < 2 and (
+                self._output_mode != "int" or self._output_sequence_length or self._ngrams):
+            raise ValueError(f"TextVectorization layer '{self.name}': with split=None the last axis "
+                             "is a row of words: expected a shape such as (batch_size, words). "
+                             f"Received: shape={inputs.shape}")
         dtype = "int64" if self._output_mode == "int" else config.floatx()
         return KerasTensor(self.compute_output_shape(inputs.shape), dtype)
 

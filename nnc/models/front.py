@@ -90,6 +90,11 @@ def fit_strings(array, wanted, who):
     if not isinstance(array, np.ndarray) or array.dtype.kind not in "USO":
         raise TypeError(f"{who} must hold strings. Received: {type(array).__name__} of dtype "
                         f"{getattr(array, 'dtype', None)}")
+    return fit_shape(array, wanted, who)
+
+
+def fit_shape(array, wanted, who):
+    """An array with a last axis of size 1 added or dropped, so that it has the shape."""
     shape = array.shape
     if len(shape) == len(wanted) + 1 and shape[-1] == 1:
         array = array.reshape(shape[:-1])

@@ -13,7 +13,7 @@ from ..layers.layer import Layer
 from ..ops.operation import Node, node_of
 from ..recording import feed_dtype
 from ..strings import holds_strings, string_array
-from .front import Entered, Front, fit_strings
+from .front import Entered, Front, fit_shape, fit_strings
 from .graph import fill, find_nodes, replay, sort_operations
 from .model import Model
 from ..trainer import Trainer
@@ -149,8 +149,12 @@ class Functional(Model):
     def _enter(self, inputs):
         """What enters the recorded part, of arrays."""
         flat = self._flat_inputs(inputs)
-        return self._front.enter({id(tensor): self._adjust(x, tensor) if tensor.dtype == "string"
-                                  else x for tensor, x in zip(self.inputs, flat)})
+        return self._front.enter({
+            id(tensor): (fit_strings if tensor.dtype == "string" else fit_shape)(
+                x, tensor.shape, self._who(tensor)) for tensor, x in zip(self.inputs, flat)})
+
+    def _who(self, tensor):
+        return f"Input '{tensor.name}' of model '{self.name}'"
 
     # ---- calling ----
 
@@ -181,7 +185,7 @@ class Functional(Model):
         return fill(self._outputs_struct, values)
 
     def _convert(self, value, positional):
-        if self._front is None or isinstance(value, Tensor):
+        if self._front is None or isinstance(value, (Tensor, KerasTensor)):
             return super()._convert(value, positional)
         return convert_strings(value, f"Model '{self.name}'", super()._convert)
 
@@ -212,7 +216,7 @@ class Functional(Model):
     def _adjust(self, x, wanted):
         """One input with a last axis of size 1 added or dropped, and in its dtype."""
         if wanted.dtype == "string":
-            return fit_strings(x, wanted.shape, f"Input '{wanted.name}' of model '{self.name}'")
+            return fit_strings(x, wanted.shape, self._who(wanted))
         if not isinstance(x, Tensor):
             x = _core.convert(x)
         shape, target = tuple(x.shape), wanted.shape
@@ -275,8 +279,9 @@ def convert_strings(value, who, convert):
                                                 for part in value):
         return tuple(convert_strings(part, who, convert) for part in value) \
             if type(value) is not Entered else value
-    return string_array(value, f"{who}: the input") if holds_strings(value) \
-        else convert(value, True)
+    if isinstance(value, (Tensor, KerasTensor)) or not holds_strings(value):
+        return convert(value, True)
+    return string_array(value, f"{who}: the input")
 
 
 class _Number:

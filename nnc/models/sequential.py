@@ -140,7 +140,7 @@ class Sequential(Model):
             x = layer(x)
         self._layers = layers
         self._outputs = x
-        self._front_layers = self._count_front()
+        self._front_layers, self._front_fixed = self._count_front()
         self._ready = self._quick = None
 
     def _build_for(self, args, kwargs):
@@ -154,12 +154,13 @@ class Sequential(Model):
     # ---- strings ----
 
     def _count_front(self):
-        """How many layers, behind the input, take strings."""
+        """How many layers, behind the input, take strings; and whether the size of what they give
+        is known."""
         tensor, count = self._layers[0].output, 0
         while tensor.dtype == "string":
             count += 1
             tensor = self._layers[count]._inbound_nodes[-1].output_tensors[0]
-        return count
+        return count, None not in tensor.shape[1:]
 
     @property
     def _takes_strings(self):
@@ -171,10 +172,7 @@ class Sequential(Model):
     def _string_inputs(self):
         if not self._takes_strings:
             return None
-        if self._has_shape():
-            shape = self._layers[self._front_layers]._inbound_nodes[-1].output_tensors[0].shape
-            return "batches" if None in shape[1:] else "whole"
-        return "batches"
+        return "whole" if self._has_shape() and self._front_fixed else "batches"
 
     def _enter(self, inputs):
         """What enters the recorded part, of an array."""
