@@ -266,3 +266,43 @@ def test_programs_follow_a_new_vocabulary():
     assert model.predict(np.array([[1], [2]]), verbose=0).tolist() == [[1], [2]]
     lookup.adapt(np.array([2, 2, 1]))
     assert model.predict(np.array([[1], [2]]), verbose=0).tolist() == [[2], [1]]
+
+
+def test_failing_allocations_leave_nothing_behind():
+    core = nnc._core
+    packed = core.pack_strings(np.array([f"word{k % 90}" for k in range(300)], object))
+    live = core.alloc_stats()["live_blocks"]
+    done, n = False, 0
+    while not done:
+        n += 1
+        table = core.StringTable()
+        core.alloc_fail_at(n)
+        try:
+            table.add(*packed)
+            done = True
+        except MemoryError:
+            pass
+        finally:
+            core.alloc_fail_at(0)
+        table.add(*packed)
+        assert len(table) == 90
+        del table
+    assert n > 5 and core.alloc_stats()["live_blocks"] == live
+
+
+def test_the_core_reads_within_its_arrays():
+    core = nnc._core
+    bytes_, begin, end = core.pack_strings(np.array(["ab", "c"]))
+    for wrong in ((bytes_, begin, end + 1), (bytes_, begin - 1, end), (bytes_, end, begin),
+                  (bytes_, begin[:1], end)):
+        for call in (core.StringTable().add, core.StringTable().find,
+                     lambda *text: core.hash_strings(*text, 3, None),
+                     lambda *text: core.standardize_text(*text, 3),
+                     lambda *text: core.split_text(*text, 0)):
+            with pytest.raises(ValueError, match="outside"):
+                call(*wrong)
+    with pytest.raises(ValueError, match="rows"):
+        core.ngram_text(bytes_, begin, end, np.array([0, 5]), np.array([1]))
+    for wrong in (bytes_[::2], bytes_.astype("int8"), [1]):
+        with pytest.raises(TypeError, match="uint8"):
+            core.hash_strings(wrong, begin, end, 3, None)

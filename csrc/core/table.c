@@ -1,30 +1,41 @@
 /* table.c - distinct strings and their numbers: open addressing with linear probing, at most half
- * full, by FarmHash's fingerprint. */
+ * full, by FarmHash's fingerprint. A slot holds 16 bits of the hash beside the number, so that a
+ * string is compared with hardly any other. */
 #include "core/text.h"
 
 #include <string.h>
 
-enum { LEAST_SLOTS = 64, AHEAD = 8, PIECE = 4096 };
+enum { LEAST_SLOTS = 64, AHEAD = 16, PIECE = 4096 };
+
+static const uint64_t NUMBER = ((uint64_t)1 << 48) - 1;
+
+static inline uint64_t tag_of(uint64_t hash)
+{
+    return hash & ~NUMBER;
+}
 
 void nnc_table_clear(nnc_table *table)
 {
     nnc_free(table->bytes);
-    nnc_free(table->begin);
-    nnc_free(table->end);
-    nnc_free(table->hash);
+    nnc_free(table->entry);
     nnc_free(table->slot);
     *table = (nnc_table){0};
 }
 
 /* The slot that holds the string, or the empty one where it belongs; slot_count is not 0. */
-static inline int64_t probe(const nnc_table *table, uint64_t hash, const char *s, int64_t n)
+static inline uint64_t probe(const nnc_table *table, uint64_t hash, const char *s, int64_t n)
 {
     const uint64_t mask = (uint64_t)table->slot_count - 1;
     for (uint64_t at = hash & mask;; at = (at + 1) & mask) {
-        int64_t i = table->slot[at] - 1;
-        if (i < 0 || (table->hash[i] == hash && table->end[i] - table->begin[i] == n &&
-                      (n == 0 || memcmp(table->bytes + table->begin[i], s, (size_t)n) == 0)))
-            return (int64_t)at;
+        uint64_t slot = table->slot[at];
+        if (slot == 0)
+            return at;
+        if (tag_of(slot) != tag_of(hash))
+            continue;
+        const nnc_table_entry *e = &table->entry[(slot & NUMBER) - 1];
+        if (e->hash == hash && e->end - e->begin == n &&
+            (n == 0 || memcmp(table->bytes + e->begin, s, (size_t)n) == 0))
+            return at;
     }
 }
 
@@ -32,16 +43,17 @@ static inline int64_t probe(const nnc_table *table, uint64_t hash, const char *s
 static nnc_status widen(nnc_table *table)
 {
     nnc_status status;
-    int64_t *slot = NULL, slots = LEAST_SLOTS, bytes;
+    uint64_t *slot = NULL;
+    int64_t slots = LEAST_SLOTS, bytes;
     if (table->slot_count > 0)
         NNC_TRY(nnc_size_mul(table->slot_count, 2, &slots));
     NNC_TRY(nnc_size_mul(slots, (int64_t)sizeof *slot, &bytes));
     NNC_TRY(nnc_alloc_zero(bytes, &slot));
     for (int64_t i = 0; i < table->count; i++) {
-        uint64_t at = table->hash[i] & ((uint64_t)slots - 1);
+        uint64_t hash = table->entry[i].hash, at = hash & ((uint64_t)slots - 1);
         while (slot[at] != 0)
             at = (at + 1) & ((uint64_t)slots - 1);
-        slot[at] = i + 1;
+        slot[at] = tag_of(hash) | (uint64_t)(i + 1);
     }
     nnc_free(table->slot);
     table->slot = slot;
@@ -56,14 +68,11 @@ static nnc_status append(nnc_table *table, uint64_t hash, const char *s, int64_t
     int64_t bytes, i = table->count;
     NNC_TRY(nnc_size_add(table->byte_count, n, &bytes));
     NNC_TRY(nnc_grow(&table->bytes, &table->byte_room, bytes, 1));
-    NNC_TRY(nnc_grow(&table->begin, &table->begin_room, i + 1, (int64_t)sizeof *table->begin));
-    NNC_TRY(nnc_grow(&table->end, &table->end_room, i + 1, (int64_t)sizeof *table->end));
-    NNC_TRY(nnc_grow(&table->hash, &table->hash_room, i + 1, (int64_t)sizeof *table->hash));
+    NNC_TRY(nnc_grow(&table->entry, &table->entry_room, i + 1, (int64_t)sizeof *table->entry));
     if (n > 0)
         memcpy(table->bytes + table->byte_count, s, (size_t)n);
-    table->begin[i] = table->byte_count;
-    table->end[i] = table->byte_count = bytes;
-    table->hash[i] = hash;
+    table->entry[i] = (nnc_table_entry){hash, table->byte_count, bytes};
+    table->byte_count = bytes;
     table->count = i + 1;
 done:
     return status;
@@ -78,15 +87,43 @@ nnc_status nnc_table_add(nnc_table *table, const nnc_text *text, int64_t *id)
         uint64_t hash = nnc_text_fingerprint(s, n);
         if (table->count >= table->slot_count / 2)
             NNC_TRY(widen(table));
-        int64_t at = probe(table, hash, s, n);
+        uint64_t at = probe(table, hash, s, n);
         if (table->slot[at] == 0) {
             NNC_TRY(append(table, hash, s, n));
-            table->slot[at] = table->count;
+            table->slot[at] = tag_of(hash) | (uint64_t)table->count;
         }
-        id[i] = table->slot[at] - 1;
+        id[i] = (int64_t)(table->slot[at] & NUMBER) - 1;
     }
 done:
     return status;
+}
+
+/* The numbers of at most AHEAD strings from `first` on, in passes that bring the memory of the next
+ * one to the cache: slots, entries, bytes. */
+static void find_some(const nnc_table *table, const nnc_text *t, int64_t first, int64_t count,
+                      int64_t *id)
+{
+    const uint64_t mask = (uint64_t)table->slot_count - 1;
+    uint64_t hash[AHEAD], slot[AHEAD];
+    for (int64_t i = 0; i < count; i++) {
+        int64_t k = first + i;
+        hash[i] = nnc_text_fingerprint(t->bytes + t->begin[k], t->end[k] - t->begin[k]);
+        __builtin_prefetch(&table->slot[hash[i] & mask]);
+    }
+    for (int64_t i = 0; i < count; i++) {
+        slot[i] = table->slot[hash[i] & mask];
+        if (slot[i] != 0)
+            __builtin_prefetch(&table->entry[(slot[i] & NUMBER) - 1]);
+    }
+    for (int64_t i = 0; i < count; i++) {
+        if (slot[i] != 0)
+            __builtin_prefetch(table->bytes + table->entry[(slot[i] & NUMBER) - 1].begin);
+    }
+    for (int64_t i = 0; i < count; i++) {
+        int64_t k = first + i;
+        uint64_t at = probe(table, hash[i], t->bytes + t->begin[k], t->end[k] - t->begin[k]);
+        id[k] = (int64_t)(table->slot[at] & NUMBER) - 1;
+    }
 }
 
 typedef struct {
@@ -95,29 +132,15 @@ typedef struct {
     int64_t *id;
 } job;
 
-/* Hashes of a few strings first, with their slots on the way to the cache. */
 static void find_task(void *argument, int thread, int threads)
 {
     const job *j = argument;
-    const nnc_table *table = j->table;
-    const nnc_text *t = j->text;
-    int64_t pieces = (t->count + PIECE - 1) / PIECE, share = (pieces + threads - 1) / threads;
+    int64_t count = j->text->count, pieces = (count + PIECE - 1) / PIECE;
+    int64_t share = (pieces + threads - 1) / threads;
     int64_t first = share * thread * PIECE, end = first + share * PIECE;
-    end = end < t->count ? end : t->count;
-    for (; first < end; first += AHEAD) {
-        uint64_t hash[AHEAD];
-        int64_t some = end - first < AHEAD ? end - first : AHEAD;
-        for (int64_t i = 0; i < some; i++) {
-            int64_t k = first + i;
-            hash[i] = nnc_text_fingerprint(t->bytes + t->begin[k], t->end[k] - t->begin[k]);
-            __builtin_prefetch(&table->slot[hash[i] & ((uint64_t)table->slot_count - 1)]);
-        }
-        for (int64_t i = 0; i < some; i++) {
-            int64_t k = first + i;
-            int64_t at = probe(table, hash[i], t->bytes + t->begin[k], t->end[k] - t->begin[k]);
-            j->id[k] = table->slot[at] - 1;
-        }
-    }
+    end = end < count ? end : count;
+    for (; first < end; first += AHEAD)
+        find_some(j->table, j->text, first, end - first < AHEAD ? end - first : AHEAD, j->id);
 }
 
 void nnc_table_find(const nnc_table *table, const nnc_text *text, int64_t *id)

@@ -121,24 +121,31 @@ static inline bool is_space(unsigned char c)
     return c == ' ' || (c >= 9 && c <= 13);
 }
 
-/* The words of one string; how many. begin may be NULL. */
+/* The words of one string; how many. begin may be NULL. No branch depends on the text: a place is
+ * written for each byte, and counts where a word begins or ends. */
 static int64_t words(const char *bytes, int64_t at, int64_t last, int64_t *begin, int64_t *end)
 {
-    int64_t n = 0;
-    while (true) {
-        while (at < last && is_space((unsigned char)bytes[at]))
-            at++;
-        if (at == last)
-            return n;
-        int64_t first = at;
-        while (at < last && !is_space((unsigned char)bytes[at]))
-            at++;
-        if (begin != NULL) {
-            begin[n] = first;
-            end[n] = at;
+    int64_t begun = 0, ended = 0;
+    bool outside = true;
+    if (begin == NULL) {
+        for (; at < last; at++) {
+            bool space = is_space((unsigned char)bytes[at]);
+            begun += outside & !space;
+            outside = space;
         }
-        n++;
+        return begun;
     }
+    for (; at < last; at++) {
+        bool space = is_space((unsigned char)bytes[at]);
+        begin[begun] = at;
+        begun += outside & !space;
+        end[ended] = at;
+        ended += !outside & space;
+        outside = space;
+    }
+    if (!outside)
+        end[ended] = last;
+    return begun;
 }
 
 /* The characters of one string; -1 if it is not UTF-8. */
@@ -224,4 +231,18 @@ nnc_status nnc_text_ngrams(const nnc_text *tokens, const int64_t *row, int64_t r
     *size = at;
 done:
     return status;
+}
+
+/* ---- rows ---- */
+
+void nnc_rows_pad(const int64_t *id, const int64_t *row, int64_t rows, int64_t width, int64_t fill,
+                  int64_t *out)
+{
+    for (int64_t i = 0; i < rows; i++, out += width) {
+        int64_t n = row[i + 1] - row[i] < width ? row[i + 1] - row[i] : width;
+        if (n > 0)
+            memcpy(out, id + row[i], (size_t)n * sizeof *out);
+        for (int64_t j = n; j < width; j++)
+            out[j] = fill;
+    }
 }

@@ -38,12 +38,17 @@ void nnc_integers_cross(const int64_t *x, int64_t k, int64_t n, uint64_t bins, i
 /* ---- table.c: distinct strings ---- */
 
 typedef struct {
+    uint64_t hash;
+    int64_t begin, end;             /* in bytes */
+} nnc_table_entry;
+
+typedef struct {
     char *bytes;                    /* the strings, one behind the other */
-    int64_t *begin, *end;
+    nnc_table_entry *entry;         /* one for each */
     int64_t count;
-    uint64_t *hash;                 /* of each */
-    int64_t *slot;                  /* 1 + the number of a string, or 0; slot_count is 2^k */
-    int64_t slot_count, byte_count, byte_room, begin_room, end_room, hash_room;
+    uint64_t *slot;                 /* upper 16 bits: of the hash; lower: 1 + a number, or 0 */
+    int64_t slot_count;             /* 2^k */
+    int64_t byte_count, byte_room, entry_room;
 } nnc_table;
 
 /* A table of zeros is an empty one. */
@@ -69,8 +74,8 @@ nnc_status nnc_text_size(const nnc_text *text, int64_t *bytes);
 void nnc_text_standardize(const nnc_text *text, int how, char *bytes, int64_t *begin, int64_t *end);
 
 /* row (count + 1), begin, end := the words between ASCII whitespace, or the characters, of string i
- * are those from row[i] on, before row[i + 1]; begin == NULL: only row. NNC_EVALUE if characters
- * are asked for and a string is not UTF-8. */
+ * are those from row[i] on, before row[i + 1]; begin == NULL: only row. begin and end have room for
+ * one more, of no meaning. NNC_EVALUE if characters are asked for and a string is not UTF-8. */
 nnc_status nnc_text_split(const nnc_text *text, bool characters, int64_t *row, int64_t *begin,
                           int64_t *end);
 
@@ -79,5 +84,9 @@ nnc_status nnc_text_split(const nnc_text *text, bool characters, int64_t *row, i
 nnc_status nnc_text_ngrams(const nnc_text *tokens, const int64_t *row, int64_t rows,
                            const int64_t *width, int widths, int64_t *out_row, int64_t *size,
                            char *bytes, int64_t *begin, int64_t *end);
+
+/* out (rows, width) := the first ids of each row, `fill` behind them. */
+void nnc_rows_pad(const int64_t *id, const int64_t *row, int64_t rows, int64_t width, int64_t fill,
+                  int64_t *out);
 
 #endif

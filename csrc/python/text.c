@@ -78,7 +78,7 @@ static PyObject *triple(PyObject *first, PyObject *second, PyObject *third)
 
 /* ---- strings of NumPy and Python ---- */
 
-/* One element of an object array, borrowed from it. */
+/* The bytes of one element of an object array, which are its own. */
 static int string_of(PyObject *item, int64_t at, const char **bytes, Py_ssize_t *size)
 {
     char *block;
@@ -97,38 +97,39 @@ static int string_of(PyObject *item, int64_t at, const char **bytes, Py_ssize_t 
     return -1;
 }
 
+/* Each object is looked at once: it lies anywhere in memory. */
 static PyObject *pack_objects(PyArrayObject *array)
 {
-    int64_t n = PyArray_SIZE(array), total = 0;
+    enum { AHEAD = 16 };
+    int64_t n = PyArray_SIZE(array), total = 0, room = 0, need;
     PyObject **items = PyArray_DATA(array), *bytes = NULL;
     PyObject *begin = new_array(n, NPY_INT64), *end = new_array(n, NPY_INT64);
+    char *block = NULL;
     const char *from;
     Py_ssize_t size;
     if (begin == NULL || end == NULL)
         goto done;
     int64_t *first = data_of(begin), *last = data_of(end);
     for (int64_t i = 0; i < n; i++) {
+        if (i + AHEAD < n)
+            __builtin_prefetch(items[i + AHEAD]);
         if (string_of(items[i] == NULL ? Py_None : items[i], i, &from, &size) < 0)
             goto done;
-        first[i] = total;
-        if (nnc_size_add(total, size, &total) != NNC_OK) {
+        if (nnc_size_add(total, size, &need) != NNC_OK ||
+            nnc_grow(&block, &room, need, 1) != NNC_OK) {
             PyErr_NoMemory();
             goto done;
         }
-        last[i] = total;
+        if (size > 0)
+            memcpy(block + total, from, (size_t)size);
+        first[i] = total;
+        last[i] = total = need;
     }
     bytes = new_array(total, NPY_UINT8);
-    if (bytes == NULL)
-        goto done;
-    char *to = data_of(bytes);
-    for (int64_t i = 0; i < n; i++) {
-        if (string_of(items[i], i, &from, &size) < 0 || size != last[i] - first[i]) {
-            Py_CLEAR(bytes);
-            goto done;
-        }
-        memcpy(to + first[i], from, (size_t)size);
-    }
+    if (bytes != NULL && total > 0)
+        memcpy(data_of(bytes), block, (size_t)total);
 done:
+    nnc_free(block);
     return triple(bytes, begin, end);
 }
 
@@ -152,7 +153,6 @@ done:
     return triple(bytes, begin, end);
 }
 
-/* The bytes are those of the array, without a copy. */
 static PyObject *pack_bytes(PyArrayObject *array)
 {
     int64_t n = PyArray_SIZE(array), width = PyArray_ITEMSIZE(array);
@@ -306,6 +306,13 @@ static PyObject *standardize_text(PyObject *module, PyObject *args)
     return triple(to, first, last);
 }
 
+/* The array without its last element, or NULL if it is NULL. */
+static PyObject *but_last(PyObject *array)
+{
+    return array == NULL ? NULL
+                         : PySequence_GetSlice(array, 0, PyArray_SIZE((PyArrayObject *)array) - 1);
+}
+
 static PyObject *split_text(PyObject *module, PyObject *args)
 {
     PyObject *bytes, *begin, *end, *first = NULL, *last = NULL;
@@ -323,24 +330,26 @@ static PyObject *split_text(PyObject *module, PyObject *args)
         Py_DECREF(row);
         return py_raise(PyModule_GetState(module), status);
     }
-    first = new_array(rows[text.count], NPY_INT64);
-    last = new_array(rows[text.count], NPY_INT64);
+    first = new_array(rows[text.count] + 1, NPY_INT64);
+    last = new_array(rows[text.count] + 1, NPY_INT64);
     if (first != NULL && last != NULL)
         nnc_text_split(&text, characters, rows, data_of(first), data_of(last));
+    py_replace(&first, but_last(first));
+    py_replace(&last, but_last(last));
     return triple(row, first, last);
 }
 
 /* The rows of tokens: rising, from 0 to how many tokens there are. */
-static int take_rows(PyObject *object, int64_t count, int64_t **rows, int64_t *n)
+static int take_rows(PyObject *object, int64_t count, const char *who, int64_t **rows, int64_t *n)
 {
-    *rows = int64s(object, n, "ngram_text");
+    *rows = int64s(object, n, who);
     if (*rows == NULL)
         return -1;
     bool bad = *n < 1 || (*rows)[0] != 0 || (*rows)[*n - 1] != count;
     for (int64_t i = 1; !bad && i < *n; i++)
         bad = (*rows)[i] < (*rows)[i - 1];
     if (bad) {
-        PyErr_SetString(PyExc_ValueError, "ngram_text: the rows do not fit the tokens");
+        PyErr_Format(PyExc_ValueError, "%s: the rows do not fit the tokens", who);
         return -1;
     }
     --*n;
@@ -354,7 +363,7 @@ static PyObject *ngram_text(PyObject *module, PyObject *args)
     nnc_text text;
     if (!PyArg_ParseTuple(args, "OOOOO:ngram_text", &bytes, &begin, &end, &row, &width) ||
         take_text(bytes, begin, end, "ngram_text", &text) < 0 ||
-        take_rows(row, text.count, &rows, &n) < 0 ||
+        take_rows(row, text.count, "ngram_text", &rows, &n) < 0 ||
         (widths = int64s(width, &width_count, "ngram_text")) == NULL)
         return NULL;
     for (int64_t i = 0; i < width_count; i++) {
@@ -385,6 +394,29 @@ done:
     Py_DECREF(out);
     Py_XDECREF(text_of);
     return result;
+}
+
+static PyObject *pad_rows(PyObject *module, PyObject *args)
+{
+    PyObject *id, *row, *out = NULL;
+    int64_t *ids, *rows, count, n, size;
+    long long width, fill;
+    if (!PyArg_ParseTuple(args, "OOLL:pad_rows", &id, &row, &width, &fill) ||
+        (ids = int64s(id, &count, "pad_rows")) == NULL ||
+        take_rows(row, count, "pad_rows", &rows, &n) < 0)
+        return NULL;
+    if (width < 0) {
+        PyErr_SetString(PyExc_ValueError, "pad_rows: expected width >= 0");
+        return NULL;
+    }
+    nnc_status status = nnc_size_mul(n, width, &size);
+    if (status != NNC_OK)
+        return py_raise(PyModule_GetState(module), status);
+    npy_intp dims[2] = {n, width};
+    out = PyArray_SimpleNew(2, dims, NPY_INT64);
+    if (out != NULL)
+        nnc_rows_pad(ids, rows, n, width, fill, data_of(out));
+    return out;
 }
 
 /* ---- StringTable ---- */
@@ -453,8 +485,9 @@ static PyObject *table_keys(PyObject *self, PyObject *unused)
     (void)unused;
     PyObject *list = PyList_New(table->count);
     for (int64_t i = 0; list != NULL && i < table->count; i++) {
-        int64_t n = table->end[i] - table->begin[i];
-        PyObject *key = PyBytes_FromStringAndSize(n > 0 ? table->bytes + table->begin[i] : "", n);
+        const nnc_table_entry *entry = &table->entry[i];
+        int64_t n = entry->end - entry->begin;
+        PyObject *key = PyBytes_FromStringAndSize(n > 0 ? table->bytes + entry->begin : "", n);
         if (key == NULL)
             Py_CLEAR(list);
         else
@@ -499,6 +532,8 @@ static PyMethodDef functions[] = {
      "standardize_text(bytes, begin, end, how): 1 small letters, 2 no punctuation, 3 both."},
     {"split_text", split_text, METH_VARARGS,
      "split_text(bytes, begin, end, characters): (row, begin, end) of words or characters."},
+    {"pad_rows", pad_rows, METH_VARARGS,
+     "pad_rows(ids, row, width, fill): rows of one length, cut or filled."},
     {"ngram_text", ngram_text, METH_VARARGS,
      "ngram_text(bytes, begin, end, row, widths): (row, (bytes, begin, end))."},
     {NULL, NULL, 0, NULL}};

@@ -197,7 +197,7 @@ class IndexLookup(CategoryLayer):
                 f"{type(self).__name__} layer '{self.name}': with output_mode={self.output_mode!r} "
                 "and pad_to_max_tokens=False the vocabulary's size cannot change: it was "
                 f"{self._frozen_vocab_size}, the new one is {size}.")
-        self._vocabulary = type(self._vocabulary)(tokens)
+        self._vocabulary = type(self._vocabulary)(tokens, self.mask_token)
         self._frozen_vocab_size = size
         if weights is not None:
             missing = self.max_tokens - len(weights) if self.pad_to_max_tokens else 0
@@ -406,7 +406,7 @@ class StringLookup(IndexLookup):
         self.encoding = encoding
 
     def _empty(self):
-        return StringVocabulary(), StringCounter()
+        return StringVocabulary((), self.mask_token), StringCounter()
 
     def _tokens(self, data):
         return pack(data, f"StringLookup layer '{self.name}'")
@@ -436,11 +436,7 @@ class StringLookup(IndexLookup):
         """The index of each string; -1 for masks that leave no code."""
         places = self._vocabulary.find(packed)
         unknown = places < 0
-        masked = None
-        if self.mask_token is not None:
-            table = StringVocabulary([self.mask_token])
-            masked = table.find(packed) == 0
-            unknown &= ~masked
+        masked = None if self.mask_token is None else places == len(self._vocabulary)
         ids = places + self._token_start()
         if unknown.any():
             ids[unknown] = self._oov_start() + self._oov(packed, unknown)

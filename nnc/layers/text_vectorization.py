@@ -190,12 +190,14 @@ class TextVectorization(CategoryLayer):
             return rows
         mode = self._output_mode
         width = self._output_sequence_length if mode == "int" else None
-        ids = _padded(ids, row, width, 0 if mode == "int" else -1)
+        if width is None:
+            width = int(np.diff(row).max(initial=0))
+        ids = _core.pad_rows(ids, row, width, 0 if mode == "int" else -1)
         if self._split is None:
             ids = ids.reshape(*shape[:-1], *ids.shape[1:] if shape else ())
         elif not shape:
             ids = ids[0]
-        return self._lookup_layer._encoded(_core.convert(np.ascontiguousarray(ids)))
+        return self._lookup_layer._encoded(_core.convert(ids))
 
     def _depth(self):
         return self._lookup_layer._depth()
@@ -284,21 +286,3 @@ class TextVectorization(CategoryLayer):
         self._lookup_layer.load_assets(dir_path)
         self._lookup_layer = self._lookup_layer
 
-
-def _padded(ids, row, width, fill):
-    """Rows of ids, where each begins being known, as one array of `width` columns (`None`: of the
-    longest).
-    """
-    lengths = np.diff(row)
-    count = len(lengths)
-    width = int(lengths.max(initial=0)) if width is None else width
-    if (lengths == width).all():
-        return ids.reshape(count, width)
-    table = np.full((count, width), fill, "int64")
-    places = np.arange(len(ids)) - np.repeat(row[:-1], lengths)
-    rows = np.repeat(np.arange(count), lengths)
-    if len(ids) and lengths.max() > width:
-        inside = places < width
-        places, rows, ids = places[inside], rows[inside], ids[inside]
-    table[rows, places] = ids
-    return table

@@ -15,16 +15,18 @@ class StringVocabulary:
 
     Args:
         tokens: Sequence of str.
+        last: One more string, or `None`, that gets the place behind them.
     """
 
-    def __init__(self, tokens=()):
-        self.tokens = [str(token) for token in tokens]
+    def __init__(self, tokens=(), last=None):
+        self.tokens, self._last = [str(token) for token in tokens], last
         self._table = _core.StringTable()
-        if self.tokens:
-            self._table.add(*pack(np.array(self.tokens, object), "vocabulary").parts)
+        keys = self.tokens if last is None else [*self.tokens, last]
+        if keys:
+            self._table.add(*pack(np.array(keys, object), "vocabulary").parts)
 
     def __reduce__(self):
-        return StringVocabulary, (self.tokens,)
+        return StringVocabulary, (self.tokens, self._last)
 
     def __len__(self):
         return len(self.tokens)
@@ -39,9 +41,10 @@ class IntegerVocabulary:
 
     Args:
         tokens: Sequence of integers.
+        last: Of no effect here.
     """
 
-    def __init__(self, tokens=()):
+    def __init__(self, tokens=(), last=None):
         self.tokens = [int(token) for token in tokens]
         values = np.array(self.tokens, "int64")
         self._places = np.argsort(values, kind="stable")
@@ -124,7 +127,8 @@ def _counted(ids, size, counts, rows, row_of):
     counts = np.bincount(ids, minlength=size).astype("int64") + _longer(counts, size)
     rows = _longer(rows, size)
     if row_of is not None and len(ids):
-        once = np.unique(row_of.astype("int64") * size + ids) % size
+        pairs = np.sort(row_of.astype("int64") * size + ids)
+        once = pairs[np.concatenate([[True], pairs[1:] != pairs[:-1]])] % size
         rows = rows + np.bincount(once, minlength=size)
     return counts, rows
 
