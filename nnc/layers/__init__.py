@@ -11,6 +11,12 @@ from .discretization import Discretization
 from .einsum_dense import EinsumDense
 from .embedding import Embedding
 from .hashing import HashedCrossing, Hashing
+from .image_preprocessing import (AutoContrast, CenterCrop, CutMix, Equalization,
+                                  MaxNumBoundingBoxes, MixUp, RandomBrightness,
+                                  RandomColorDegeneration, RandomColorJitter, RandomContrast,
+                                  RandomCrop, RandomErasing, RandomFlip, RandomGaussianBlur,
+                                  RandomGrayscale, RandomHue, RandomInvert, RandomPosterization,
+                                  RandomSaturation, RandomSharpness, Resizing, Solarization)
 from .input_layer import Input, InputLayer
 from .input_spec import InputSpec
 from .layer import Layer
@@ -19,6 +25,7 @@ from .merging import (Add, Average, Concatenate, Dot, Maximum, Minimum, Multiply
                       average, concatenate, dot, maximum, minimum, multiply, subtract)
 from .normalization import (BatchNormalization, GroupNormalization, LayerNormalization,
                             RMSNormalization, SpectralNormalization, UnitNormalization)
+from .pipeline import Pipeline
 from .pooling import (AdaptiveAveragePooling1D, AdaptiveAveragePooling2D, AdaptiveAveragePooling3D,
                       AdaptiveMaxPooling1D, AdaptiveMaxPooling2D, AdaptiveMaxPooling3D,
                       AveragePooling1D, AveragePooling2D, AveragePooling3D, AvgPool1D, AvgPool2D,
@@ -33,6 +40,7 @@ from .regularization import (ActivityRegularization, AlphaDropout, Dropout, Gaus
 from .reshaping import (Cropping1D, Cropping2D, Cropping3D, Flatten, Permute, RepeatVector, Reshape,
                         UpSampling1D, UpSampling2D, UpSampling3D, ZeroPadding1D, ZeroPadding2D,
                         ZeroPadding3D)
+from .spectrograms import MelSpectrogram, STFTSpectrogram
 from .text_vectorization import TextVectorization
 from .wrapper import TimeDistributed, Wrapper
 

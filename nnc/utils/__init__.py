@@ -57,6 +57,10 @@ def __getattr__(name):
 
         return getattr(importlib.import_module(_LATER[name]),
                        "PyDataset" if name == "Sequence" else name)
+    if name == "bounding_boxes":
+        import importlib
+
+        return importlib.import_module("nnc.utils.bounding_boxes")
     if name in _REGISTRY:
         from nnc.saving import object_registration
 
