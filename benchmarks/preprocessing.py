@@ -4,8 +4,8 @@
 
 A million short strings through Hashing, StringLookup (a vocabulary of 100,000) and its `adapt`;
 10,000 texts of about 230 words through TextVectorization and its `adapt`. What comes in are NumPy
-arrays of str objects; Keras is given tensors of strings, made beforehand, as well (the better of the
-two counts, and making them is shown too).
+arrays of str objects; Keras is given tensors of strings, made beforehand, as well (the better of
+the two counts, and making them is shown too).
 """
 import argparse
 import os

@@ -104,7 +104,9 @@ def all_layers():
             layers.RandomSharpness((0, 1)), layers.RandomColorDegeneration(0.8),
             layers.RandomColorJitter((0, 255), 0.2, 0.3, 0.9, 0.2),
             layers.RandomGaussianBlur(0.9, 3, 0.9), layers.RandomFlip(), layers.RandomCrop(6, 7),
-            layers.MixUp(), layers.CutMix(), layers.RandomErasing(0.9)]
+            layers.MixUp(), layers.CutMix(), layers.RandomErasing(0.9),
+            layers.RandomRotation(0.3), layers.RandomTranslation(0.3, (0.1, 0.5)),
+            layers.RandomZoom(0.4), layers.RandomShear(0.3, 0.2)]
 
 
 @pytest.mark.parametrize("layer", all_layers(), ids=lambda layer: type(layer).__name__)
@@ -218,6 +220,88 @@ def test_parts_of_the_data_go_together():
     assert values(few["bounding_boxes"]["labels"]).tolist() == [[5, -1, -1], [6, 7, -1]]
 
 
+MOVES = [
+    ("RandomRotation", {"factor": 0.5}, {"angle": np.array([30., -200, 0, 90], "float32")}),
+    ("RandomTranslation", {"height_factor": 0.9, "width_factor": 0.9}, {
+        "translations": np.array([[3., -2], [0.5, 7.25], [0, 0], [-9, 4]], "float32")}),
+    ("RandomZoom", {"height_factor": 0.5}, {
+        "height_zoom": np.array([[0.6], [1.4], [1.], [1.7]], "float32"),
+        "width_zoom": np.array([[1.2], [0.7], [1.], [1.5]], "float32")}),
+    ("RandomShear", {"x_factor": 0.5}, {
+        "shear_factor": np.array([[0.3, 0.], [0, -0.4], [0.2, 0.5], [-0.6, 0.1]], "float32")})]
+
+
+@pytest.mark.parametrize("name, options, drawn", MOVES)
+@pytest.mark.parametrize("form", ["channels_last", "channels_first"])
+@pytest.mark.parametrize("fill", ["reflect", "constant", "nearest", "wrap"])
+@pytest.mark.parametrize("interpolation", ["bilinear", "nearest"])
+def test_moves_are_keras(name, options, drawn, form, fill, interpolation):
+    x = first(form)
+    made = [getattr(module, name)(data_format=form, fill_mode=fill, interpolation=interpolation,
+                                  fill_value=7.0, bounding_box_format="xyxy", **options)
+            for module in (layers, theirs)]
+    mine, wanted = (json.loads(json.dumps(plain(layer.get_config()))) for layer in made)
+    assert {**mine, "name": 0} == {**wanted, "name": 0}
+    again = type(made[0]).from_config(mine)
+    assert plain(again.get_config()) == plain(made[0].get_config())
+    ours = {**on(nnc, drawn), "input_shape": x.shape}
+    other = {**on(keras, drawn), "input_shape": x.shape, "image_height": 10, "image_width": 12,
+             "batch_size": 4}
+    if name == "RandomRotation":
+        zeros = keras.ops.zeros(4)
+        other["rotation_matrix"] = made[1]._compute_affine_matrix(
+            0.5, 0.5, other["angle"], zeros, zeros, zeros + 1, zeros, zeros, 10, 12)
+    a = made[0].transform_images(nnc.ops.convert_to_tensor(x), ours)
+    b = made[1].transform_images(keras.ops.convert_to_tensor(x), other)
+    if interpolation == "nearest":      # a place halfway between two pixels may round either way
+        assert (np.abs(values(a) - values(b)) > 1e-2).mean() < 0.02
+    else:                               # 255 a pixel, and places that differ by 2e-6
+        close(a, b, 2e-2)
+    if name != "RandomShear":
+        boxes = {"boxes": nnc.ops.convert_to_tensor(BOXES["boxes"]), "labels": BOXES["labels"]}
+        theirs_boxes = {"boxes": keras.ops.convert_to_tensor(BOXES["boxes"]),
+                        "labels": keras.ops.convert_to_tensor(BOXES["labels"])}
+        a = made[0].transform_bounding_boxes(boxes, ours)
+        b = made[1].transform_bounding_boxes(theirs_boxes, other)
+        close(a["boxes"], b["boxes"])
+
+
+def test_boxes_follow_sheared_images():
+    marks = np.zeros((1, 40, 60, 1), "float32")
+    marks[:, 15:25, 20:40] = 1
+    layer = layers.RandomShear(0.4, fill_mode="constant", bounding_box_format="xyxy")
+    for shear in ([0.3, 0.0], [-0.2, 0.0], [0.0, 0.2]):
+        drawn = {"shear_factor": nnc.ops.convert_to_tensor(np.array([shear], "float32")),
+                 "input_shape": marks.shape}
+        image = values(layer.transform_images(nnc.ops.convert_to_tensor(marks), drawn))[0, ..., 0]
+        box = values(layer.transform_bounding_boxes(
+            {"boxes": nnc.ops.convert_to_tensor(np.array([[[20., 15, 40, 25]]], "float32")),
+             "labels": np.ones((1, 1))}, drawn)["boxes"])[0, 0]
+        rows, columns = np.nonzero(image > 0.5)
+        np.testing.assert_allclose(box, [columns.min(), rows.min(), columns.max() + 1,
+                                         rows.max() + 1], atol=1.5)     # pixels
+
+
+def test_gradients_of_moved_images():
+    x = nnc.ops.convert_to_tensor(RNG.normal(size=(2, 5, 6, 2)), "float64")
+    matrix = np.array([[0.9, 0.1, 0.3, -0.2, 1.1, 0.4, 0, 0]] * 2)
+    weights = RNG.normal(size=(2, 5, 6, 2))
+    for fill in ("constant", "reflect"):
+        v = nnc.Variable(x)
+
+        def total(images):
+            return nnc.ops.sum(nnc.ops.image.affine_transform(images, matrix, fill_mode=fill)
+                               * weights)
+        with nnc.GradientTape() as tape:
+            y = total(v)
+        gradient = values(tape.gradient(y, v))
+        for place in ((0, 0, 0, 0), (1, 2, 3, 1), (0, 4, 5, 1)):
+            step = np.zeros(x.shape)
+            step[place] = 1e-3
+            slope = (float(total(x + step)) - float(total(x - step))) / 2e-3    # linear in x
+            assert gradient[place] == pytest.approx(slope, abs=1e-6)
+
+
 FORMATS = nnc.utils.bounding_boxes.FORMATS
 
 
@@ -265,6 +349,12 @@ ERRORS = [
     (lambda: layers.Resizing(3, 3, interpolation="cubic"), "interpolation"),
     (lambda: layers.Resizing(3, 3, fill_mode="reflect"), "fill_mode"),
     (lambda: layers.RandomFlip(data_format="last"), "data_format"),
+    (lambda: layers.RandomRotation(0.1, fill_mode="mirror"), "fill_mode"),
+    (lambda: layers.RandomRotation(0.1, interpolation="bicubic"), "interpolation"),
+    (lambda: layers.RandomZoom(-1.0), "height_factor"),
+    (lambda: layers.RandomTranslation(0.1, (0.2, 3)), "width_factor"),
+    (lambda: layers.RandomShear((-0.5, 0.2)), "x_factor"),
+    (lambda: nnc.ops.image.affine_transform(X, np.ones((3, 8))), "8 numbers"),
     (lambda: layers.RandomFlip()(X[0, 0]), "3 axes"),
     (lambda: layers.RandomFlip()({"images": X, "bounding_boxes": BOXES}), "bounding_box_format"),
     (lambda: layers.RandomFlip(bounding_box_format="xyxy")({"images": X, "bounding_boxes": 3}),

@@ -16,7 +16,8 @@ from .image_preprocessing import (AutoContrast, CenterCrop, CutMix, Equalization
                                   RandomColorDegeneration, RandomColorJitter, RandomContrast,
                                   RandomCrop, RandomErasing, RandomFlip, RandomGaussianBlur,
                                   RandomGrayscale, RandomHue, RandomInvert, RandomPosterization,
-                                  RandomSaturation, RandomSharpness, Resizing, Solarization)
+                                  RandomRotation, RandomSaturation, RandomSharpness, RandomShear,
+                                  RandomTranslation, RandomZoom, Resizing, Solarization)
 from .input_layer import Input, InputLayer
 from .input_spec import InputSpec
 from .layer import Layer

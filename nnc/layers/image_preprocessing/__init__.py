@@ -1,4 +1,5 @@
 """Layers that prepare images and change them at random."""
+from .affine import RandomRotation, RandomShear, RandomTranslation, RandomZoom
 from .color import (AutoContrast, Equalization, RandomBrightness, RandomColorDegeneration,
                     RandomColorJitter, RandomContrast, RandomGaussianBlur, RandomGrayscale,
                     RandomHue, RandomInvert, RandomPosterization, RandomSaturation,

@@ -96,7 +96,19 @@ class RandomGrayscale(ColorLayer):
         return ops.where(transformation, gray, images)
 
 
-class RandomHue(ColorLayer):
+class _Factored(ColorLayer):
+    """Base of layers with a factor, a range of values and a seed."""
+
+    _USE_BASE_FACTOR = False
+
+    def __init__(self, factor, value_range=(0, 255), data_format=None, seed=None, **kwargs):
+        super().__init__(data_format=data_format, **kwargs)
+        self._set_factor(factor)
+        self._set_value_range(value_range)
+        self._set_seed(seed)
+
+
+class RandomHue(_Factored):
     """Turns the circle of hues.
 
     Args:
@@ -106,12 +118,6 @@ class RandomHue(ColorLayer):
     """
 
     _FACTOR_BOUNDS = (0, 1)
-
-    def __init__(self, factor, value_range=(0, 255), data_format=None, seed=None, **kwargs):
-        super().__init__(data_format=data_format, **kwargs)
-        self._set_factor(factor)
-        self._set_value_range(value_range)
-        self._set_seed(seed)
 
     def get_random_transformation(self, data, training=True, seed=None):
         batch = (self._batch(data),)
@@ -133,7 +139,7 @@ class RandomHue(ColorLayer):
         return self._scaled(ops.clip(images, 0, 1), (0, 1), self.value_range)
 
 
-class RandomSaturation(ColorLayer):
+class RandomSaturation(_Factored):
     """Multiplies the saturation.
 
     Args:
@@ -141,12 +147,6 @@ class RandomSaturation(ColorLayer):
             1 makes it as colorful as can be.
         value_range, data_format, seed, **kwargs: See `RandomBrightness`.
     """
-
-    def __init__(self, factor, value_range=(0, 255), data_format=None, seed=None, **kwargs):
-        super().__init__(data_format=data_format, **kwargs)
-        self._set_factor(factor)
-        self._set_value_range(value_range)
-        self._set_seed(seed)
 
     def get_random_transformation(self, data, training=True, seed=None):
         factor = self._uniform((self._batch(data),), *self.factor, seed)
@@ -196,7 +196,7 @@ class RandomInvert(ColorLayer):
         return ops.where(chosen, self.value_range[1] - images, images)
 
 
-class RandomPosterization(ColorLayer):
+class RandomPosterization(_Factored):
     """Keeps the upper bits of each value.
 
     Args:
@@ -204,14 +204,7 @@ class RandomPosterization(ColorLayer):
         value_range, data_format, seed, **kwargs: See `RandomBrightness`.
     """
 
-    _USE_BASE_FACTOR = False
     _FACTOR_BOUNDS = (1, 8)
-
-    def __init__(self, factor, value_range=(0, 255), data_format=None, seed=None, **kwargs):
-        super().__init__(data_format=data_format, **kwargs)
-        self._set_factor(factor)
-        self._set_value_range(value_range)
-        self._set_seed(seed)
 
     def get_random_transformation(self, data, training=True, seed=None):
         batch = (self._batch(data),)
@@ -297,7 +290,7 @@ class AutoContrast(ColorLayer):
         return ops.where(ops.equal(high, low), before, made)
 
 
-class RandomSharpness(ColorLayer):
+class RandomSharpness(_Factored):
     """Sharpens or smooths images.
 
     Args:
@@ -305,14 +298,7 @@ class RandomSharpness(ColorLayer):
         value_range, data_format, seed, **kwargs: See `RandomBrightness`.
     """
 
-    _USE_BASE_FACTOR = False
     _FACTOR_BOUNDS = (0, 1)
-
-    def __init__(self, factor, value_range=(0, 255), data_format=None, seed=None, **kwargs):
-        super().__init__(data_format=data_format, **kwargs)
-        self._set_factor(factor)
-        self._set_value_range(value_range)
-        self._set_seed(seed)
 
     def get_random_transformation(self, data, training=True, seed=None):
         return {"factor": self._uniform((self._batch(data),), *self.factor, seed)}
@@ -332,7 +318,7 @@ class RandomSharpness(ColorLayer):
         return x if last else ops.transpose(x, (0, 3, 1, 2))
 
 
-class RandomColorDegeneration(ColorLayer):
+class RandomColorDegeneration(_Factored):
     """Moves colors towards gray, or away from it.
 
     Args:
@@ -340,12 +326,6 @@ class RandomColorDegeneration(ColorLayer):
             as it is, 1 makes it gray. One number is taken to both sides.
         value_range, data_format, seed, **kwargs: See `RandomBrightness`.
     """
-
-    def __init__(self, factor, value_range=(0, 255), data_format=None, seed=None, **kwargs):
-        super().__init__(data_format=data_format, **kwargs)
-        self._set_factor(factor)
-        self._set_value_range(value_range)
-        self._set_seed(seed)
 
     def get_random_transformation(self, data, training=True, seed=None):
         return {"factor": self._uniform(self._of_each(data), *self.factor, seed)}
