@@ -106,7 +106,8 @@ def all_layers():
             layers.RandomGaussianBlur(0.9, 3, 0.9), layers.RandomFlip(), layers.RandomCrop(6, 7),
             layers.MixUp(), layers.CutMix(), layers.RandomErasing(0.9),
             layers.RandomRotation(0.3), layers.RandomTranslation(0.3, (0.1, 0.5)),
-            layers.RandomZoom(0.4), layers.RandomShear(0.3, 0.2)]
+            layers.RandomZoom(0.4), layers.RandomShear(0.3, 0.2), layers.RandomPerspective(scale=0.4),
+            layers.RandAugment(factor=0.4)]
 
 
 @pytest.mark.parametrize("layer", all_layers(), ids=lambda layer: type(layer).__name__)
@@ -264,6 +265,51 @@ def test_moves_are_keras(name, options, drawn, form, fill, interpolation):
         a = made[0].transform_bounding_boxes(boxes, ours)
         b = made[1].transform_bounding_boxes(theirs_boxes, other)
         close(a["boxes"], b["boxes"])
+
+
+@pytest.mark.parametrize("form", ["channels_last", "channels_first"])
+def test_perspective_is_keras(form):
+    x = first(form)
+    start = np.array([[[0, 0], [11, 0], [0, 9], [11, 9]]] * 4, "float32")
+    drawn = {"apply_perspective": np.array([True, True, False, True]), "start_points": start,
+             "end_points": start + RNG.uniform(-2, 2, start.shape).astype("float32")}
+    made = [module.RandomPerspective(data_format=form, bounding_box_format="xyxy", fill_value=3.0)
+            for module in (layers, theirs)]
+    mine, wanted = (json.loads(json.dumps(plain(layer.get_config()))) for layer in made)
+    assert {**mine, "name": 0} == {**wanted, "name": 0}
+    ours, other = ({**on(module, drawn), "input_shape": x.shape} for module in (nnc, keras))
+    # 255 a pixel; places that differ by 1e-5: Keras solves for the map in float32
+    a, b = (values(layer.transform_images(module.ops.convert_to_tensor(x), part))
+            for layer, module, part in zip(made, (nnc, keras), (ours, other)))
+    assert (np.abs(a - b) > 0.05).mean() < 0.01            # a place at the very edge is in or out
+    a, b = (layer.transform_bounding_boxes(
+        {"boxes": module.ops.convert_to_tensor(BOXES["boxes"]),
+         "labels": module.ops.convert_to_tensor(BOXES["labels"])}, part)
+        for layer, module, part in zip(made, (nnc, keras), (ours, other)))
+    close(a["boxes"], b["boxes"])
+    with pytest.raises(ValueError, match="start_points"):
+        nnc.ops.image.perspective_transform(X, start[:, :3], start[:, :3])
+
+
+def test_rand_augment():
+    layer = layers.RandAugment(num_ops=2, seed=1, bounding_box_format="xyxy")
+    other = theirs.RandAugment(num_ops=2, seed=1, bounding_box_format="xyxy")
+    mine, wanted = (json.loads(json.dumps(plain(one.get_config()))) for one in (layer, other))
+    assert {**mine, "name": 0} == {**wanted, "name": 0}
+    drawn = layer.get_random_transformation(X)
+    for i, name in enumerate(layer._AUGMENT_LAYERS):        # each by its number, twice
+        drawn["layer_idxes"] = nnc.ops.convert_to_tensor(np.array([i, i], "int32"))
+        part, x = getattr(layer, name), nnc.ops.convert_to_tensor(X)
+        for _ in range(2):
+            x = part.transform_images(x, drawn["transforms"][name])
+        close(layer.transform_images(nnc.ops.convert_to_tensor(X), drawn), x, 1e-4)
+    out = layer({"images": X, "bounding_boxes": BOXES, "labels": np.arange(4),
+                 "segmentation_masks": X[..., :1]})
+    assert out["bounding_boxes"]["boxes"].shape == (4, 2, 4)
+    assert out["segmentation_masks"].shape == (4, 10, 12, 1)
+    for wrong in (0, 1.5):
+        with pytest.raises(ValueError, match="num_ops"):
+            layers.RandAugment(num_ops=wrong)
 
 
 def test_boxes_follow_sheared_images():

@@ -12,10 +12,11 @@ from .einsum_dense import EinsumDense
 from .embedding import Embedding
 from .hashing import HashedCrossing, Hashing
 from .image_preprocessing import (AutoContrast, CenterCrop, CutMix, Equalization,
-                                  MaxNumBoundingBoxes, MixUp, RandomBrightness,
+                                  MaxNumBoundingBoxes, MixUp, RandAugment, RandomBrightness,
                                   RandomColorDegeneration, RandomColorJitter, RandomContrast,
                                   RandomCrop, RandomErasing, RandomFlip, RandomGaussianBlur,
-                                  RandomGrayscale, RandomHue, RandomInvert, RandomPosterization,
+                                  RandomGrayscale, RandomHue, RandomInvert, RandomPerspective,
+                                  RandomPosterization,
                                   RandomRotation, RandomSaturation, RandomSharpness, RandomShear,
                                   RandomTranslation, RandomZoom, Resizing, Solarization)
 from .input_layer import Input, InputLayer

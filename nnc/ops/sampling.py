@@ -124,3 +124,45 @@ def affine_transform(images, transform, interpolation="bilinear", fill_mode="con
     """
     return _mapped("affine_transform", images, transform, interpolation, fill_mode, fill_value,
                    data_format)
+
+
+def homography(start_points, end_points):
+    """The eight numbers (n, 8) of the projective map that leads from each of four end points to its
+    start point. Points: (n, 4, 2), x and y.
+    """
+    start, end = (cast_array(points, "float64") for points in (start_points, end_points))
+    sx, sy, x, y = start[..., 0], start[..., 1], end[..., 0], end[..., 1]
+    one, none = arrays.ones_like(x), arrays.zeros_like(x)
+    rows = [arrays.stack(columns, -1) for columns in (
+        (x, y, one, none, none, none, op.negative(op.multiply(sx, x)),
+         op.negative(op.multiply(sx, y))),
+        (none, none, none, x, y, one, op.negative(op.multiply(sy, x)),
+         op.negative(op.multiply(sy, y))))]
+    from .linalg import solve
+
+    right = arrays.expand_dims(arrays.concatenate([sx, sy], 1), -1)
+    return op.cast(arrays.squeeze(solve(arrays.concatenate(rows, 1), right), -1), "float32")
+
+
+def perspective_transform(images, start_points, end_points, interpolation="bilinear", fill_value=0,
+                          data_format=None):
+    """Images warped so that four points come to lie at four others.
+
+    Args:
+        images: `(h, w, c)` or `(n, h, w, c)`.
+        start_points: `(4, 2)`, or `(n, 4, 2)`: points `(x, y)` of the input.
+        end_points: Where they come to lie.
+        interpolation, fill_value, data_format: See `affine_transform`.
+
+    Raises:
+        ValueError: If the points have other shapes, or three of them lie on a line.
+    """
+    points = [tensor(value) for value in (start_points, end_points)]
+    shapes = [tuple(value.shape) for value in points]
+    if shapes[0] != shapes[1] or len(shapes[0]) not in (2, 3) or shapes[0][-2:] != (4, 2):
+        raise ValueError("perspective_transform: `start_points` and `end_points` must both have the "
+                         "shape (4, 2) or (n, 4, 2). Received: start_points.shape="
+                         f"{shapes[0]}, end_points.shape={shapes[1]}")
+    points = [op.reshape(value, (1, 4, 2)) if len(value.shape) == 2 else value for value in points]
+    return _mapped("perspective_transform", images, homography(*points), interpolation, "constant",
+                   fill_value, data_format)

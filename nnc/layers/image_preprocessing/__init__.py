@@ -6,5 +6,7 @@ from .color import (AutoContrast, Equalization, RandomBrightness, RandomColorDeg
                     RandomSharpness, Solarization)
 from .geometry import CenterCrop, MaxNumBoundingBoxes, RandomCrop, RandomFlip, Resizing
 from .mixing import CutMix, MixUp, RandomErasing
+from .perspective import RandomPerspective
+from .rand_augment import RandAugment
 
 __all__ = [name for name, value in list(globals().items()) if isinstance(value, type)]
