@@ -184,6 +184,34 @@ def test_what_cannot_be_is_refused_by_name():
         nnc.Sequential([nnc.Input((1,)), L.Dense(1)]).predict(np.array([["a"]]))
 
 
+def test_a_model_of_ones_own_takes_strings_when_called():
+    class Own(nnc.Model):
+        def __init__(self):
+            super().__init__()
+            self.hash, self.dense = L.Hashing(5, output_mode="one_hot"), L.Dense(2)
+
+        def call(self, x):
+            return self.dense(self.hash(x))
+
+    model = Own()
+    np.testing.assert_array_equal(model(TEXTS[:, None]), model(TEXTS[:, None].tolist()))
+    model.compile("sgd", "mse")
+    with pytest.raises(TypeError, match="strings"):
+        model.fit(TEXTS[:, None], np.zeros((90, 2)), verbose=0)
+
+
+def test_reports_and_profiles():
+    for length in (5, None):
+        model = text_model(length)
+        model = nnc.Sequential([nnc.Input((1,), dtype="string"), *model.layers[:-1],
+                                L.Dense(2, activation="softmax")])
+        model.compile("sgd", "sparse_categorical_crossentropy")
+        assert nnc.report(model, TEXTS, Y.astype(int)).confusion.sum() == 90
+        assert nnc.profile(model, TEXTS, Y.astype(int)) is not None
+        with pytest.raises(ValueError, match="one array"):
+            model.fit([TEXTS, TEXTS], Y, verbose=0)
+
+
 def test_a_model_in_a_model():
     s = nnc.Input((1,), dtype="string")
     inner = nnc.Model(s, L.Hashing(6, output_mode="one_hot")(s))

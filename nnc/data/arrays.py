@@ -70,8 +70,10 @@ def standardize(x, y=None, sample_weight=None, class_weight=None, who="fit", nam
     if is_columns(x):
         x, labels = columns_xy(x, who)
         y = labels if y is None else y
+    if getattr(x, "entered", False):
+        enter = None
     strings = enter is not None
-    x = frame_arrays(x, names, "x", who, strings) if is_frame(x) else _nest(x, "x", who, strings)
+    x = x if hasattr(x, "entered") else frame_arrays(x, names, "x", who, strings) if is_frame(x) else _nest(x, "x", who, strings)
     y = None if y is None else _nest(y, "y", who)
     if sample_weight is not None:
         if class_weight is not None:

@@ -130,7 +130,7 @@ def open_rows(x, y, sample_weight, batch, shuffle, seed, who, strings=None):
     `strings`: whether there may be strings, and then (`"batches"`) whether they must come in
     batches.
     """
-    if strings != "batches" and not any(is_lazy(leaf) or shuffle is True and large_mapping(leaf) is not None
+    if getattr(x, "entered", False) or strings != "batches" and not any(is_lazy(leaf) or shuffle is True and large_mapping(leaf) is not None
                for leaf in tree.flatten(x)):
         return None
 

@@ -16,6 +16,7 @@ class Entered(tuple):
     """What enters a model behind its layers of strings: arrays, or tensors in their place."""
 
     _fields = ()            # so that nests keep the class
+    entered = True          # such inputs are taken as they are
 
     def __new__(cls, *parts):
         return super().__new__(cls, parts)

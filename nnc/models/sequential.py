@@ -176,6 +176,9 @@ class Sequential(Model):
 
     def _enter(self, inputs):
         """What enters the recorded part, of an array."""
+        if isinstance(inputs, (list, tuple, dict)):
+            raise ValueError(f"{self._who()}: expected one array. Received: "
+                             f"{type(inputs).__name__} of {len(inputs)}")
         if not isinstance(inputs, np.ndarray) or inputs.dtype.kind not in "USO":
             return inputs
         if not self._has_shape():
