@@ -189,6 +189,30 @@ def _loop(graph: Graph, bodies: tuple[Graph, ...], outputs: tuple[Sequence[Tenso
     bool. inputs: first carries, slices. limit: rounds (at the most, with a condition); -1: none. Gives last
     carries, stacked results, and the number of rounds."""
 
+# Texts: bytes (uint8), begin and end (int64), as arrays of NumPy; string i is bytes[begin[i]:end[i]].
+def pack_strings(array: Any) -> tuple[Any, Any, Any]:
+    """A text of a contiguous array of str, bytes or objects."""
+def hash_strings(bytes: Any, begin: Any, end: Any, bins: int, key: Sequence[int] | None) -> Any:
+    """FarmHash's fingerprint, or SipHash-2-4 with a key of two integers, modulo bins (0: all bits), int64."""
+def hash_integers(x: Any, bins: int, key: Sequence[int] | None) -> Any:
+    """The same of the decimal digits of an int64 array, flat."""
+def cross_integers(x: Any, bins: int) -> Any:
+    """The hash of each column of an int64 array (k, n), modulo bins."""
+def standardize_text(bytes: Any, begin: Any, end: Any, how: int) -> tuple[Any, Any, Any]:
+    """1: ASCII letters as small ones, 2: without ASCII punctuation, 3: both."""
+def split_text(bytes: Any, begin: Any, end: Any, characters: bool) -> tuple[Any, Any, Any]:
+    """(row, begin, end): the words, or characters, of string i are those from row[i] on, before row[i + 1]."""
+def ngram_text(bytes: Any, begin: Any, end: Any, row: Any, widths: Any) -> tuple[Any, tuple[Any, Any, Any]]:
+    """(row, text) of the runs of so many words in each row."""
+def pad_rows(ids: Any, row: Any, width: int, fill: int) -> Any:
+    """int64 (rows, width): the first ids of each row, filled up."""
+class StringTable:
+    """Distinct strings, numbered in the order in which they come."""
+    def add(self, bytes: Any, begin: Any, end: Any) -> Any: ...     # the number of each, int64
+    def find(self, bytes: Any, begin: Any, end: Any) -> Any: ...    # the number of each, or -1
+    def keys(self) -> list[bytes]: ...
+    def __len__(self) -> int: ...
+
 def get_num_threads() -> int: ...
 def set_num_threads(n: int) -> None: ...
 def num_threads_reason() -> str: ...

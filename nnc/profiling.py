@@ -12,7 +12,6 @@ import time
 import numpy as np
 
 from . import _core
-from .data import standardize
 from .ops.core import numpy_dtype
 from .recording import Run
 from .tracing import item_size, trace
@@ -190,11 +189,11 @@ def profile(model, x, y=None, sample_weight=None, batch_size=32, seconds=0.5):
         raise ValueError(f"profile: `seconds` must be > 0. Received: seconds={seconds!r}")
     if y is not None:
         model._check_compiled("profile")
-    data = standardize(x, y, sample_weight, who="profile", names=model._input_names())
+    data = model._standardized(x, y, sample_weight, who="profile")
     if data.count < batch_size:
         raise ValueError(f"profile: a batch of {batch_size} samples is asked for. Received: "
                          f"{data.count} samples")
-    forward = standardize(x, who="profile", names=model._input_names())
+    forward = model._standardized(x, who="profile")
     parts = {"predict": _timed(Run(model, "predict", forward), batch_size, seconds, ())}
     slots = []
     if y is not None:

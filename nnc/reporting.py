@@ -12,7 +12,6 @@ import numpy as np
 
 from . import tree
 from .advice import activation_name, output_layers
-from .data import standardize
 
 _QUANTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
 _TASKS = ("auto", "classification", "regression")
@@ -47,7 +46,7 @@ def report(model, x, y, batch_size=None, task="auto", class_names=None, bins=15,
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
             raise ValueError(f"report: `{name}` must be an integer >= 1. Received: {name}="
                              f"{value!r}")
-    data = standardize(x, y, who="report", names=model._input_names())
+    data = model._standardized(x, y, who="report")
     if data.y is None or tree.is_nest(data.y):
         raise ValueError("report: `y` must be one array of targets. Received: y="
                          + ("None" if data.y is None else type(y).__name__))

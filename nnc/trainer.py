@@ -286,10 +286,11 @@ class Trainer:
         """The run and batches of what a user passed."""
         source = open_source(x, bool(shuffle), make_default_seed() if shuffle else 0)
         if source is None:
-            rows = open_rows(x, y, sample_weight, batch_size or 32, shuffle, 0, who)
+            rows = open_rows(x, y, sample_weight, batch_size or 32, shuffle, 0, who,
+                             self._string_inputs())
             if rows is not None:
                 return self._open_stream(kind, who, rows, class_weight, steps, name)
-            data = standardize(x, y, sample_weight, class_weight, who, self._input_names())
+            data = self._standardized(x, y, sample_weight, class_weight, who)
             return self._open_arrays(kind, data, batch_size, steps, name, who)
         for value, argument in ((y, "y"), (sample_weight, "sample_weight")):
             if value is not None:
@@ -309,10 +310,20 @@ class Trainer:
         steps = limited(None if steps is None else check_count(steps, name, who), source.steps)
         if steps is not None and kind != "train" and source.steps is not None:
             steps = min(steps, source.steps)
-        stream = Stream(source, steps, class_weight, kind == "predict", who)
+        stream = Stream(source, steps, class_weight, kind == "predict", who, self._standardized)
         run = Run(self, kind, stream.first())
         stream.attach(run)
         return run, stream
+
+    def _standardized(self, x, y=None, sample_weight=None, class_weight=None, who="fit"):
+        """`Data` for this model."""
+        return standardize(x, y, sample_weight, class_weight, who, self._input_names(),
+                           self._enter if self._string_inputs() else None)
+
+    def _string_inputs(self):
+        """Whether inputs may hold strings: `None`, `"whole"` or, if arrays must be cut into batches
+        before they enter, `"batches"`."""
+        return None
 
     def _input_names(self):
         """The names of the model's inputs, if it has more than one."""
@@ -410,7 +421,8 @@ class Trainer:
                                       batch_size, steps, "steps_per_epoch", shuffle)
         else:
             seed = make_default_seed() if shuffle else 0
-            rows = open_rows(x, y, sample_weight, batch_size or 32, shuffle, seed, "fit")
+            rows = open_rows(x, y, sample_weight, batch_size or 32, shuffle, seed, "fit",
+                             self._string_inputs())
             if rows is not None:
                 if shares:
                     rows, rest = rows.split(validation_split, validation_batch or 32)
@@ -418,7 +430,7 @@ class Trainer:
                 run, batches = self._open_stream("train", "fit", rows, class_weight, steps,
                                                  "steps_per_epoch")
             else:
-                data = standardize(x, y, sample_weight, class_weight, names=self._input_names())
+                data = self._standardized(x, y, sample_weight, class_weight)
                 if shares:
                     data, validation_data = split(data, validation_split)
                     if class_weight is not None:    # they are for training alone
@@ -565,11 +577,13 @@ class Trainer:
                 return out
         _check_verbose(verbose, "predict")
         batch_size = 32 if batch_size is None else check_count(batch_size, "batch_size", "predict")
-        if not isinstance(x, np.ndarray):
-            source = open_source(x) or open_rows(x, None, None, batch_size, False, 0, "predict")
+        strings = self._string_inputs()
+        if not isinstance(x, np.ndarray) or strings:
+            source = open_source(x) or open_rows(x, None, None, batch_size, False, 0, "predict",
+                                                 strings)
             if source is not None:
                 return self._predict_stream(source, steps, verbose, callbacks)
-        data = standardize(x, who="predict", names=self._input_names())
+        data = self._standardized(x, who="predict")
         steps = _capped(steps, data.count, batch_size, "steps", "predict")
         if steps is not None and steps * batch_size < data.count:
             data = data.slice(0, steps * batch_size)
@@ -672,7 +686,7 @@ class Trainer:
         if class_weight is not None and y is not None and sample_weight is None:
             sample_weight = class_weights(np.asarray(y), class_weight, who)
             class_weight = None
-        data = standardize(x, y, sample_weight, class_weight, who)
+        data = self._standardized(x, y, sample_weight, class_weight, who)
         run = Run(self, kind, data)
         self._prepare(run, [data.count])
         self.reset_metrics()
@@ -686,7 +700,7 @@ class Trainer:
             x, y, sample_weight = unpack_x_y_sample_weight(next(iterator))
             if kind == "predict":
                 return self.predict_on_batch(x)
-            data = standardize(x, y, sample_weight, who=f"{kind}_function")
+            data = self._standardized(x, y, sample_weight, who=f"{kind}_function")
             run = Run(self, kind, data)
             self._prepare(run, [data.count])
             run.run(data.count, 0, 1, None)
@@ -735,7 +749,7 @@ class Trainer:
 
     def predict_on_batch(self, x):
         """The outputs for one batch."""
-        data = standardize(x, who="predict_on_batch")
+        data = self._standardized(x, who="predict_on_batch")
         run = Run(self, "predict", data)
         outputs = Outputs(data.count)
         self._predict_some(run, outputs, data.count, 0, 1, 0.0)

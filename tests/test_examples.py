@@ -105,3 +105,10 @@ def test_export_c(data_dir, tmp_path):
     assert accuracy(result) > 0.5
     assert "for 100.00% of 200 images" in result.stdout
     assert {"digits.c", "digits.h", "main.c"} <= set(os.listdir(tmp_path))
+
+
+def test_features():
+    result = run("features.py")
+    assert result.returncode == 0, result.stderr
+    error = result.stdout.partition("other flats: ")[2].partition("\n")[0]
+    assert float(error) < 100                       # rents: 200 to 2,700

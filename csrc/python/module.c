@@ -264,7 +264,7 @@ static int execute(PyObject *module)
             return -1;
     }
     if (add_types(state, module) < 0 || py_ops_add(state, module) < 0 ||
-        py_describe_add(module) < 0)
+        py_describe_add(module) < 0 || py_text_add(module) < 0)
         return -1;
     return PyModule_AddStringConstant(module, "__version__", NNC_VERSION);
 }

@@ -5,7 +5,7 @@
  * error.c (status to exception, signals), convert.c (NumPy and numbers to tensors and back), ops.c
  * (an op called from Python), rows.c (the functions of `op`), number.c (operators), index.c
  * (t[...]), tensor.c, share.c (buffer, DLPack), variable.c, graph.c, describe.c (traces), tape.c,
- * program.c, scan.c (checks on data), host.c (ops that NumPy computes). All functions hold the GIL unless they say otherwise, and return -1 or
+ * program.c, scan.c (checks on data), text.c (strings), host.c (ops that NumPy computes). All functions hold the GIL unless they say otherwise, and return -1 or
  * NULL with an exception set. */
 #ifndef NNC_PYTHON_H
 #define NNC_PYTHON_H
@@ -271,6 +271,11 @@ PyObject *py_host_register(PyObject *module, PyObject *args);
 PyObject *py_custom(PyObject *module, PyObject *args);
 /* Releases the functions of the graph's nodes `custom`. */
 void py_forget_rules(nnc_graph *graph);
+
+/* ---- text.c ---- */
+
+/* pack_strings, hash_strings, ... and the type StringTable. */
+int py_text_add(PyObject *module);
 
 /* ---- tape.c ---- */
 

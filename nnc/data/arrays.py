@@ -9,8 +9,7 @@ import math
 import numpy as np
 
 from .. import _core, config, tree
-from ..layers.layer import numeric_array
-from .frames import columns_xy, frame_arrays, is_columns, is_frame
+from .frames import array_of, columns_xy, frame_arrays, is_columns, is_frame
 
 # Stream of the random generator that orders of samples are drawn from.
 _SHUFFLE = 0x73687566
@@ -56,8 +55,10 @@ def _structure(nest):
 
 # ---- arrays --------------------------------------------------------------------------------------
 
-def standardize(x, y=None, sample_weight=None, class_weight=None, who="fit", names=None):
-    """`Data` of what a user passed; `names` are the model's inputs, for tables.
+def standardize(x, y=None, sample_weight=None, class_weight=None, who="fit", names=None,
+                enter=None):
+    """`Data` of what a user passed; `names` are the model's inputs, for tables. With `enter` the
+    inputs may hold strings, and what it gives for them enters the program instead.
 
     Raises:
         TypeError: If something holds no numbers.
@@ -69,7 +70,10 @@ def standardize(x, y=None, sample_weight=None, class_weight=None, who="fit", nam
     if is_columns(x):
         x, labels = columns_xy(x, who)
         y = labels if y is None else y
-    x = frame_arrays(x, names, "x", who) if is_frame(x) else _nest(x, "x", who)
+    if getattr(x, "entered", False):
+        enter = None
+    strings = enter is not None
+    x = x if hasattr(x, "entered") else frame_arrays(x, names, "x", who, strings) if is_frame(x) else _nest(x, "x", who, strings)
     y = None if y is None else _nest(y, "y", who)
     if sample_weight is not None:
         if class_weight is not None:
@@ -83,20 +87,20 @@ def standardize(x, y=None, sample_weight=None, class_weight=None, who="fit", nam
         if y is None:
             raise ValueError(f"{who}: `sample_weight` needs targets: pass `y`. Received: y=None")
         _check_weights(sample_weight, who)
-    return Data(x, y, sample_weight)
+    return Data(enter(x) if strings else x, y, sample_weight)
 
 
-def _nest(value, name, who):
+def _nest(value, name, who, strings=False):
     """Arrays in the structure of `value`. A list of numbers (or of lists) is one array."""
     if isinstance(value, dict):
         if not value:
             raise ValueError(f"{who}: `{name}` is an empty dict, expected arrays.")
-        return {key: _nest(part, f"{name}[{key!r}]", who) for key, part in value.items()}
+        return {key: _nest(part, f"{name}[{key!r}]", who, strings) for key, part in value.items()}
     if isinstance(value, (list, tuple)) and value and all(map(_is_part, value)):
-        return tuple(_nest(part, f"{name}[{i}]", who) for i, part in enumerate(value))
+        return tuple(_nest(part, f"{name}[{i}]", who, strings) for i, part in enumerate(value))
     if is_frame(value):
-        return frame_arrays(value, None, name, who)
-    return _leaf(value, name, who)
+        return frame_arrays(value, None, name, who, strings)
+    return _leaf(value, name, who, strings)
 
 
 def _is_part(value):
@@ -109,9 +113,9 @@ def _is_part(value):
     return bool(getattr(value, "ndim", 0)) or isinstance(shape, tuple) and bool(shape)
 
 
-def _leaf(value, name, who):
-    """An array whose rows the core can read."""
-    array = numeric_array(value, f"{who}: `{name}`")
+def _leaf(value, name, who, strings=False):
+    """An array whose rows the core can read; or one of strings, where they are allowed."""
+    array = array_of(value, f"{who}: `{name}`", strings)
     if array.ndim == 0:
         raise ValueError(f"{who}: `{name}` must hold one row for each sample. Received: a single "
                          "number")

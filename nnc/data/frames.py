@@ -5,6 +5,7 @@ Recognised by what they can do; none of these libraries is imported.
 import numpy as np
 
 from ..layers.layer import numeric_array
+from ..strings import holds_strings, string_array
 
 #: Columns of a Hugging Face data set that are targets.
 _LABELS = ("label", "labels", "target")
@@ -20,7 +21,14 @@ def is_columns(value):
     return hasattr(value, "column_names") and hasattr(value, "with_format")
 
 
-def frame_arrays(frame, names, name, who):
+def array_of(value, what, strings):
+    """An array of numbers; or of strings, where they are allowed."""
+    if strings and holds_strings(value):
+        return string_array(value, what)
+    return numeric_array(value, what)
+
+
+def frame_arrays(frame, names, name, who, strings=False):
     """The columns of a table.
 
     Args:
@@ -28,6 +36,7 @@ def frame_arrays(frame, names, name, who):
         names: Names of the model's inputs, or `None`.
         name: What the argument is called.
         who: The method, for messages.
+        strings: Whether columns may hold strings.
 
     Returns:
         A dict of columns of shape `(n, 1)`, one for each of `names`, if these are columns; else
@@ -39,19 +48,19 @@ def frame_arrays(frame, names, name, who):
         if missing:
             raise ValueError(f"{who}: `{name}` has no column {missing[0]!r}, which the model has "
                              f"an input of. Received columns: {columns}")
-        return {n: _column(frame, n, name, who).reshape(-1, 1) for n in names}
+        return {n: _column(frame, n, name, who, strings).reshape(-1, 1) for n in names}
     if not columns:
         raise ValueError(f"{who}: `{name}` has no columns.")
-    return np.stack([_column(frame, c, name, who) for c in columns], axis=1)
+    return np.stack([_column(frame, c, name, who, strings) for c in columns], axis=1)
 
 
-def _column(frame, column, name, who):
+def _column(frame, column, name, who, strings):
     series = frame[column]
     array = np.asarray(series)
     kind = str(getattr(series, "dtype", "")).rstrip("0123456789")
     if array.dtype == object and kind in ("Int", "UInt", "Float", "boolean"):
         array = series.to_numpy(dtype="float64", na_value=np.nan)       # pandas' own dtypes
-    return numeric_array(array, f"{who}: column {column!r} of `{name}`")
+    return array_of(array, f"{who}: column {column!r} of `{name}`", strings)
 
 
 def columns_xy(dataset, who):

@@ -124,18 +124,23 @@ def is_lazy(value):
         value, "shape")
 
 
-def open_rows(x, y, sample_weight, batch, shuffle, seed, who):
-    """A `Rows` if one of the arrays is lazy, or is shuffled in a mapped file; else `None`."""
-    if not any(is_lazy(leaf) or shuffle is True and large_mapping(leaf) is not None
+def open_rows(x, y, sample_weight, batch, shuffle, seed, who, strings=None):
+    """A `Rows` if one of the arrays is lazy, or is shuffled in a mapped file; else `None`.
+
+    `strings`: whether there may be strings, and then (`"batches"`) whether they must come in
+    batches.
+    """
+    if getattr(x, "entered", False) or strings != "batches" and not any(is_lazy(leaf) or shuffle is True and large_mapping(leaf) is not None
                for leaf in tree.flatten(x)):
         return None
 
     def read(leaf, name):
         if not is_lazy(leaf):
-            return _leaf(leaf, name, who)
+            return _leaf(leaf, name, who, bool(strings) and name == "x")
         return leaf.tocsr() if hasattr(leaf, "tocsr") else leaf
 
-    parts = [tree.map_leaves(lambda leaf: read(leaf, "x"), x)]
+    parts = [tree.map_leaves(lambda leaf: read(leaf, "x"), x) if strings != "batches"
+             else _nest(x, "x", who, True)]
     parts += [None if part is None else _nest(part, name, who)
               for part, name in ((y, "y"), (sample_weight, "sample_weight"))]
     _check_lengths(dict(zip(("x", "y", "sample_weight"), parts)), who)

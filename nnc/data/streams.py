@@ -24,6 +24,7 @@ class Stream:
         class_weight: Dict of class and weight, or `None`.
         only_x: Whether targets and weights are left aside.
         who: The method that reads, for messages.
+        standardize: What makes `Data` of a batch.
 
     Attributes:
         steps: Steps of an epoch, or `None` while it is not known.
@@ -32,8 +33,9 @@ class Stream:
 
     order = None
 
-    def __init__(self, source, steps=None, class_weight=None, only_x=False, who="fit"):
-        self.source, self.who = source, who
+    def __init__(self, source, steps=None, class_weight=None, only_x=False, who="fit",
+                 standardize=standardize):
+        self.source, self.who, self._standardize = source, who, standardize
         self.steps = source.steps if steps is None else steps
         self.exhausted = False
         self._limit, self._class_weight, self._only_x = steps, class_weight, only_x
@@ -72,7 +74,7 @@ class Stream:
         x, y, weight = unpack_x_y_sample_weight(batch)
         if self._only_x:
             y = weight = None
-        data = standardize(x, y, weight, who=f"{self.who}: a batch of {self.source.what}")
+        data = self._standardize(x, y, weight, who=f"{self.who}: a batch of {self.source.what}")
         if self._class_weight is None:
             return data
         if data.sample_weight is not None:

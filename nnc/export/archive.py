@@ -158,6 +158,12 @@ def export_model(model, filepath, format, verbose=None, input_signature=None, **
     if not model.built:
         raise ValueError(f"Model.export: model '{model.name}' has no weights yet: build it or "
                          "call it on data first")
+    strings = [t.name for t in getattr(model, "inputs", ()) if t.dtype == "string"] \
+        if getattr(model, "_takes_strings", False) and model.built else []
+    if strings:
+        raise NotImplementedError(f"export: the input '{strings[0]}' of model '{model.name}' holds "
+                                  "strings, which exported files do not take. Export a model of the "
+                                  "layers behind those that make numbers of them.")
     signature = signature_of(model) if input_signature is None \
         else given_signature(model, input_signature)
     recording = record(lambda *args: model(*args, training=False), signature,

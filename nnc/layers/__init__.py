@@ -7,15 +7,27 @@ from .convolutional import (Conv1D, Conv1DTranspose, Conv2D, Conv2DTranspose, Co
                             DepthwiseConv1D, DepthwiseConv2D, SeparableConv1D, SeparableConv2D,
                             SeparableConvolution1D, SeparableConvolution2D)
 from .core import Activation, Dense, Identity, Lambda, Masking
+from .discretization import Discretization
 from .einsum_dense import EinsumDense
 from .embedding import Embedding
+from .hashing import HashedCrossing, Hashing
+from .image_preprocessing import (AutoContrast, CenterCrop, CutMix, Equalization,
+                                  MaxNumBoundingBoxes, MixUp, RandAugment, RandomBrightness,
+                                  RandomColorDegeneration, RandomColorJitter, RandomContrast,
+                                  RandomCrop, RandomErasing, RandomFlip, RandomGaussianBlur,
+                                  RandomGrayscale, RandomHue, RandomInvert, RandomPerspective,
+                                  RandomPosterization,
+                                  RandomRotation, RandomSaturation, RandomSharpness, RandomShear,
+                                  RandomTranslation, RandomZoom, Resizing, Solarization)
 from .input_layer import Input, InputLayer
 from .input_spec import InputSpec
 from .layer import Layer
+from .lookup import IntegerLookup, StringLookup
 from .merging import (Add, Average, Concatenate, Dot, Maximum, Minimum, Multiply, Subtract, add,
                       average, concatenate, dot, maximum, minimum, multiply, subtract)
 from .normalization import (BatchNormalization, GroupNormalization, LayerNormalization,
                             RMSNormalization, SpectralNormalization, UnitNormalization)
+from .pipeline import Pipeline
 from .pooling import (AdaptiveAveragePooling1D, AdaptiveAveragePooling2D, AdaptiveAveragePooling3D,
                       AdaptiveMaxPooling1D, AdaptiveMaxPooling2D, AdaptiveMaxPooling3D,
                       AveragePooling1D, AveragePooling2D, AveragePooling3D, AvgPool1D, AvgPool2D,
@@ -30,6 +42,8 @@ from .regularization import (ActivityRegularization, AlphaDropout, Dropout, Gaus
 from .reshaping import (Cropping1D, Cropping2D, Cropping3D, Flatten, Permute, RepeatVector, Reshape,
                         UpSampling1D, UpSampling2D, UpSampling3D, ZeroPadding1D, ZeroPadding2D,
                         ZeroPadding3D)
+from .spectrograms import MelSpectrogram, STFTSpectrogram
+from .text_vectorization import TextVectorization
 from .wrapper import TimeDistributed, Wrapper
 
 ALL_OBJECTS = {name: cls for name, cls in globals().items()

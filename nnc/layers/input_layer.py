@@ -1,5 +1,5 @@
 """Where a model's inputs enter: their shape and dtype."""
-from ..ops.core import standardize_dtype
+from ..ops.core import standardize_symbol_dtype
 from ..ops.operation import Node
 from .keras_tensor import KerasTensor, standardize_shape
 from .layer import Layer
@@ -11,7 +11,8 @@ class InputLayer(Layer):
     Args:
         shape: The shape without the batch size.
         batch_size: The batch size, or `None`.
-        dtype: The dtype that inputs are converted to. Defaults to `floatx()`.
+        dtype: The dtype that inputs are converted to. Defaults to `floatx()`. `"string"`: arrays of
+            strings, for layers that take them.
         sparse: Must be false: all tensors are dense.
         ragged: Must be false.
         batch_shape: The shape with the batch size, instead of `shape`.
@@ -49,7 +50,7 @@ class InputLayer(Layer):
         self._batch_shape = standardize_shape(batch_shape)
         if not self._batch_shape:
             raise ValueError("Input: the shape needs a batch axis. Received: batch_shape=()")
-        self._input_dtype = standardize_dtype(dtype)
+        self._input_dtype = standardize_symbol_dtype(dtype)
         if input_tensor is None:
             input_tensor = KerasTensor(self._batch_shape, self._input_dtype, name=self.name)
         Node(self, outputs=input_tensor)

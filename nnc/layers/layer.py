@@ -636,6 +636,7 @@ class Layer(LayerFiles, LayerQuantization, Operation):
     def _symbolic_call(self, args, kwargs):
         """The call on KerasTensors: builds the layer, gives KerasTensors."""
         first = args[0] if args else None
+        self._refuse_strings(args, kwargs)
         kwargs = {name: value for name, value in kwargs.items() if value is not None}
         if self.input_spec is not None:
             assert_input_compatibility(self.input_spec, first, self.name)

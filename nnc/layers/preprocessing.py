@@ -10,7 +10,15 @@ from ..ops.core import cast_array
 from .layer import Layer, numeric_array
 
 
-class Rescaling(Layer):
+class DataLayer(Layer):
+    """Base of layers that prepare data: they can be called on arrays, outside of any model."""
+
+    def convert_weight(self, weight):
+        """A weight as `call` computes with it: as it is."""
+        return weight
+
+
+class Rescaling(DataLayer):
     """`x * scale + offset`.
 
     Args:
@@ -52,7 +60,7 @@ class Rescaling(Layer):
         return cls(**config)
 
 
-class CategoryEncoding(Layer):
+class CategoryEncoding(DataLayer):
     """Codes of whole numbers from 0 to `num_tokens - 1`.
 
     Args:
@@ -108,7 +116,7 @@ class CategoryEncoding(Layer):
                 "output_mode": self.output_mode}
 
 
-class Normalization(Layer):
+class Normalization(DataLayer):
     """`(x - mean) / sqrt(variance)`, by statistics that `adapt` finds or that are given.
 
     Args:

@@ -12,6 +12,8 @@ from ..layers.keras_tensor import KerasTensor
 from ..layers.layer import Layer
 from ..ops.operation import Node, node_of
 from ..recording import feed_dtype
+from ..strings import holds_strings, string_array
+from .front import Entered, Front, fit_shape, fit_strings
 from .graph import fill, find_nodes, replay, sort_operations
 from .model import Model
 from ..trainer import Trainer
@@ -77,6 +79,8 @@ class Functional(Model):
         self._nodes = nodes
         self._layers = [o for o in self.operations if isinstance(o, Layer)]
         self._plain = all(isinstance(o, Layer) and o._plain for o in self.operations)
+        self._front = Front(self.name, self.inputs, nodes) \
+            if any(tensor.dtype == "string" for tensor in self.inputs) else None
         self.built = True
 
     # ---- what it is made of ----
@@ -124,16 +128,43 @@ class Functional(Model):
         """A KerasTensor for each output."""
         from ..layers.layer import _traced_spec
 
+        if self._front is not None:             # strings cannot be recorded
+            return tree.map_leaves(lambda leaf: KerasTensor(leaf.shape, leaf.dtype),
+                                   self._outputs_struct)
         return _traced_spec(self, (inputs,), {})
 
     def _feed_dtype(self, dtype):
         return feed_dtype(dtype, self.compute_dtype)
 
+    # ---- strings ----
+
+    @property
+    def _takes_strings(self):
+        return self.__dict__.get("_front") is not None
+
+    def _string_inputs(self):
+        front = self._front
+        return None if front is None else "whole" if front.is_fixed else "batches"
+
+    def _enter(self, inputs):
+        """What enters the recorded part, of arrays."""
+        flat = self._flat_inputs(inputs)
+        return self._front.enter({
+            id(tensor): (fit_strings if tensor.dtype == "string" else fit_shape)(
+                x, tensor.shape, self._who(tensor)) for tensor, x in zip(self.inputs, flat)})
+
+    def _who(self, tensor):
+        return f"Input '{tensor.name}' of model '{self.name}'"
+
     # ---- calling ----
 
     def call(self, inputs, training=None, mask=None):
         """Goes through the nodes."""
-        flat = self._standardize(inputs)
+        entered = type(inputs) is Entered
+        tensors, nodes = (self._front.cut, self._front.rest) if entered \
+            else (self.inputs, self._nodes)
+        flat = [self._adjust(x, wanted) for x, wanted in zip(
+            inputs if entered else self._flat_inputs(inputs), tensors)]
         if mask is not None:
             masks = tree.flatten(mask, keep_none=True)
             if len(masks) != len(flat):
@@ -143,18 +174,23 @@ class Functional(Model):
                 if one is not None:
                     flat[i] = op.copy(flat[i])
                     flat[i]._keras_mask = one
-        values = {id(tensor): x for tensor, x in zip(self.inputs, flat)}
+        values = {id(tensor): x for tensor, x in zip(tensors, flat)}
 
         def call(operation, args, kwargs):
             if training is not None and "training" not in kwargs and isinstance(operation, Layer) \
                     and operation._signature.training:
                 kwargs["training"] = training
             return operation(*args, **kwargs)
-        replay(self._nodes, values, call)
+        replay(nodes, values, call)
         return fill(self._outputs_struct, values)
 
-    def _standardize(self, inputs):
-        """The inputs as a flat list of tensors of the declared ranks and dtypes."""
+    def _convert(self, value, positional):
+        if self._front is None or isinstance(value, (Tensor, KerasTensor)):
+            return super()._convert(value, positional)
+        return convert_strings(value, f"Model '{self.name}'", super()._convert)
+
+    def _flat_inputs(self, inputs):
+        """The inputs as a flat list."""
         struct = self._inputs_struct
         if isinstance(inputs, dict):
             inputs = self._by_name(inputs)
@@ -164,7 +200,7 @@ class Functional(Model):
                              f"({[t.name for t in self.inputs]}), but it received {len(flat)}."
                              + (f" Expected a dict with the keys {sorted(struct)}."
                                 if isinstance(struct, dict) else ""))
-        return [self._adjust(x, wanted) for x, wanted in zip(flat, self.inputs)]
+        return flat
 
     def _by_name(self, inputs):
         """The values of a dict in the order of the inputs; others in it do not matter."""
@@ -179,6 +215,8 @@ class Functional(Model):
 
     def _adjust(self, x, wanted):
         """One input with a last axis of size 1 added or dropped, and in its dtype."""
+        if wanted.dtype == "string":
+            return fit_strings(x, wanted.shape, self._who(wanted))
         if not isinstance(x, Tensor):
             x = _core.convert(x)
         shape, target = tuple(x.shape), wanted.shape
@@ -199,7 +237,7 @@ class Functional(Model):
         """The graph as a flat list: nodes with numbers in the place of tensors."""
         state = super().__getstate__()
         for key in ("_inputs_struct", "_outputs_struct", "inputs", "outputs", "_nodes",
-                    "operations", "_layers"):
+                    "operations", "_layers", "_front"):
             state.pop(key)
         tensors = [tensor for node in self._nodes for tensor in node.output_tensors]
         numbers = {id(tensor): _Number(i) for i, tensor in enumerate(tensors)}
@@ -231,6 +269,19 @@ class Functional(Model):
         if type(self).__init__ not in (Functional.__init__, Model.__init__):
             return Model.get_config(self)
         return graph_config(self)
+
+
+def convert_strings(value, who, convert):
+    """A nest with its strings as arrays; the rest by `convert(leaf, positional)`."""
+    if isinstance(value, dict):
+        return {key: convert_strings(part, who, convert) for key, part in value.items()}
+    if isinstance(value, (list, tuple)) and any(hasattr(part, "shape") or isinstance(part, dict)
+                                                for part in value):
+        return tuple(convert_strings(part, who, convert) for part in value) \
+            if type(value) is not Entered else value
+    if isinstance(value, (Tensor, KerasTensor)) or not holds_strings(value):
+        return convert(value, True)
+    return string_array(value, f"{who}: the input")
 
 
 class _Number:

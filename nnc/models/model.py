@@ -9,6 +9,7 @@ from ..layers.nests import _placeholders
 from ..layers.quantization import ModelQuantization
 from ..saving.saveable import ModelFiles
 from ..stateless import apart
+from ..strings import holds_strings, string_array
 from ..trainer import Trainer
 from ..utils.text import suggest
 
@@ -101,6 +102,13 @@ class Model(ModelFiles, ModelQuantization, Trainer, Layer):
                 return layer
         raise ValueError(f"No such layer: {name!r}; "
                          f"{suggest(name, [layer.name for layer in layers])}")
+
+    def _convert(self, value, positional):
+        """As of any layer; strings stay arrays if a layer of the model takes them."""
+        if not isinstance(value, KerasTensor) and holds_strings(value) and any(
+                layer._takes_strings for layer in self._flatten_layers(include_self=False)):
+            return string_array(value, f"Model '{self.name}': the input")
+        return super()._convert(value, positional)
 
     def build(self, input_shape):
         """Makes the weights by recording a call on inputs of a shape."""

@@ -6,7 +6,10 @@ from .._core import Tensor, op
 from ..layers.input_layer import InputLayer
 from ..layers.keras_tensor import KerasTensor, standardize_shape
 from ..layers.layer import Layer, context
+from ..recording import feed_dtype
+from ..strings import holds_strings, string_array
 from ..variables import changes
+from .front import Entered, as_array, fit_strings
 from .model import Model
 
 #: NumPy's characters of bool, integers, float32 and float64.
@@ -137,10 +140,60 @@ class Sequential(Model):
             x = layer(x)
         self._layers = layers
         self._outputs = x
+        self._front_layers, self._front_fixed = self._count_front()
         self._ready = self._quick = None
 
     def _build_for(self, args, kwargs):
+        if isinstance(args[0], np.ndarray):                             # of strings
+            self._layers = [InputLayer(batch_shape=(None, *args[0].shape[1:]), dtype="string"),
+                            *self._layers]
+            self.build()
+            return
         self.build((None, *args[0].shape[1:]) if args[0].shape else args[0].shape)
+
+    # ---- strings ----
+
+    def _count_front(self):
+        """How many layers, behind the input, take strings; and whether the size of what they give
+        is known."""
+        tensor, count = self._layers[0].output, 0
+        while tensor.dtype == "string":
+            count += 1
+            tensor = self._layers[count]._inbound_nodes[-1].output_tensors[0]
+        return count, None not in tensor.shape[1:]
+
+    @property
+    def _takes_strings(self):
+        if self._has_shape():
+            return self._layers[0].input_dtype == "string"
+        layers = self.__dict__.get("_layers")
+        return bool(layers) and (layers[0]._takes_strings or layers[0].input_dtype == "string")
+
+    def _string_inputs(self):
+        if not self._takes_strings:
+            return None
+        return "whole" if self._has_shape() and self._front_fixed else "batches"
+
+    def _enter(self, inputs):
+        """What enters the recorded part, of an array."""
+        if isinstance(inputs, (list, tuple, dict)):
+            raise ValueError(f"{self._who()}: expected one array. Received: "
+                             f"{type(inputs).__name__} of {len(inputs)}")
+        if not isinstance(inputs, np.ndarray) or inputs.dtype.kind not in "USO":
+            return inputs
+        if not self._has_shape():
+            self._build_for((inputs,), {})
+        for layer in self._layers[1:1 + self._front_layers]:
+            inputs = as_array(layer(fit_strings(inputs, self.input_shape, self._who())
+                                    if layer is self._layers[1] else inputs))
+        return Entered(inputs)
+
+    def _who(self):
+        return f"Input of model '{self.name}'"
+
+    def _feed_dtype(self, dtype):
+        return feed_dtype(dtype, self.compute_dtype) if self._takes_strings and \
+            self.input_dtype == "string" else super()._feed_dtype(dtype)
 
     def _has_shape(self):
         return self.built and "_outputs" in self.__dict__
@@ -213,7 +266,9 @@ class Sequential(Model):
                 if not training and (quick is None or quick[0] != ready[0] or quick[2] != shape):
                     self._count(shape)
                 return inputs
-        if type(inputs) is not Tensor and not isinstance(inputs, KerasTensor):
+        if self._takes_strings and holds_strings(inputs):
+            inputs = string_array(inputs, self._who())
+        elif type(inputs) not in (Tensor, Entered) and not isinstance(inputs, KerasTensor):
             inputs = self._tensor(inputs)
         outputs = super().__call__(inputs, training=training, mask=mask)
         if type(inputs) is Tensor and mask is None:
@@ -279,10 +334,14 @@ class Sequential(Model):
 
     def call(self, inputs, training=None, mask=None):
         """Runs the layers."""
-        inputs = self._fit_input(inputs)
-        for layer in self._layers:
-            if isinstance(layer, InputLayer):
-                continue
+        layers = self.layers
+        if type(inputs) is Entered:
+            inputs, layers = inputs[0], layers[self._front_layers:]
+        elif isinstance(inputs, np.ndarray):                            # of strings
+            inputs = fit_strings(inputs, self.input_shape, self._who())
+        else:
+            inputs = self._fit_input(inputs)
+        for layer in layers:
             kwargs = {}
             if mask is not None and layer._signature.mask:
                 kwargs["mask"] = mask

@@ -43,6 +43,12 @@ def standardize_dtype(dtype):
         f"Unknown dtype. Received: dtype={dtype!r}. Expected one of {sorted(_DTYPES)}.")
 
 
+def standardize_symbol_dtype(dtype):
+    """As `standardize_dtype`, but KerasTensors may also stand for strings (`"string"`)."""
+    name = getattr(dtype, "name", dtype)
+    return "string" if isinstance(name, str) and name == "string" else standardize_dtype(dtype)
+
+
 def result_type(*dtypes):
     """The dtype that values of these dtypes promote to (Keras's lattice). `float` and `int` are
     weak.

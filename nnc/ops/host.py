@@ -351,6 +351,25 @@ def _irfft_gradient(inputs, y, dy, need, n, _):
     return [op.multiply(bins, _core.Tensor(weight, dy.dtype))]
 
 
+# ---- categories: whole numbers ----------------------------------------------------------------------
+
+def _hash(x, key, bins, salted):
+    hashes = _core.hash_integers(np.ascontiguousarray(x, "int64"), bins,
+                                 tuple(key.tolist()) if salted else None)
+    return hashes.reshape(x.shape)
+
+
+def _cross(x, bins, _):
+    return _core.cross_integers(np.ascontiguousarray(x, "int64"), bins)
+
+
+def _refuse_unknown(x, unknown, *_):
+    if unknown.any():
+        raise ValueError("IntegerLookup: with num_oov_indices=0 all inputs must be in the "
+                         f"vocabulary. Received: {x[unknown].flat[0]}")
+    return np.zeros_like(x)
+
+
 # ---- the table -----------------------------------------------------------------------------------
 
 _TABLE = {
@@ -370,6 +389,9 @@ _TABLE = {
     "fft": (_fft, _fft_gradient),
     "rfft": (_rfft, _rfft_gradient),
     "irfft": (_irfft, _irfft_gradient),
+    "hash": (_hash, None),
+    "cross": (_cross, None),
+    "refuse_unknown": (_refuse_unknown, None),
 }
 NUMBERS = {name: number for number, name in enumerate(_TABLE)}
 _core._host_register(tuple(row[0] for row in _TABLE.values()),

@@ -11,6 +11,7 @@ from .. import config
 from .._core import Tensor, op
 from . import arrays, conv_family, numpy as _numpy
 from .core import _FLOATS, cast_array, float_array, saturate_cast, tensor
+from .sampling import affine_transform, perspective_transform  # noqa: F401
 
 _INTERPOLATIONS = ("bilinear", "nearest", "lanczos3", "lanczos5", "bicubic", "area")
 

@@ -10,7 +10,7 @@ class KerasTensor:
 
     Args:
         shape: The shape; `None` for a size not known.
-        dtype: The dtype.
+        dtype: The dtype, or `"string"`.
         sparse: Must be false: all tensors are dense.
         ragged: Must be false.
         record_history: Whether what is computed of it is noted, so that models can be made of it.
@@ -22,13 +22,13 @@ class KerasTensor:
 
     def __init__(self, shape, dtype="float32", sparse=False, ragged=False, record_history=True,
                  name=None):
-        from .core import standardize_dtype
+        from .core import standardize_symbol_dtype
 
         if sparse or ragged:
             raise ValueError("KerasTensor: sparse and ragged tensors do not exist here. Received: "
                              f"sparse={sparse}, ragged={ragged}")
         self.shape = standardize_shape(shape)
-        self.dtype = standardize_dtype(dtype)
+        self.dtype = standardize_symbol_dtype(dtype)
         self.sparse = self.ragged = False
         self.record_history = record_history
         self.name = name or auto_name("KerasTensor")

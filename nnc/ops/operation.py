@@ -97,6 +97,8 @@ class Operation:
         self._inbound_nodes = []
         self._remat_mode = get_current_remat_mode()
 
+    _takes_strings = False      # whether it may be called on KerasTensors and arrays of strings
+
     input = _Side("input_tensors")
     output = _Side("output_tensors")
 
@@ -122,9 +124,20 @@ class Operation:
 
     def symbolic_call(self, *args, **kwargs):
         """The call on KerasTensors; it leaves a node."""
+        self._refuse_strings(args, kwargs)
         outputs = fresh(self.compute_output_spec(*args, **kwargs))
         Node(self, args, kwargs, outputs)
         return outputs
+
+    def _refuse_strings(self, args, kwargs):
+        """Raises ValueError if a KerasTensor of strings is among the arguments, unless it takes
+        them."""
+        if not self._takes_strings and any(
+                isinstance(leaf, KerasTensor) and leaf.dtype == "string"
+                for leaf in tree.flatten([list(args), kwargs])):
+            raise ValueError(f"'{self.name}' ({type(self).__name__}) takes numbers. Received: a "
+                             "KerasTensor of dtype 'string'; layers such as StringLookup, Hashing "
+                             "or TextVectorization make numbers of strings.")
 
     def compute_output_spec(self, *args, **kwargs):
         """A KerasTensor for each output."""

@@ -1,12 +1,12 @@
-"""`.keras` files: a zip of `config.json`, `metadata.json` and `model.weights.h5`; or a folder of
-them.
+"""`.keras` files: a zip of `config.json`, `metadata.json`, `model.weights.h5` and the files of layers
+below `assets/`; or a folder of them.
 """
 import contextlib
 import json
 import os
 import time
 
-from . import hdf5
+from . import assets, hdf5
 from .archive import CONFIG_BYTES, Reader, Writer
 from .object_registration import (SharedObjects, deserialize_keras_object,
                                   serialize_keras_object)
@@ -49,6 +49,8 @@ def save(model, path):
         writer.add(CONFIG, config)
         with writer.open(WEIGHTS) as window:
             write_weights(model, window)
+        for name, data in assets.saved(model):
+            writer.add(name, data)
         writer.close()
 
 
@@ -61,7 +63,8 @@ def save_folder(model, path):
     os.makedirs(path, exist_ok=True)
     with atomic_write(os.path.join(path, WEIGHTS), "w+b") as f:
         write_weights(model, f)
-    for name, data in ((METADATA, metadata), (CONFIG, config)):
+    for name, data in (*assets.saved(model), (METADATA, metadata), (CONFIG, config)):
+        os.makedirs(os.path.dirname(os.path.join(path, name)), exist_ok=True)
         with atomic_write(os.path.join(path, name)) as f:
             f.write(data)
 
@@ -69,26 +72,37 @@ def save_folder(model, path):
 @contextlib.contextmanager
 def members(path):
     """A function that gives the bytes of a member, and one that opens the weights."""
+    with all_members(path) as (read, weights, _):
+        yield read, weights
+
+
+@contextlib.contextmanager
+def all_members(path):
+    """The same, and the names of the members that are layers' files."""
     what = str(path)
     with contextlib.ExitStack() as stack:
         if not hasattr(path, "read") and os.path.isdir(path):
-            def read(name):
+            def read(name, limit=CONFIG_BYTES):
                 with open(os.path.join(path, name), "rb") as f:
-                    data = f.read(CONFIG_BYTES + 1)
-                if len(data) > CONFIG_BYTES:
-                    raise ValueError(f"{what}: member {name!r} refused: more than {CONFIG_BYTES} "
-                                     "bytes")
+                    data = f.read(limit + 1)
+                if len(data) > limit:
+                    raise ValueError(f"{what}: member {name!r} refused: more than {limit} bytes")
                 return data
-            yield read, lambda: hdf5.opened(os.path.join(path, WEIGHTS), f"{what}/{WEIGHTS}")
+            found = [os.path.relpath(os.path.join(place, name), path).replace(os.sep, "/")
+                     for place, _, files in os.walk(os.path.join(path, assets.FOLDER))
+                     for name in files]
+            yield read, lambda: hdf5.opened(os.path.join(path, WEIGHTS),
+                                            f"{what}/{WEIGHTS}"), found
             return
         f = path if hasattr(path, "read") else stack.enter_context(open(path, "rb"))
         reader = Reader(f, what)
-        yield reader.read, lambda: hdf5.opened(reader.open(WEIGHTS), f"{what}: {WEIGHTS}")
+        yield reader.read, lambda: hdf5.opened(reader.open(WEIGHTS), f"{what}: {WEIGHTS}"), [
+            name for name in reader.names if name.startswith(assets.FOLDER + "/")]
 
 
 def load(path, custom_objects=None, compile=True):
     """The model that a `.keras` file (or folder, or open file) holds."""
-    with members(path) as (read, weights):
+    with all_members(path) as (read, weights, names):
         config = hdf5.parse_json(read(CONFIG), f"{path}: {CONFIG}")
         if not isinstance(config, dict):
             raise ValueError(f"{path}: {CONFIG} must be an object. Received: a "
@@ -101,6 +115,7 @@ def load(path, custom_objects=None, compile=True):
                 model = make(config, custom_objects, str(path))
                 load_state(model, hdf5.Store(file), who=str(path))
             load_random(model, file)
+        assets.load(model, names, read, str(path))
     return model
 
 

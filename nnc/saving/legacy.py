@@ -11,7 +11,7 @@ import warnings
 
 import numpy as np
 
-from . import hdf5, keras_file
+from . import assets, hdf5, keras_file
 from .object_registration import serialize_keras_object
 from .state import limited, load_state, save_state
 
@@ -29,6 +29,10 @@ def save(model, path, include_optimizer=True):
     """Writes a model as one `.h5` file."""
     from ..utils.file import atomic_write
 
+    kept = next((name for name, _ in assets.saved(model)), None)
+    if kept is not None:
+        raise ValueError(f"{path}: .h5 files cannot hold the files of layers, such as {kept!r}. "
+                         "Save as '.keras', or pass the vocabulary to the layer when it is made.")
     config = {"class_name": type(model).__name__,
               "config": serialize_keras_object(model.get_config())}
     optimizer = model.optimizer if include_optimizer and getattr(model, "compiled", False) else None

@@ -141,6 +141,13 @@ def _public():
         _table["keras"] = {"Sequential": models.Sequential, "Model": models.Model,
                            "DTypePolicy": dtype_policies.DTypePolicy,
                            "FloatDTypePolicy": dtype_policies.DTypePolicy}
+        from ..utils import feature_space
+
+        _table["keras.utils"] = {"FeatureSpace": feature_space.FeatureSpace}
+        for place in ("keras.src", "keras"):
+            _table[f"{place}.layers.preprocessing.feature_space"] = {
+                name: getattr(feature_space, name)
+                for name in ("Cross", "Feature", "TFDConcat", "TFDIdentity")}
         _table["keras.src.models.functional"] = {"Functional": models.Functional}
         _table["keras.models"] = {**_table["keras"], "Functional": models.Functional}
         _table["keras.dtype_policies"] = {**_table["keras"], **quantized_policies.ALL_OBJECTS,
