@@ -12,7 +12,8 @@ import warnings
 
 import numpy as np
 
-from .archive import Reader, Writer
+from .. import _core
+from .archive import Reader, Window, Writer
 from ..ops.core import numpy_dtype
 from .hdf5 import array_of, parse_json
 
@@ -46,10 +47,26 @@ def load(path):
 
 
 class Stored:
-    """An array in a file: its shape is known, its numbers are read when they are asked for."""
+    """An array in a file: its shape is known, its numbers are read when they are asked for.
 
-    def __init__(self, shape, read):
-        self.shape, self.read = tuple(shape), read
+    Args:
+        shape, dtype: Of the array.
+        read: A function that gives it.
+        window: The part of the file that it lies in, from the byte `start` on.
+    """
+
+    def __init__(self, shape, dtype, read, window, start=0):
+        self.shape, self.dtype, self.read = tuple(shape), dtype, read
+        self._window, self._start = window, start
+
+    def into(self, variable):
+        """Reads it into a variable of its shape, straight into its memory if they lie alike."""
+        alike = _core.current_graph() is None and self._window.fills() and self.dtype.kind != "b" \
+            and variable._view().dtype == self.dtype and self.dtype.isnative
+        if alike:
+            self._window.fill(variable, self._start, variable._view().nbytes)
+        else:
+            variable.assign(self.read())
 
 
 @contextlib.contextmanager
@@ -109,6 +126,7 @@ def _npy(f, what):
     if dtype.hasobject or dtype.names is not None or dtype.kind not in "biufc":
         raise ValueError(f"{what} refused: its values are no numbers (dtype {dtype})")
     start, count = f.tell(), 1
+    fortran = fortran and len(shape) > 1
     left = f.seek(0, os.SEEK_END) - start
     for n in shape:
         count *= n
@@ -120,7 +138,7 @@ def _npy(f, what):
         f.seek(start)
         array = np.frombuffer(f.read(), dtype)
         return array.reshape(shape[::-1]).T if fortran else array.reshape(shape)
-    return Stored(shape, read)
+    return Stored(shape, np.dtype(object) if fortran else dtype, read, f, start)
 
 
 def save_safetensors(path, values, metadata=None):
@@ -202,14 +220,15 @@ def _open_safetensors(f, path):
 
     def stored(entry):
         start, stop = entry["data_offsets"]
+        dtype = numpy_dtype(_DTYPES[entry["dtype"]])
 
         def read():
             f.seek(begin + start)
             data = f.read(stop - start)
             if len(data) < stop - start:
                 raise ValueError(f"{path}: the file ends within a tensor")
-            return np.frombuffer(data, numpy_dtype(_DTYPES[entry["dtype"]])).reshape(entry["shape"])
-        return Stored(entry["shape"], read)
+            return np.frombuffer(data, dtype).reshape(entry["shape"])
+        return Stored(entry["shape"], dtype, read, Window(f, begin + start, stop - start))
     return {name: stored(entry) for name, entry in header.items() if name != "__metadata__"}
 
 
@@ -245,4 +264,4 @@ def _set(weights, values, path, by_name, skip_mismatch):
             raise ValueError(text)
         warnings.warn(text, stacklevel=5)
     for variable, value in jobs:
-        variable.assign(value.read())
+        value.into(variable)

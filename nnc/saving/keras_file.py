@@ -68,7 +68,10 @@ def save_folder(model, path):
 
 @contextlib.contextmanager
 def members(path):
-    """A function that gives the bytes of a member, and one that opens the weights."""
+    """A function that gives the bytes of a member, and one that opens the weights. With `late`
+    their checksum is compared when they have been read: all that was made of them is to be thrown
+    away if it is wrong.
+    """
     what = str(path)
     with contextlib.ExitStack() as stack:
         if not hasattr(path, "read") and os.path.isdir(path):
@@ -79,11 +82,21 @@ def members(path):
                     raise ValueError(f"{what}: member {name!r} refused: more than {CONFIG_BYTES} "
                                      "bytes")
                 return data
-            yield read, lambda: hdf5.opened(os.path.join(path, WEIGHTS), f"{what}/{WEIGHTS}")
+            yield read, lambda late=False: hdf5.opened(os.path.join(path, WEIGHTS),
+                                                       f"{what}/{WEIGHTS}")
             return
         f = path if hasattr(path, "read") else stack.enter_context(open(path, "rb"))
         reader = Reader(f, what)
-        yield reader.read, lambda: hdf5.opened(reader.open(WEIGHTS), f"{what}: {WEIGHTS}")
+        yield reader.read, lambda late=False: _weights_of(reader, what, late)
+
+
+@contextlib.contextmanager
+def _weights_of(reader, what, late):
+    window = reader.open(WEIGHTS, late)
+    with hdf5.opened(window, f"{what}: {WEIGHTS}") as file:
+        yield file
+    if late:
+        reader.check(WEIGHTS, window)
 
 
 def load(path, custom_objects=None, compile=True):
@@ -96,7 +109,7 @@ def load(path, custom_objects=None, compile=True):
         check_config(config, str(path))
         if not compile:
             config["compile_config"] = None
-        with weights() as file:
+        with weights(late=True) as file:
             with limited(_stored(file), str(path)):
                 model = make(config, custom_objects, str(path))
                 load_state(model, hdf5.Store(file), who=str(path))

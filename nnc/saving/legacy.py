@@ -13,7 +13,7 @@ import numpy as np
 
 from . import hdf5, keras_file
 from .object_registration import serialize_keras_object
-from .state import limited, load_state, save_state
+from .state import limited, load_state, save_state, settle
 
 _MODELS = {"Sequential": "keras", "Functional": "keras.src.models.functional", "Model": "keras"}
 _LIMIT = 64512              # bytes of an attribute in an object's header
@@ -257,7 +257,8 @@ def load_weights(model, group, by_name=None, skip_mismatch=False):
     if top is not None and hasattr(model, "_own_in_order"):
         jobs += _match(model._own_in_order(), top, "the model's own weights", skip_mismatch, what)
     for variable, data in jobs:
-        variable.assign(hdf5.read(data))
+        hdf5.into(data, variable)
+        settle(variable)
 
 
 def _match(variables, group, where, skip_mismatch, what):

@@ -43,10 +43,12 @@ class LayerFiles:
 
     def load_own_variables(self, store):
         """Reads the layer's own variables from such a mapping. May be overridden."""
+        from .state import fill
+
         variables = self._own_in_order()
         self._compare(store, variables)
         for i, variable in enumerate(variables):
-            variable.assign(store[str(i)])
+            fill(variable, store, str(i))
 
 
 class ModelFiles:
