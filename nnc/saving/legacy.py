@@ -297,7 +297,7 @@ def save_shards(model, path, limit, skip=()):
     the first of its own names before it looks at the map, so an empty file stays there. Files that
     no map names any more are removed, those of a writer that was killed too.
     """
-    from ..utils.file import atomic_write, hold
+    from ..utils.file import atomic_write, hold, remove
 
     folder = os.path.dirname(os.path.abspath(path))
     base = os.path.basename(path).removesuffix(".json").removesuffix(".weights")
@@ -308,7 +308,7 @@ def save_shards(model, path, limit, skip=()):
         def create(name):
             full = os.path.join(folder, name)
             files[name] = undo.enter_context(open(full, "x+b"))
-            undo.callback(_remove, full)
+            undo.callback(remove, full)
             hold(files[name])                       # as long as it is open, it is not litter
             return files[name]
         shards = hdf5.Shards(limit, lambda i: f"{base}_{i:05}{mark}.weights.h5", create)
@@ -328,22 +328,13 @@ def save_shards(model, path, limit, skip=()):
             pass
     for name in _shards_of(folder, base):
         if name not in files and name != first:
-            _remove(os.path.join(folder, name), unheld=True)
+            remove(os.path.join(folder, name), unheld=True)
 
 
 def _shards_of(folder, base):
     """The names of all files that could be shards of this map."""
     pattern = re.compile(re.escape(base) + r"_[0-9]{5,}(-[0-9a-f]{8})?\.weights\.h5")
     return [name for name in os.listdir(folder) if pattern.fullmatch(name)]
-
-
-def _remove(path, unheld=False):
-    from ..utils.file import hold
-
-    with contextlib.suppress(OSError):
-        with open(path, "rb") as f:
-            if not unheld or hold(f, wait=False):
-                os.unlink(path)
 
 
 def load_shards(model, path, skip_mismatch=False, skip=()):

@@ -94,7 +94,9 @@ class ModelFiles:
             input_signature: A list with a nest of InputSpecs, KerasTensors or arrays for each
                 argument. Defaults to what the model was built for. `None` in a shape is a size
                 not known; C sources take one sample at a time, and other sizes must be known.
-            **kwargs: `opset_version`, for ONNX: 18 (the default) or more.
+            **kwargs: For ONNX: `opset_version`, 18 (the default) or more; `external_data`, whether
+                weights go into a second file beside the first (its name and `.data`). Defaults to
+                where one file cannot hold all, which ends at 2 GiB.
 
         Weights are those of now. Nothing is written if something cannot be expressed.
 
