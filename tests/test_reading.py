@@ -107,8 +107,8 @@ class Holder(layers.Layer):
         self.dtypes = list(dtypes)
 
     def build(self, shape):
-        for name in self.dtypes:
-            self.add_weight((4, *SHAPE), "zeros", name, trainable=False, name=name)
+        for i, name in enumerate(self.dtypes):
+            self.add_weight((4, *SHAPE), "zeros", name, trainable=False, name=f"w{i}")
         self.built = True
 
     def call(self, x):

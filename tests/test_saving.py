@@ -1,6 +1,7 @@
 """Files of models: round trips in every format, and what comes back goes on as if nothing were."""
 import json
 import os
+import warnings
 import zipfile
 
 import numpy as np
@@ -139,7 +140,7 @@ def test_a_file_that_does_not_fit_changes_nothing(tmp_path, suffix):
     other = nnc.Sequential([nnc.Input((4,)), layers.Dense(5, name=model.layers[0].name),
                             layers.Dense(3, name=model.layers[2].name)])
     before = [w.tobytes() for w in other.get_weights()]
-    with pytest.raises(ValueError, match="shape|missing"):
+    with pytest.raises(ValueError, match="shape|is not in"):
         other.load_weights(tmp_path / f"m.{suffix}")
     assert [w.tobytes() for w in other.get_weights()] == before
 
@@ -155,6 +156,49 @@ def test_by_name_and_skip_mismatch(tmp_path):
     with pytest.warns(UserWarning, match="has shape"):
         other.load_weights(tmp_path / "m.h5", skip_mismatch=True)
     assert other.get_weights()[1].tobytes() == model.get_weights()[1].tobytes()
+
+
+@pytest.mark.parametrize("suffix", ["npz", "safetensors"])
+def test_names_that_one_side_alone_has(tmp_path, suffix):
+    """Refused, unless asked for by name, or for what fits; then that alone changes."""
+    def net(*names):
+        return nnc.Sequential([nnc.Input((4,)), *(layers.Dense(4, name=name) for name in names)])
+
+    def values(model):
+        return {v.path.partition("/")[2]: v.numpy().tobytes() for v in model.weights}
+
+    path, saved = tmp_path / f"m.{suffix}", net("a", "b")
+    saved.set_weights([np.full(w.shape, 7) for w in saved.get_weights()])
+    saved.save_weights(path)
+    for names, text in ((("a", "c"), "'c/kernel' of the model is not in the file"),
+                        (("a",), "'b/kernel' of the file is not in the model"),
+                        (("a", "b", "c"), "'c/bias' of the model is not in the file")):
+        other = net(*names)
+        before = values(other)
+        with pytest.raises(ValueError, match=f"{text}.*by_name"):
+            other.load_weights(path)
+        assert values(other) == before
+        for options in ({"by_name": True}, {"skip_mismatch": True}):
+            other = net(*names)
+            before = values(other)
+            with warnings.catch_warnings(record=True) as told:
+                warnings.simplefilter("always")
+                other.load_weights(path, **options)
+            assert [text in str(one.message) for one in told] == \
+                ([] if "by_name" in options else [True])
+            want = {name: values(saved).get(name, was) for name, was in before.items()}
+            assert values(other) == want != before
+    with pytest.warns(UserWarning, match="no weight was set"):
+        net("x", "y").load_weights(path, by_name=True)
+    other = net("x", "y")                           # no name is the same: in order
+    other.load_weights(path)
+    assert list(values(other).values()) == list(values(saved).values())
+    other = nnc.Sequential([nnc.Input((4,)), layers.Dense(5, name="a"), layers.Dense(4, name="b")])
+    with pytest.raises(ValueError, match="'a/kernel' has shape"):
+        other.load_weights(path, by_name=True)
+    with pytest.warns(UserWarning, match="'a/kernel' has shape"):
+        other.load_weights(path, by_name=True, skip_mismatch=True)
+    assert values(other)["b/bias"] == values(saved)["b/bias"]
 
 
 @pytest.mark.parametrize("call, error, text", [

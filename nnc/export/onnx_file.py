@@ -57,7 +57,7 @@ def to_file(recording, name, opset_version=None, external_data=None):
     if external_data is False and size > onnx_data.MOST_INSIDE:
         raise ValueError("export to ONNX: the model has more than 2 GiB, the most that one file can "
                          f"hold: {size:,} bytes. Received: external_data=False")
-    if external_data or size > onnx_data.MOST_INSIDE:
+    if large and (external_data or size > onnx_data.MOST_INSIDE):
         _check_without(model, [tensor.name for tensor, _ in large], onnx)
         return onnx_data.Data(model, large, onnx)
     writer.fill(model)

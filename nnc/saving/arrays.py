@@ -235,11 +235,36 @@ def _open_safetensors(f, path):
 def load_into(model, path, by_name=None, skip_mismatch=False):
     """Sets weights from a file of named arrays: by path, or in order where no path is the same.
 
+    Args:
+        by_name: Whether only weights whose names are on both sides are set, as Keras means it for
+            `.h5` files: names that one side alone has are nobody's mistake.
+        skip_mismatch: Whether what does not fit is left as it is, with a warning.
+
     Raises:
-        ValueError: If one is missing or has another shape; then none was changed.
+        ValueError: If a name is on one side alone, or a shape differs; then no weight was changed.
     """
     with opened(path) as values:
-        _set(named_weights(model), values, path, by_name, skip_mismatch)
+        weights, values = _alike(named_weights(model), values, model.name)
+        _set(weights, values, path, by_name, skip_mismatch)
+
+
+def _alike(weights, values, name):
+    """Both with names that meet, if they do so without the names of the models, which a
+    `Sequential` puts before those of its layers and which count up from one model to the next.
+    """
+    own = [weights, _without(weights, name)]
+    theirs = [values, _without(values, next(iter(values), "").partition("/")[0])]
+    for a in own:
+        for b in theirs:
+            if set(a) & set(b):
+                return a, b
+    return weights, values
+
+
+def _without(named, first):
+    if all(name.startswith(f"{first}/") for name in named):
+        return {name[len(first) + 1:]: value for name, value in named.items()}
+    return named
 
 
 def _set(weights, values, path, by_name, skip_mismatch):
@@ -251,17 +276,23 @@ def _set(weights, values, path, by_name, skip_mismatch):
     jobs, wrong = [], []
     for name, variable in weights.items():
         if name not in values:
-            if not by_name:
-                wrong.append(f"'{name}' is missing")
+            wrong += [] if by_name else [f"'{name}' of the model is not in the file"]
         elif values[name].shape != tuple(variable.shape):
             wrong.append(f"'{name}' has shape {tuple(variable.shape)}, the saved one "
                          f"{values[name].shape}")
         else:
             jobs.append((variable, values[name]))
+    if not by_name:
+        wrong += [f"'{name}' of the file is not in the model" for name in values
+                  if name not in weights]
+    if by_name and not jobs:
+        warnings.warn(f"load_weights: {path}: no weight was set: `by_name=True`, and no name is "
+                      "the same", stacklevel=5)
     if wrong:
         text = f"load_weights: {path}: " + "; ".join(wrong[:10])
         if not skip_mismatch:
-            raise ValueError(text)
+            raise ValueError(f"{text}. `by_name=True` sets those of the same names, "
+                             "`skip_mismatch=True` those that fit; no weight was changed")
         warnings.warn(text, stacklevel=5)
     for variable, value in jobs:
         value.into(variable)

@@ -382,13 +382,17 @@ class _ShardEntry:
 
 
 class ShardReader:
-    """Variables that `Shards` (nnc's or Keras's) wrote: the files opened once, checked."""
+    """Variables that `Shards` (nnc's or Keras's) wrote: the files opened once, checked.
+
+    Attributes:
+        files: The open HDF5 files by name.
+    """
 
     def __init__(self, path, stack):
         with open(path, "rb") as f:
             config = parse_json(f.read(1 << 26), str(path))
         folder = os.path.dirname(os.path.abspath(path))
-        self._map, self._files = {}, {}
+        self._map, self.files = {}, {}
         weight_map = config.get("weight_map")
         if not isinstance(weight_map, dict):
             raise ValueError(f"{path}: 'weight_map' must be an object of paths and files")
@@ -401,16 +405,16 @@ class ShardReader:
                 full = os.path.join(folder, name)
                 if not os.path.isfile(full):
                     _refuse(str(path), name, "there is no such file beside the map")
-                if name not in self._files:
-                    self._files[name] = stack.enter_context(opened(full, name))
+                if name not in self.files:
+                    self.files[name] = stack.enter_context(opened(full, name))
             self._map[where.strip("/")] = names
 
     def get(self, path):
         where = f"{path}/vars" if path else "vars"
         arrays = {}
         for name in self._map.get(where, ()):
-            if where in self._files[name]:
-                arrays.update(self._files[name][where].items())
+            if where in self.files[name]:
+                arrays.update(self.files[name][where].items())
         return Entry(arrays=arrays)
 
     def has(self, path):
