@@ -91,7 +91,7 @@ def _read_file(path):
 
     facts = {}
     if path.endswith(".keras") or os.path.isdir(path):
-        with keras_file.members(path) as (read, weights):
+        with keras_file.members(path) as (read, weights, _):
             facts["config"] = hdf5.parse_json(read(keras_file.CONFIG), keras_file.CONFIG)
             facts["metadata"] = hdf5.parse_json(read(keras_file.METADATA), keras_file.METADATA)
             with weights() as file:

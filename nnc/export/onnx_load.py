@@ -235,6 +235,9 @@ def _check(onnx, model, where):
     if not all(isinstance(text, str) for text in names):
         raise ValueError(f"{where}: the file is damaged: a name in it is no text")
     for node in graph.node:
+        if not node.output:
+            raise ValueError(f"{where}: the file is damaged: the node {node.name!r} "
+                             f"({node.op_type}) gives nothing")
         if node.domain not in ("", "ai.onnx"):
             raise NotImplementedError(f"{where}: the node {node.name!r} is of the domain "
                                       f"{node.domain!r}, not ONNX's own")

@@ -752,7 +752,7 @@ class Layer(LayerFiles, LayerQuantization, Operation):
                   "dtype": dtype_policies.serialize(self._dtype_policy)}
         if self.activity_regularizer is not None:
             config["activity_regularizer"] = regularizers.serialize(self.activity_regularizer)
-        return config
+        return self._with_arguments(config)
 
     @classmethod
     def from_config(cls, config):

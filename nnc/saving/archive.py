@@ -289,6 +289,15 @@ class Reader:
                                    "a decompression bomb")
 
     @property
+    def length(self):
+        """How many bytes the archive has."""
+        return self._f.seek(0, os.SEEK_END)
+
+    def read_all(self, name):
+        """The bytes of a member, as many as `_check` allows."""
+        return self.read(name, INFLATED + 20 * self._info(name).compress_size)
+
+    @property
     def names(self):
         """The names of the members."""
         return self._zip.namelist()
@@ -310,7 +319,7 @@ class Reader:
         """
         info = self._info(name)
         if info.compress_type != zipfile.ZIP_STORED:
-            return io.BytesIO(self.read(name, INFLATED + 20 * info.compress_size))
+            return io.BytesIO(self.read_all(name))
         self._f.seek(info.header_offset)
         header = self._f.read(_LOCAL.size)
         if len(header) < _LOCAL.size or header[:4] != b"PK\3\4":

@@ -6,7 +6,7 @@ import json
 import os
 import time
 
-from . import hdf5
+from . import assets, hdf5
 from .archive import CONFIG_BYTES, Reader, Writer
 from .object_registration import (SharedObjects, deserialize_keras_object,
                                   serialize_keras_object)
@@ -43,12 +43,15 @@ def save(model, path):
 
     config, metadata = _texts(model)
     hdf5.h5py()
-    with atomic_write(path, "w+b") as f:
+    with assets.collected(model) as found, atomic_write(path, "w+b") as f:
         writer = Writer(f)
         writer.add(METADATA, metadata)
         writer.add(CONFIG, config)
         with writer.open(WEIGHTS) as window:
             write_weights(model, window)
+        for name, full in found:
+            with open(full, "rb") as asset:
+                writer.add(name, asset.read())
         writer.close()
 
 
@@ -61,6 +64,11 @@ def save_folder(model, path):
     os.makedirs(path, exist_ok=True)
     with atomic_write(os.path.join(path, WEIGHTS), "w+b") as f:
         write_weights(model, f)
+    with assets.collected(model) as found:
+        for name, full in found:
+            os.makedirs(os.path.join(path, os.path.dirname(name)), exist_ok=True)
+            with open(full, "rb") as asset, atomic_write(os.path.join(path, name)) as f:
+                f.write(asset.read())
     for name, data in ((METADATA, metadata), (CONFIG, config)):
         with atomic_write(os.path.join(path, name)) as f:
             f.write(data)
@@ -68,26 +76,45 @@ def save_folder(model, path):
 
 @contextlib.contextmanager
 def members(path):
-    """A function that gives the bytes of a member, and one that opens the weights. With `late`
+    """A function that gives the bytes of a member, one that opens the weights, and one that has a
+    model read its assets. With `late`
     their checksum is compared when they have been read: all that was made of them is to be thrown
     away if it is wrong.
     """
     what = str(path)
     with contextlib.ExitStack() as stack:
         if not hasattr(path, "read") and os.path.isdir(path):
-            def read(name):
+            def read(name, limit=CONFIG_BYTES):
                 with open(os.path.join(path, name), "rb") as f:
-                    data = f.read(CONFIG_BYTES + 1)
-                if len(data) > CONFIG_BYTES:
-                    raise ValueError(f"{what}: member {name!r} refused: more than {CONFIG_BYTES} "
-                                     "bytes")
+                    data = f.read(limit + 1)
+                if len(data) > limit:
+                    raise ValueError(f"{what}: member {name!r} refused: more than {limit} bytes")
                 return data
-            yield read, lambda late=False: hdf5.opened(os.path.join(path, WEIGHTS),
-                                                       f"{what}/{WEIGHTS}")
+
+            def read_assets(model):
+                files = _files_below(path, assets.FOLDER, what)
+                room = sum(files.values())
+                assets.load(model, files, lambda name: read(name, room), room)
+            yield (read, lambda late=False: hdf5.opened(os.path.join(path, WEIGHTS),
+                                                        f"{what}/{WEIGHTS}"), read_assets)
             return
         f = path if hasattr(path, "read") else stack.enter_context(open(path, "rb"))
         reader = Reader(f, what)
-        yield reader.read, lambda late=False: _weights_of(reader, what, late)
+        yield (reader.read, lambda late=False: _weights_of(reader, what, late),
+               lambda model: assets.load(model, reader.names, reader.read_all, reader.length))
+
+
+def _files_below(path, folder, what):
+    """Names, with `/`, and sizes of the files below a folder of a model that is no archive."""
+    found = {}
+    for outer, _, names in os.walk(os.path.join(path, folder)):
+        for name in names:
+            full = os.path.join(outer, name)
+            inner = os.path.relpath(full, path).replace(os.sep, "/")
+            if os.path.islink(full) or not os.path.isfile(full):
+                raise ValueError(f"{what}: member {inner!r} refused: it is a link, or no file")
+            found[inner] = os.path.getsize(full)
+    return found
 
 
 @contextlib.contextmanager
@@ -101,7 +128,7 @@ def _weights_of(reader, what, late):
 
 def load(path, custom_objects=None, compile=True):
     """The model that a `.keras` file (or folder, or open file) holds."""
-    with members(path) as (read, weights):
+    with members(path) as (read, weights, read_assets):
         config = hdf5.parse_json(read(CONFIG), f"{path}: {CONFIG}")
         if not isinstance(config, dict):
             raise ValueError(f"{path}: {CONFIG} must be an object. Received: a "
@@ -114,6 +141,7 @@ def load(path, custom_objects=None, compile=True):
                 model = make(config, custom_objects, str(path))
                 load_state(model, hdf5.Store(file), who=str(path))
             load_random(model, file)
+        read_assets(model)
     return model
 
 
