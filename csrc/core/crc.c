@@ -1,5 +1,5 @@
-/* crc.c - CRC-32: polynomials over GF(2) modulo P = x^32 + x^26 + x^23 + x^22 + x^16 + x^12 + x^11 +
- * x^10 + x^8 + x^7 + x^5 + x^4 + x^2 + x + 1, the highest power in bit 0.
+/* crc.c - CRC-32: polynomials over GF(2) modulo P = x^32 + x^26 + x^23 + x^22 + x^16 + x^12 +
+ * x^11 + x^10 + x^8 + x^7 + x^5 + x^4 + x^2 + x + 1, the highest power in bit 0.
  * Where the processor multiplies such polynomials, four blocks of 16 bytes are folded at a time: a
  * block that d bits follow counts as its two halves times x^(d+64) and x^d, each modulo P, added to
  * what lies d bits behind it. What is left, 16 bytes, goes through the table of single bytes.

@@ -5,8 +5,9 @@
  * error.c (status to exception, signals), convert.c (NumPy and numbers to tensors and back), ops.c
  * (an op called from Python), rows.c (the functions of `op`), number.c (operators), index.c
  * (t[...]), tensor.c, share.c (buffer, DLPack), variable.c, graph.c, describe.c (traces), tape.c,
- * program.c, scan.c (checks on data), host.c (ops that NumPy computes), file.c (bytes of files). All
- * functions hold the GIL unless they say otherwise, and return -1 or NULL with an exception set. */
+ * program.c, scan.c (checks on data), host.c (ops that NumPy computes), file.c (bytes of files).
+ * All functions hold the GIL unless they say otherwise, and return -1 or NULL with an exception
+ * set. */
 #ifndef NNC_PYTHON_H
 #define NNC_PYTHON_H
 
