@@ -420,12 +420,30 @@ def test_layers_as_activations(tmp_path):
     np.testing.assert_array_equal(again.predict(X, verbose=0), model.predict(X, verbose=0))
 
 
+@saving.register_keras_serializable("plain")
+class Grows:
+    """No layer, and without `from_config`."""
+
+    def __call__(self, x):
+        return x * 2
+
+    def get_config(self):
+        return {}
+
+
+def test_classes_that_cannot_be_made_again(tmp_path):
+    model = nnc.Sequential([nnc.Input((4,)), layers.Dense(2, activation=Grows())])
+    model.save(tmp_path / "m.keras")
+    with pytest.raises(TypeError, match="no `from_config"):
+        saving.load_model(tmp_path / "m.keras")
+
+
 def test_registered_names():
     config = {"class_name": "Dense", "module": "keras.layers", "config": {"units": 1}}
     for name in ("builtins.eval", "pkg>Dense"):
         with pytest.raises(ValueError, match="under which nothing is registered"):
             saving.deserialize_keras_object({**config, "registered_name": name})
-    for name in (None, "Dense"):
+    for name in (None, "", "Dense"):
         assert saving.deserialize_keras_object({**config, "registered_name": name}).units == 1
 
     @saving.register_keras_serializable("some_package")

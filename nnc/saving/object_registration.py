@@ -179,7 +179,7 @@ def _find(config, custom_objects):
             [names for key, names in tables.items() if module.startswith(key + ".")]
     for names in places:
         if name in names:
-            if registered not in (None, name, config["class_name"]):
+            if registered and registered not in (name, config["class_name"]):
                 raise ValueError(f"'{name}' is a class or function of Keras's own, but the "
                                  f"configuration gives it the registered_name {registered!r}, "
                                  "under which nothing is registered")
