@@ -166,6 +166,13 @@ def peak_rate(dtype: str = "float32", seconds: float = 0.05) -> float:
     """Multiply-adds a second of all threads together, two operations each: measured, for so long."""
 def barrier_time() -> float:
     """Seconds that all threads need to wait for one another, measured; 0.0 on one thread."""
+def read_file(file: int, offset: int, size: int, into: Variable | None = None, check: bool = True) -> int | None:
+    """Reads bytes of an open file straight into a Variable's storage, which must be as large (None: only
+    for the checksum), by all threads; their CRC-32, or None without `check`. ValueError if the file
+    ends before or cannot be read: then the variable's values are undefined."""
+def crc32(data: Any, value: int = 0) -> int: ...
+def crc32_join(first: int, second: int, length: int) -> int: ...
+def zeros(shape: Sequence[int], dtype: str) -> Tensor: ...      # memory comes when it is touched
 def first_nonfinite(rows: Any) -> tuple[int, int] | None:
     """(row, column of the flattened row) of the first NaN or Inf of a float array, or None."""
 

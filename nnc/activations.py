@@ -221,7 +221,11 @@ def serialize(activation):
 
 
 def deserialize(config, custom_objects=None):
-    """The activation that a name or a configuration describes."""
+    """The activation that a name or a configuration describes; a layer may be one."""
+    if isinstance(config, dict) and str(config.get("module")).startswith("keras.layers"):
+        from .saving.object_registration import deserialize_keras_object
+
+        return deserialize_keras_object(config, custom_objects)
     return identifiers.deserialize(config, ALL_OBJECTS, "activation", custom_objects)
 
 
@@ -229,4 +233,6 @@ def get(identifier):
     """The activation that `identifier` stands for: a name, a configuration, a callable; `None` is
     linear.
     """
+    if isinstance(identifier, dict):
+        return deserialize(identifier)
     return linear if identifier is None else identifiers.get(identifier, ALL_OBJECTS, "activation")

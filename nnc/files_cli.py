@@ -10,7 +10,8 @@ import os
 
 import numpy as np
 
-_SUFFIXES = (".keras", ".weights.h5", ".h5", ".hdf5", ".npz", ".safetensors", ".onnx")
+_SUFFIXES = (".keras", ".weights.h5", ".weights.json", ".h5", ".hdf5", ".npz", ".safetensors",
+             ".onnx")
 
 
 def add_commands(commands):
@@ -36,45 +37,75 @@ def run(options):
             options.command](options)
     except BrokenPipeError:
         raise
-    except (ValueError, TypeError, OSError, ImportError) as error:
+    except (ValueError, TypeError, OSError, ImportError, NotImplementedError) as error:
+        if isinstance(error, OSError) and error.filename is not None:
+            error = f"{error.filename}: {error.strerror}"
         print(f"nnc {options.command}: {error}")
         return 1
 
 
 # ---- reading without a model ---------------------------------------------------------------------
 
-def _arrays_of(file):
-    """Name and array of each dataset of an HDF5 file, but nnc's own."""
-    from .saving import hdf5
+def _arrays_of(file, places):
+    """Name and array of each dataset of an HDF5 file, but nnc's own; `places` gets the layer and
+    the number in it that each belongs to.
+    """
+    from .saving import hdf5, legacy
 
     found = {}
 
     def add(name, thing):
         if hasattr(thing, "shape") and not name.startswith("nnc/"):
             found[name] = hdf5.read(thing)
+            owner = thing.parent.attrs.get("name")
+            if owner is not None:
+                places[name] = legacy._text(owner), name.rpartition("/")[2]
+        elif not hasattr(thing, "shape"):
+            for i, weight in enumerate(legacy._names(thing, "weight_names")):
+                places[f"{name}/{weight}"] = name.rpartition("/")[2], str(i)
     file.visititems(add)
     return found
 
 
+def _places_of(names):
+    """The layer and the number in it of arrays that are named by the paths of weights."""
+    counts, places = {}, {}
+    for name in names:
+        layer = name.rpartition("/")[0]
+        places[name] = layer.rpartition("/")[2], str(counts.get(layer, 0))
+        counts[layer] = counts.get(layer, 0) + 1
+    return places
+
+
 def read_file(path):
-    """Arrays by name, and a dict of `config`, `metadata` and `random` (those that the file has)."""
+    """Arrays by name, and a dict of facts: `places` (of arrays: the layer and the number in it),
+    `config`, `metadata` and `random` (those that the file has).
+    """
+    values, facts = _read_file(path)
+    facts.setdefault("places", _places_of(values))
+    return values, facts
+
+
+def _read_file(path):
     from .saving import arrays, hdf5, keras_file, legacy
 
     facts = {}
     if path.endswith(".keras") or os.path.isdir(path):
-        with keras_file.members(path) as (read, weights):
+        with keras_file.members(path) as (read, weights, _):
             facts["config"] = hdf5.parse_json(read(keras_file.CONFIG), keras_file.CONFIG)
             facts["metadata"] = hdf5.parse_json(read(keras_file.METADATA), keras_file.METADATA)
             with weights() as file:
-                facts["random"] = _random(file)
-                return _arrays_of(file), facts
+                facts["random"], facts["places"] = _random(file), {}
+                return _arrays_of(file, facts["places"]), facts
+    if path.endswith(".weights.json"):
+        return _shards(path, facts)
     if path.endswith((".h5", ".hdf5")):
         with hdf5.opened(path, path) as file:
             facts["config"] = legacy._json(file, "model_config", path)
             version = file.attrs.get("keras_version")
             facts["metadata"] = {} if version is None else {"keras_version": legacy._text(version)}
-            facts["random"] = _random(file)
-            return _arrays_of(file), facts
+            facts["random"], facts["places"] = _random(file), {}
+            return _arrays_of(file, facts["places"]), facts
     if path.endswith((".npz", ".safetensors")):
         if path.endswith(".safetensors"):
             facts["metadata"] = arrays.read_header(path)[0].get("__metadata__")
@@ -85,6 +116,22 @@ def read_file(path):
         values, facts["metadata"], facts["layers"] = contents(path)
         return values, facts
     raise ValueError(f"the name must end in one of {', '.join(_SUFFIXES)}. Received: {path}")
+
+
+def _shards(path, facts):
+    """The arrays of all files that a map of shards names."""
+    import contextlib
+
+    from .saving import hdf5
+
+    values, facts["places"] = {}, {}
+    with contextlib.ExitStack() as stack:
+        shards = hdf5.ShardReader(path, stack)
+        for name, file in shards.files.items():
+            size = os.path.getsize(os.path.join(os.path.dirname(path), name))
+            facts.setdefault("metadata", {})[name] = f"{size:,} bytes"
+            values.update(_arrays_of(file, facts["places"]))
+    return values, facts
 
 
 def _random(file):
@@ -138,7 +185,7 @@ def inspect_file(path):
     config = facts.get("config")
     return {
         "file": path,
-        "bytes": os.path.getsize(path),
+        "bytes": _bytes_of(path),
         "sha256": None if os.path.isdir(path) else file_digest(path),
         "written_by": facts.get("metadata") or {},
         "model": (config or {}).get("class_name") or ("ONNX graph" if "layers" in facts else None),
@@ -147,9 +194,16 @@ def inspect_file(path):
         "parameters": sum(int(a.size) for name, a in values.items() if not _is_optimizer(name)),
         "optimizer_values": sum(int(a.size) for name, a in values.items() if _is_optimizer(name)),
         "random": facts.get("random") or {},
-        "arrays": {name: {"shape": list(a.shape), "dtype": a.dtype.name, "bytes": int(a.nbytes)}
+        "arrays": {name: {"shape": list(a.shape), "dtype": a.dtype.name, "bytes": int(a.nbytes),
+                          "layer": facts["places"].get(name, (None,))[0]}
                    for name, a in values.items()},
     }
+
+
+def _bytes_of(path):
+    if not os.path.isdir(path):
+        return os.path.getsize(path)
+    return sum(entry.stat().st_size for entry in os.scandir(path) if entry.is_file())
 
 
 def _is_optimizer(name):
@@ -165,7 +219,8 @@ def _inspect(options):
 
         print(json.dumps(facts, indent=2))
         return 0
-    print(f"{facts['file']}: {facts['bytes']:,} bytes, SHA-256 {facts['sha256']}")
+    print(f"{facts['file']}: {facts['bytes']:,} bytes"
+          + (f", SHA-256 {facts['sha256']}" if facts["sha256"] else " in a folder"))
     for key, value in facts["written_by"].items():
         print(f"  {key}: {value}")
     if facts["model"]:
@@ -178,7 +233,9 @@ def _inspect(options):
     print(f"  {facts['parameters']:,} parameters, {facts['optimizer_values']:,} values of the "
           "optimizer")
     for name, array in facts["arrays"].items():
-        print(f"    {name}: {tuple(array['shape'])} {array['dtype']}, {array['bytes']:,} bytes")
+        own = array["layer"] or ""
+        own = "" if own in name.split("/") else f" of '{own}'"
+        print(f"    {name}{own}: {tuple(array['shape'])} {array['dtype']}, {array['bytes']:,} bytes")
     for name, value in facts["random"].items():
         print(f"    random generator {name}: {value}")
     return 0
@@ -219,7 +276,7 @@ def _convert(options):
     if target.endswith((".npz", ".safetensors")):
         if source.endswith((".npz", ".safetensors")):
             values = arrays.load(source)
-        elif source.endswith(".weights.h5"):
+        elif source.endswith((".weights.h5", ".weights.json")):
             values = {name: value for name, value in read_file(source)[0].items()
                       if not _is_optimizer(name)}
         else:
@@ -249,7 +306,7 @@ def _load(path, **kwargs):
 
 def _convert_model(source, target):
     """Loads a model and saves it otherwise; then both must give the same on random input."""
-    if source.endswith((".weights.h5", ".npz", ".safetensors")):
+    if source.endswith((".weights.h5", ".weights.json", ".npz", ".safetensors")):
         raise ValueError(f"{source} holds weights without a model: it can become .npz or "
                          f".safetensors. Received: {target}")
     model = _load(source)
@@ -275,8 +332,25 @@ def _convert_model(source, target):
     return len(again.weights)
 
 
+def _comparable(*files):
+    """The arrays of two files under names that both have: their own, or those of layers."""
+    (a, a_facts), (b, b_facts) = files
+    if set(a) & set(b):
+        return a, b
+    found = []
+    for values, facts in ((a, a_facts), (b, b_facts)):
+        values = {name: value for name, value in values.items() if not _is_optimizer(name)}
+        named = {"/".join(facts["places"].get(name, (name,))): value
+                 for name, value in values.items()}
+        found.append(named if len(named) == len(values) else values)
+    if not set(found[0]) & set(found[1]):
+        return a, b
+    print("formats differ: weights are compared by layer and number, the optimizer's are not")
+    return found
+
+
 def _diff(options):
-    a, b = read_file(options.a)[0], read_file(options.b)[0]
+    a, b = _comparable(read_file(options.a), read_file(options.b))
     differ = 0
     for name in [*a, *(name for name in b if name not in a)]:
         if name not in a or name not in b:

@@ -56,6 +56,9 @@ def deserialize(config, table, kind, custom_objects=None):
         found = lookup(name, table, kind, custom_objects)
     if not inspect.isclass(found):
         return found
+    if not hasattr(found, "from_config"):
+        raise TypeError(f"Unable to reconstruct an instance of '{name}' as {kind}: the class has "
+                        "no `from_config()` method.")
     from .saving.object_registration import make_shared
 
     return make_shared(config, lambda: found.from_config(dict(inner) if inner else {}))

@@ -110,7 +110,16 @@ class Trainer:
         return serialize_keras_object(self._compile_arguments) if self.compiled else {}
 
     def compile_from_config(self, config):
-        """Compiles with what `get_compile_config` gave."""
+        """Compiles with what `get_compile_config` gave; with a warning instead where `compile` is
+        overridden and this is not.
+        """
+        if type(self).compile is not Trainer.compile:
+            warnings.warn("`compile()` was not called as part of model loading because the model's "
+                          "`compile()` method is custom. All subclassed Models that have "
+                          "`compile()` overridden should also override `get_compile_config()` and "
+                          "`compile_from_config(config)`. Alternatively, you can call `compile()` "
+                          "manually after loading.", stacklevel=2)
+            return
         self.compile(**deserialize_keras_object(config))
         if self.optimizer is not None and self.built:
             self.optimizer.build(self.trainable_variables)

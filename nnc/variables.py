@@ -46,9 +46,7 @@ class Variable(_core.Variable):
                              f"here. Received: layout={layout!r}")
         with _core.no_trace():
             value = _first_value(name, initializer, shape, dtype)
-            super().__init__(value, None, isinstance(initializer, str) or (
-                type(initializer).__module__ == "nnc.initializers"
-                and type(initializer).__name__ != "Constant"))      # which may give its own tensor
+            super().__init__(value, None, _is_given(initializer))
         changes[0] += 1
         self.name = name
         scope = current_path()
@@ -72,6 +70,13 @@ class Variable(_core.Variable):
     def __repr__(self):
         return (f"<Variable path={self.path}, shape={self.shape}, dtype={self.dtype}, "
                 f"value={self.numpy()}>")
+
+
+def _is_given(initializer):
+    """Whether an initializer makes a tensor that it keeps no hold of."""
+    return isinstance(initializer, str) or initializer is _core.zeros or (
+        type(initializer).__module__ == "nnc.initializers"
+        and type(initializer).__name__ != "Constant")               # which may give its own tensor
 
 
 def _restore(cls, value, trainable, state):

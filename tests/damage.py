@@ -1,6 +1,7 @@
 """A child process that reads one file again and again, damaged each time in another way.
 
     python damage.py KIND SOURCE COUNT SEED
+    python damage.py all FOLDER TIMES SEED      every kind, TIMES as often as the tests have it
 
 Prints how many were refused and by how many MB memory grew. Ends with an error for anything but
 `ValueError`, `TypeError` and `NotImplementedError`, and for a file that took longer than 3 s. The
@@ -21,6 +22,13 @@ import nnc                                                                      
 from nnc import layers, saving                                                  # noqa: E402
 
 WEIGHTS = ("weights.h5", "npz", "safetensors", "weights.json")
+#: Kind of file -> how often it is damaged, and the share that is refused at least; what is not lies
+#: in values without a checksum, or says nothing that matters (names, dates, settings that are as
+#: good as others).
+KINDS = {"keras": (120, 0.75), "h5": (50, 0.4), "weights.h5": (50, 0.4), "npz": (200, 0.75),
+         "safetensors": (250, 0.5), "json": (150, 0.3), "weights.json": (50, 0.4),
+         "onnx": (150, 0.3)}
+MOST_MEMORY = 300       # MB that memory may grow by: no damaged size was believed
 
 
 def model():
@@ -44,6 +52,8 @@ def write(made, kind, path):
             f.write(made.to_json())
     elif kind in WEIGHTS:
         made.save_weights(path, **({"max_shard_size": 1e-6} if kind == "weights.json" else {}))
+    elif kind == "onnx":
+        made.export(path, format="onnx", verbose=False)
     else:
         made.save(path)
 
@@ -55,6 +65,8 @@ def reader(kind, path):
             with open(path, errors="surrogateescape") as f:
                 nnc.models.model_from_json(f.read())
         return read
+    if kind == "onnx":
+        return lambda: nnc.models.load_onnx(path)
     return lambda: target.load_weights(path) if kind in WEIGHTS else saving.load_model(path)
 
 
@@ -154,7 +166,24 @@ def main(kind, source, count, seed):
                 f.write(whole)
     grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - base) >> 10
     print(refused, grown)
+    return refused, grown
+
+
+def all_kinds(folder, times, seed):
+    print(f"the extension: {nnc._core.__file__}")
+    for kind, (count, least) in KINDS.items():
+        path = os.path.join(folder, f"m.{kind}")
+        write(model(), kind, path)
+        start = time.perf_counter()
+        print(f"{kind}, {count * times}:", end=" ", flush=True)
+        refused, grown = main(kind, path, count * times, seed)
+        print(f"in {time.perf_counter() - start:.1f} s")
+        if refused < least * count * times or grown > MOST_MEMORY:
+            sys.exit(f"{kind}: {refused} were refused, memory grew by {grown} MB")
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4]))
+    if sys.argv[1] == "all":
+        all_kinds(sys.argv[2], int(sys.argv[3]), int(sys.argv[4]))
+    else:
+        main(sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4]))

@@ -99,3 +99,38 @@ def test_diff(files, capsys):
     files.save_weights("n.npz")
     status, text = run(capsys, "diff", "m.npz", "n.npz")
     assert status == 1 and "differs by 1 at most" in text and "1 of 2" in text
+
+
+def test_diff_of_formats(files, capsys):
+    """By layer and number in it: the weights of one model are the same in every format."""
+    made = files
+    made.save_weights("s.weights.json", max_shard_size=3e-7)
+    made.export("m.onnx", format="onnx", verbose=False)
+    names = ["m.keras", "m.h5", "m.weights.h5", "s.weights.json", "m.npz", "m.safetensors", "m.onnx"]
+    for a in names:
+        for b in names:
+            assert cli.main(["diff", a, b]) == 0, (a, b)
+            out = capsys.readouterr().out
+            assert out.splitlines()[-1].startswith("0 of ") and "only in" not in out
+    made.set_weights([w + 1 for w in made.get_weights()])
+    made.save_weights("n.npz")
+    for a in names:
+        assert cli.main(["diff", a, "n.npz"]) == 1
+        assert "differs by 1 at most" in capsys.readouterr().out
+
+
+def test_shards_and_folders(files, capsys):
+    made = files
+    made.save_weights("s.weights.json", max_shard_size=3e-7)
+    made.save("whole", zipped=False)
+    for name, text in (("s.weights.json", "s_00000.weights.h5: "), ("whole", "bytes in a folder")):
+        assert cli.main(["inspect", name]) == 0
+        assert text in capsys.readouterr().out
+        assert cli.main(["verify", name]) == 0
+    assert cli.main(["convert", "s.weights.json", "s.npz"]) == 0
+    capsys.readouterr()
+    assert cli.main(["diff", "s.npz", "m.weights.h5"]) == 1
+    out = capsys.readouterr().out                        # the optimizer's values alone
+    assert all(line.startswith("optimizer/") for line in out.splitlines()[:-1])
+    assert cli.main(["inspect", "none.keras"]) == 1
+    assert capsys.readouterr().out == "nnc inspect: none.keras: No such file or directory\n"

@@ -91,7 +91,7 @@ def file_of(path, nodes, inputs, outputs, weights=(), opset=18, **changes):
         nodes, "graph",
         [helper.make_tensor_value_info(name, FLOAT, shape) for name, shape in inputs],
         [helper.make_tensor_value_info(name, FLOAT, shape) for name, shape in outputs],
-        [onnx.numpy_helper.from_array(array, name) for name, array in dict(weights).items()])
+        [onnx.numpy_helper.from_array(np.asarray(array), name) for name, array in dict(weights).items()])
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8,
                               **changes)
     onnx.save_model(model, str(path))
@@ -346,3 +346,23 @@ def test_commands(tmp_path, capsys, monkeypatch):
     with open("m.onnx", "wb") as file:
         file.write(b"nothing")
     assert run("verify", "m.onnx")[0] == 1
+
+
+def test_products_of_whole_numbers(tmp_path):
+    """Zero points of a tensor and of columns, signed and unsigned: exact."""
+    rng = np.random.default_rng(0)
+    cases = [("uint8", "uint8", {"a0": np.uint8(7), "b0": np.uint8(3)}),
+             ("uint8", "int8", {"a0": np.uint8(7)}),
+             ("int8", "int8", {}),
+             ("uint8", "int8", {"a0": np.uint8(0), "b0": np.array([1, -2, 3], "int8")})]
+    for left, right, zeros in cases:
+        w = rng.integers(-100 if right == "int8" else 0, 100, (4, 3)).astype(right)
+        inputs = ["q", "w", *(zeros if "a0" in zeros else [])]
+        path = file_of(tmp_path / "m.onnx", [
+            helper.make_node("Cast", ["x"], ["q"], to=getattr(onnx.TensorProto, left.upper())),
+            helper.make_node("MatMulInteger", inputs, ["s"]),
+            helper.make_node("Cast", ["s"], ["y"], to=FLOAT)],
+            [("x", ["N", 4])], [("y", None)], {"w": w, **zeros})
+        x = rng.integers(0, 100, (5, 4)).astype("f")
+        (want,) = served(path, x).values()
+        np.testing.assert_array_equal(nnc.models.load_onnx(path).predict(x, verbose=0), want)

@@ -1,6 +1,7 @@
 """Files of models: round trips in every format, and what comes back goes on as if nothing were."""
 import json
 import os
+import warnings
 import zipfile
 
 import numpy as np
@@ -139,7 +140,7 @@ def test_a_file_that_does_not_fit_changes_nothing(tmp_path, suffix):
     other = nnc.Sequential([nnc.Input((4,)), layers.Dense(5, name=model.layers[0].name),
                             layers.Dense(3, name=model.layers[2].name)])
     before = [w.tobytes() for w in other.get_weights()]
-    with pytest.raises(ValueError, match="shape|missing"):
+    with pytest.raises(ValueError, match="shape|is not in"):
         other.load_weights(tmp_path / f"m.{suffix}")
     assert [w.tobytes() for w in other.get_weights()] == before
 
@@ -155,6 +156,49 @@ def test_by_name_and_skip_mismatch(tmp_path):
     with pytest.warns(UserWarning, match="has shape"):
         other.load_weights(tmp_path / "m.h5", skip_mismatch=True)
     assert other.get_weights()[1].tobytes() == model.get_weights()[1].tobytes()
+
+
+@pytest.mark.parametrize("suffix", ["npz", "safetensors"])
+def test_names_that_one_side_alone_has(tmp_path, suffix):
+    """Refused, unless asked for by name, or for what fits; then that alone changes."""
+    def net(*names):
+        return nnc.Sequential([nnc.Input((4,)), *(layers.Dense(4, name=name) for name in names)])
+
+    def values(model):
+        return {v.path.partition("/")[2]: v.numpy().tobytes() for v in model.weights}
+
+    path, saved = tmp_path / f"m.{suffix}", net("a", "b")
+    saved.set_weights([np.full(w.shape, 7) for w in saved.get_weights()])
+    saved.save_weights(path)
+    for names, text in ((("a", "c"), "'c/kernel' of the model is not in the file"),
+                        (("a",), "'b/kernel' of the file is not in the model"),
+                        (("a", "b", "c"), "'c/bias' of the model is not in the file")):
+        other = net(*names)
+        before = values(other)
+        with pytest.raises(ValueError, match=f"{text}.*by_name"):
+            other.load_weights(path)
+        assert values(other) == before
+        for options in ({"by_name": True}, {"skip_mismatch": True}):
+            other = net(*names)
+            before = values(other)
+            with warnings.catch_warnings(record=True) as told:
+                warnings.simplefilter("always")
+                other.load_weights(path, **options)
+            assert [text in str(one.message) for one in told] == \
+                ([] if "by_name" in options else [True])
+            want = {name: values(saved).get(name, was) for name, was in before.items()}
+            assert values(other) == want != before
+    with pytest.warns(UserWarning, match="no weight was set"):
+        net("x", "y").load_weights(path, by_name=True)
+    other = net("x", "y")                           # no name is the same: in order
+    other.load_weights(path)
+    assert list(values(other).values()) == list(values(saved).values())
+    other = nnc.Sequential([nnc.Input((4,)), layers.Dense(5, name="a"), layers.Dense(4, name="b")])
+    with pytest.raises(ValueError, match="'a/kernel' has shape"):
+        other.load_weights(path, by_name=True)
+    with pytest.warns(UserWarning, match="'a/kernel' has shape"):
+        other.load_weights(path, by_name=True, skip_mismatch=True)
+    assert values(other)["b/bias"] == values(saved)["b/bias"]
 
 
 @pytest.mark.parametrize("call, error, text", [
@@ -193,7 +237,8 @@ def test_file_editor(tmp_path):
     editor.add_object("layers/new", {"0": np.ones(3)})
     editor.add_weights("new", {"1": np.zeros(2)})
     editor.delete_weight("layers/new", "0")
-    assert editor.compare(model)["error_count"] == 2
+    # an object is missing, and two are there that the model has not
+    assert editor.compare(model)["error_count"] == 3
     editor.save(tmp_path / "e.weights.h5")
     again = saving.KerasFileEditor(tmp_path / "e.weights.h5").weights_dict
     assert sorted(again) == ["layers"] and sorted(again["layers"]) == ["dense", "dropout", "new",
@@ -223,3 +268,189 @@ def test_bfloat16_and_large_archives(tmp_path):
         reader = Reader(f, "z")
         assert reader.read("a/b") == b"0123456789xyz" == reader.open("a/b").read()
         assert isinstance(reader.open("a/b"), Window)
+
+
+# ---- what classes of the user bring --------------------------------------------------------------
+
+@saving.register_keras_serializable("assets")
+class Words(layers.Layer):
+    """A layer with a file of its own, and an array that is no variable."""
+
+    def __init__(self, words=(), **kwargs):
+        super().__init__(**kwargs)
+        self.words, self.table = list(words), np.zeros(2)
+
+    def save_assets(self, folder):
+        os.makedirs(os.path.join(folder, "more"))
+        for name in ("words.txt", "more/again.txt"):
+            with open(os.path.join(folder, name), "w", encoding="utf-8") as f:
+                f.write("\n".join(self.words))
+
+    def load_assets(self, folder):
+        both = []
+        for name in ("words.txt", "more/again.txt"):
+            with open(os.path.join(folder, name), encoding="utf-8") as f:
+                both.append(f.read().split("\n"))
+        assert both[0] == both[1]
+        self.words = both[0]
+
+    def save_own_variables(self, store):
+        store["table"] = self.table
+
+    def load_own_variables(self, store):
+        self.table = np.array(store["table"])
+
+    def call(self, x):
+        return x
+
+    def get_config(self):
+        return super().get_config()
+
+
+@pytest.mark.parametrize("zipped", [None, False])
+def test_assets(tmp_path, zipped):
+    words = Words(["ä", "b"], name="words")
+    words.table = np.array([3.0, 4.0])
+    model = nnc.Sequential([nnc.Input((4,)), layers.Dense(2), words])
+    path = tmp_path / "m.keras"
+    for _ in range(2):
+        model.save(path, zipped=zipped)
+        again = saving.load_model(path).layers[-1]
+        assert again.words == ["ä", "b"] and again.table.tolist() == [3, 4]
+    if zipped is None:
+        with zipfile.ZipFile(path) as archive:
+            assert {"assets/layers/words/words.txt", "assets/layers/words/more/again.txt"} \
+                < set(archive.namelist())
+    else:
+        os.remove(path / "assets/layers/words/words.txt")
+        os.symlink("/etc/passwd", path / "assets/layers/words/words.txt")
+        with pytest.raises(ValueError, match="words.txt' refused: it is a link"):
+            saving.load_model(path)
+
+
+def test_assets_and_keras(tmp_path):
+    """Keras reads ours, and ours are read as Keras's are."""
+    from tests.live import keras
+
+    def words_of(module):
+        base = module.layers.Layer
+
+        def init(self, words=(), **kwargs):
+            base.__init__(self, **kwargs)
+            self.words, self.table = list(words), np.zeros(2)
+
+        kept = ("save_assets", "load_assets", "save_own_variables", "load_own_variables", "call")
+        made = type("Both", (base,), {**{name: vars(Words)[name] for name in kept},
+                                      "__init__": init, "__module__": "tests.both",
+                                      "get_config": lambda self: base.get_config(self)})
+        return module.saving.register_keras_serializable("both")(made)
+
+    both = {module: words_of(module) for module in (nnc, keras)}
+    for writer, reader in ((nnc, keras), (keras, nnc)):
+        words = both[writer](["x", "y"], name="words")
+        words.table = np.array([5.0, 6.0])
+        writer.Sequential([writer.Input((4,)), writer.layers.Dense(2), words]).save(
+            tmp_path / "m.keras")
+        again = reader.saving.load_model(tmp_path / "m.keras").layers[-1]
+        assert again.words == ["x", "y"] and again.table.tolist() == [5, 6]
+
+
+@saving.register_keras_serializable("plain")
+class Plainly(layers.Layer):
+    """Without `get_config`: its arguments are plain values."""
+
+    def __init__(self, units, scale=2.0, **kwargs):
+        super().__init__(**kwargs)
+        self.dense, self.scale = layers.Dense(units), scale
+
+    def build(self, shape):
+        self.dense.build(shape)
+
+    def call(self, x):
+        return self.dense(x) * self.scale
+
+
+@saving.register_keras_serializable("plain")
+class Narrow(nnc.Model):
+    """No `**kwargs`, and a list that holds itself."""
+
+    def __init__(self, units):
+        super().__init__()
+        self.blocks = [layers.Dense(units)]
+        self.blocks.append(self.blocks)
+
+    def call(self, x):
+        return self.blocks[0](x)
+
+
+@saving.register_keras_serializable("plain")
+class Compiles(Narrow):
+    def compile(self, *args, **kwargs):
+        super().compile(*args, **kwargs)
+
+
+def test_configurations_of_plain_arguments(tmp_path):
+    for model in (nnc.Sequential([nnc.Input((4,)), Plainly(3, scale=0.5, name="p")]), Narrow(3)):
+        model(X)
+        model.save(tmp_path / "m.keras")
+        again = saving.load_model(tmp_path / "m.keras")
+        again(X)
+        np.testing.assert_array_equal(again.predict(X, verbose=0), model.predict(X, verbose=0))
+    config = Plainly(3, name="p", dtype="float16").get_config()
+    assert config["units"] == 3 and config["scale"] == 2.0 and config["name"] == "p"
+    assert Narrow(3).get_config() == {"units": 3}
+    with pytest.raises(NotImplementedError, match="no plain values"):
+        Plainly(2, scale=np.ones(3)).get_config()
+
+
+def test_compile_that_is_overridden_is_not_called(tmp_path):
+    model = Compiles(3)
+    model.compile("sgd", "mse")
+    model(X)
+    model.save(tmp_path / "m.keras")
+    with pytest.warns(UserWarning, match="was not called as part of model loading"):
+        assert not saving.load_model(tmp_path / "m.keras").compiled
+
+
+def test_layers_as_activations(tmp_path):
+    model = nnc.Sequential([nnc.Input((4,)), layers.Dense(3, activation=layers.LeakyReLU(0.15))])
+    model.save(tmp_path / "m.keras")
+    again = saving.load_model(tmp_path / "m.keras")
+    assert again.layers[-1].activation.negative_slope == 0.15
+    np.testing.assert_array_equal(again.predict(X, verbose=0), model.predict(X, verbose=0))
+
+
+@saving.register_keras_serializable("plain")
+class Grows:
+    """No layer, and without `from_config`."""
+
+    def __call__(self, x):
+        return x * 2
+
+    def get_config(self):
+        return {}
+
+
+def test_classes_that_cannot_be_made_again(tmp_path):
+    model = nnc.Sequential([nnc.Input((4,)), layers.Dense(2, activation=Grows())])
+    model.save(tmp_path / "m.keras")
+    with pytest.raises(TypeError, match="no `from_config"):
+        saving.load_model(tmp_path / "m.keras")
+
+
+def test_registered_names():
+    config = {"class_name": "Dense", "module": "keras.layers", "config": {"units": 1}}
+    for name in ("builtins.eval", "pkg>Dense"):
+        with pytest.raises(ValueError, match="under which nothing is registered"):
+            saving.deserialize_keras_object({**config, "registered_name": name})
+    for name in (None, "", "Dense"):
+        assert saving.deserialize_keras_object({**config, "registered_name": name}).units == 1
+
+    @saving.register_keras_serializable("some_package")
+    def rarely_named(x):
+        return x
+
+    for name in ("rarely_named", "some_package>rarely_named"):
+        assert saving.deserialize_keras_object({
+            "module": "builtins", "class_name": "function", "config": name,
+            "registered_name": "function"}) is rarely_named

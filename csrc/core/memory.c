@@ -76,12 +76,12 @@ static void ask_for_huge_pages(char *block, int64_t bytes)
 #endif
 }
 
-nnc_status nnc_alloc(int64_t bytes, void *out)
+static nnc_status take(int64_t bytes, bool zero, void *out)
 {
     const int64_t most = PTRDIFF_MAX - HUGE_PAGE - 2 * PAGE;
     char *base = NULL;
     if (bytes >= 0 && bytes <= most && !fault_due())
-        base = malloc((size_t)total_of(bytes));
+        base = zero ? calloc(1, (size_t)total_of(bytes)) : malloc((size_t)total_of(bytes));
     if (base == NULL)
         return nnc_fail(NNC_ENOMEM, "out of memory: %lld bytes asked for", (long long)bytes);
     char *block = place(base, bytes);
@@ -97,15 +97,15 @@ nnc_status nnc_alloc(int64_t bytes, void *out)
     return NNC_OK;
 }
 
+nnc_status nnc_alloc(int64_t bytes, void *out)
+{
+    return take(bytes, false, out);
+}
+
+/* Pages that come fresh from the system are zero: calloc does not touch them. */
 nnc_status nnc_alloc_zero(int64_t bytes, void *out)
 {
-    void *block = NULL;
-    nnc_status status = nnc_alloc(bytes, &block);
-    if (status == NNC_OK) {
-        memset(block, 0, (size_t)bytes);
-        memcpy(out, &block, sizeof block);
-    }
-    return status;
+    return take(bytes, true, out);
 }
 
 void nnc_free(void *block)

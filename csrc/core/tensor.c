@@ -1,6 +1,6 @@
 /* tensor.c - dtypes and how they promote, shapes, counted storage, and numbers that are none.
  * A tensor of our own is one block: the struct, filled up to cache lines, then the data. */
-#include "nnc.h"
+#include "core/tensor.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -165,17 +165,28 @@ static nnc_tensor *init(void *block, void *data, const nnc_shape *shape, nnc_dty
     return tensor;
 }
 
-nnc_status nnc_tensor_new(const nnc_shape *shape, nnc_dtype dtype, nnc_tensor **out)
+static nnc_status make(const nnc_shape *shape, nnc_dtype dtype,
+                       nnc_status (*alloc)(int64_t bytes, void *out), nnc_tensor **out)
 {
     nnc_status status;
     int64_t bytes, total;
     char *block;
     NNC_TRY(check_shape(shape, dtype, &bytes));
     NNC_TRY(nnc_size_add(bytes, HEAD_BYTES, &total));
-    NNC_TRY(nnc_alloc(total, &block));
+    NNC_TRY(alloc(total, &block));
     *out = init(block, block + HEAD_BYTES, shape, dtype, bytes);
 done:
     return status;
+}
+
+nnc_status nnc_tensor_new(const nnc_shape *shape, nnc_dtype dtype, nnc_tensor **out)
+{
+    return make(shape, dtype, nnc_alloc, out);
+}
+
+nnc_status nnc_tensor_zeros(const nnc_shape *shape, nnc_dtype dtype, nnc_tensor **out)
+{
+    return make(shape, dtype, nnc_alloc_zero, out);
 }
 
 nnc_status nnc_tensor_wrap(void *data, const nnc_shape *shape, nnc_dtype dtype, void *owner,

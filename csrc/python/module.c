@@ -155,6 +155,13 @@ static PyMethodDef functions[] = {
      "The dtype that values promote to; Python numbers are weak."},
     {"permutation", KEYWORDS(py_permutation),
      "permutation(n, seed, stream, step): of 0..n-1, int64."},
+    {"read_file", KEYWORDS(py_read_file),
+     "read_file(file, offset, size, into=None, check=True): reads bytes of an open file into a "
+     "Variable (None: only for the checksum); their CRC-32, or None."},
+    {"crc32", KEYWORDS(py_crc32), "crc32(data, value=0): as zlib.crc32."},
+    {"crc32_join", KEYWORDS(py_crc32_join),
+     "crc32_join(first, second, length): of two parts, the second `length` bytes long."},
+    {"zeros", KEYWORDS(py_zeros), "zeros(shape, dtype): a Tensor; its memory is not touched yet."},
     {"barrier_time", py_barrier_time, METH_NOARGS,
      "barrier_time(): seconds that all threads need to wait for one another; 0.0 on one thread."},
     {"peak_rate", KEYWORDS(py_peak_rate),

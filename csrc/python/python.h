@@ -5,8 +5,9 @@
  * error.c (status to exception, signals), convert.c (NumPy and numbers to tensors and back), ops.c
  * (an op called from Python), rows.c (the functions of `op`), number.c (operators), index.c
  * (t[...]), tensor.c, share.c (buffer, DLPack), variable.c, graph.c, describe.c (traces), tape.c,
- * program.c, scan.c (checks on data), text.c (strings), host.c (ops that NumPy computes). All functions hold the GIL unless they say otherwise, and return -1 or
- * NULL with an exception set. */
+ * program.c, scan.c (checks on data), host.c (ops that NumPy computes), file.c (bytes of files),
+ * text.c (strings). All functions hold the GIL unless they say otherwise, and return -1 or NULL with
+ * an exception set. */
 #ifndef NNC_PYTHON_H
 #define NNC_PYTHON_H
 
@@ -287,6 +288,10 @@ extern PyType_Spec py_tape_spec;
 
 extern PyType_Spec py_program_spec;
 PyObject *py_permutation(PyObject *module, PyObject *args, PyObject *kwargs);
+PyObject *py_read_file(PyObject *module, PyObject *args, PyObject *kwargs);
+PyObject *py_crc32(PyObject *module, PyObject *args, PyObject *kwargs);
+PyObject *py_crc32_join(PyObject *module, PyObject *args, PyObject *kwargs);
+PyObject *py_zeros(PyObject *module, PyObject *args, PyObject *kwargs);
 PyObject *py_peak_rate(PyObject *module, PyObject *args, PyObject *kwargs);
 PyObject *py_barrier_time(PyObject *module, PyObject *unused);
 PyObject *py_check_labels(PyObject *module, PyObject *args, PyObject *kwargs);

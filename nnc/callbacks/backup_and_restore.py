@@ -10,6 +10,7 @@ import warnings
 
 import numpy as np
 
+from nnc import _core
 from nnc.callbacks.callback import Callback
 from nnc.utils.file import _remove_litter
 
@@ -280,12 +281,10 @@ def _after_build(metric, saved):
 
 
 def _checksum(values, text):
-    import zlib
-
-    crc = zlib.crc32(text.encode())
+    crc = _core.crc32(text.encode())
     for name, value in values.items():
         array = np.ascontiguousarray(value.numpy() if hasattr(value, "numpy") else value)
-        crc = zlib.crc32(array.reshape(-1).view("uint8"), zlib.crc32(name.encode(), crc))
+        crc = _core.crc32(array.reshape(-1).view("uint8"), _core.crc32(name.encode(), crc))
     return crc
 
 

@@ -114,13 +114,14 @@ def _names_of(model):
 
 # ---- formats -------------------------------------------------------------------------------------
 
-def _onnx_files(recordings, path, opset_version=None):
-    from .onnx_file import to_bytes
+def _onnx_files(recordings, path, opset_version=None, external_data=None):
+    from .onnx_file import to_file
 
-    if len(recordings) == 1:
-        (name, recording), = recordings.items()
-        return {path: to_bytes(recording, name, opset_version)}
-    return {os.path.join(path, f"{name}.onnx"): to_bytes(recording, name, opset_version)
+    if external_data not in (None, True, False):
+        raise ValueError("export: `external_data` must be True, False or None. Received: "
+                         f"external_data={external_data!r}")
+    return {path if len(recordings) == 1 else os.path.join(path, f"{name}.onnx"):
+            to_file(recording, name, opset_version, external_data)
             for name, recording in recordings.items()}
 
 
@@ -134,13 +135,16 @@ FORMATS = {"onnx": _onnx_files, "c": _c_files}
 
 
 def _write(files, verbose, who):
-    """Writes texts and bytes by path, each whole or not at all."""
+    """Writes texts, bytes, and what writes itself, by path, each whole or not at all."""
     from ..utils.file import atomic_write
 
     for path, data in files.items():
         folder = os.path.dirname(path)
         if folder:
             os.makedirs(folder, exist_ok=True)
+        if hasattr(data, "write"):
+            data.write(path)
+            continue
         with atomic_write(path, "wb" if isinstance(data, bytes) else "w") as file:
             file.write(data)
     if verbose:
@@ -150,7 +154,7 @@ def _write(files, verbose, who):
 def export_model(model, filepath, format, verbose=None, input_signature=None, **kwargs):
     """See `Model.export`."""
     check_format(format, "Model.export")
-    allowed = ("opset_version",) if format == "onnx" else ()
+    allowed = ("opset_version", "external_data") if format == "onnx" else ()
     unknown = [name for name in kwargs if name not in allowed]
     if unknown:
         raise TypeError(f"Model.export: format='{format}' takes no argument {unknown[0]!r}. "

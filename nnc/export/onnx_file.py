@@ -1,5 +1,5 @@
-"""A recording as the bytes of an ONNX file."""
-from . import onnx_patterns
+"""A recording as an ONNX file."""
+from . import onnx_data, onnx_patterns
 from .onnx_ops import convert
 from .onnx_writer import DTYPES, Writer
 
@@ -21,13 +21,15 @@ def import_onnx():
     return onnx
 
 
-def to_bytes(recording, name, opset_version=None):
-    """The bytes of an ONNX file, checked by `onnx.checker`.
+def to_file(recording, name, opset_version=None, external_data=None):
+    """What an ONNX file holds, checked by `onnx.checker`: its bytes, or (with `external_data`, or
+    where it would be larger than the format allows) the `Data` of two files.
 
     Raises:
         ImportError: Without the package onnx.
         NotImplementedError: If a layer uses what ONNX cannot say.
-        ValueError: If `opset_version` is too old or not known.
+        ValueError: If `opset_version` is too old or not known, or `external_data` is False where
+            one file cannot hold all.
     """
     onnx = import_onnx()
     opset = OPSET if opset_version is None else opset_version
@@ -49,8 +51,28 @@ def to_bytes(recording, name, opset_version=None):
         elif id(node) not in left_out:
             convert(writer, node)
     model = writer.model(name, opset)
-    if model.ByteSize() > 2 ** 31 - 1:
-        raise NotImplementedError("export to ONNX: the file would hold more than 2 GiB, the most "
-                                  f"that its format can. Received: {model.ByteSize():,} bytes")
+    large = [(tensor, writer.arrays[tensor.name]) for tensor in model.graph.initializer
+             if tensor.name in writer.arrays]
+    size = model.ByteSize() + sum(array.nbytes for _, array in large)
+    if external_data is False and size > onnx_data.MOST_INSIDE:
+        raise ValueError("export to ONNX: the model has more than 2 GiB, the most that one file can "
+                         f"hold: {size:,} bytes. Received: external_data=False")
+    if large and (external_data or size > onnx_data.MOST_INSIDE):
+        _check_without(model, [tensor.name for tensor, _ in large], onnx)
+        return onnx_data.Data(model, large, onnx)
+    writer.fill(model)
     onnx.checker.check_model(model)
     return model.SerializeToString()
+
+
+def _check_without(model, large, onnx):
+    """Checks a model whose large tensors have no data: as if they were inputs."""
+    checked = onnx.ModelProto()
+    checked.CopyFrom(model)
+    graph, large = checked.graph, set(large)
+    for tensor in list(graph.initializer):
+        if tensor.name in large:
+            graph.input.append(onnx.helper.make_tensor_value_info(
+                tensor.name, tensor.data_type, list(tensor.dims)))
+            graph.initializer.remove(tensor)
+    onnx.checker.check_model(checked)

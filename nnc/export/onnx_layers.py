@@ -267,6 +267,21 @@ def _matmul(b, node, attributes):
     return _dense(b, node, x, w, None)
 
 
+def _matmul_integer(b, node, attributes):
+    """Sums of products of whole numbers, each less its zero point, in int32."""
+    parts = []
+    for i in (0, 1):
+        x, zero = _get(b, node, i), b.array(node, i + 2)
+        if zero is not None and zero.size != 1 and (i == 0 or zero.ndim != 1):
+            raise b.refuse(node, "zero points of rows")
+        if zero is not None and np.any(zero):
+            x = ops.subtract(ops.cast(x, "int32"), zero.astype("int32"))
+        parts.append(x)
+    if not all(x.dtype == "int8" for x in parts):
+        parts = [ops.cast(x, "int32") for x in parts]
+    return ops.matmul(*parts)
+
+
 # ---- images --------------------------------------------------------------------------------------
 
 def _pads(b, node, attributes, x, moved, kernel, strides, dilations):
@@ -347,8 +362,9 @@ def _conv_transpose(b, node, attributes):
     strides = _numbers(attributes, "strides", spatial)
     pads = _numbers(attributes, "pads", 2 * spatial, 0)
     more = _numbers(attributes, "output_padding", spatial, 0)
-    layer = make(w.shape[1], list(w.shape[2:]), strides, "valid", more, _format(moved),
-                 use_bias=bias is not None, name=b.name(node.input[1]), **_dtype(x))
+    layer = make(w.shape[1], list(w.shape[2:]), strides, output_padding=more,
+                 data_format=_format(moved), use_bias=bias is not None, name=b.name(node.input[1]),
+                 **_dtype(x))
     weights = [np.transpose(w, (*range(2, spatial + 2), 1, 0))]
     y = b.layer(node, layer, x, weights if bias is None else [*weights, bias])
     first = 1 if moved else 2
@@ -728,7 +744,7 @@ ROWS = {
     "Celu": _celu, "HardSigmoid": _hard_sigmoid, "Gelu": _gelu, "PRelu": _prelu, "Clip": _clip,
     "Div": _divide, "Mod": _mod, "Max": _many("maximum"), "Min": _many("minimum"),
     "Sum": _many("add"), "Mean": _mean_of, "Where": _where, "Cast": _cast,
-    "Gemm": _gemm, "MatMul": _matmul,
+    "Gemm": _gemm, "MatMul": _matmul, "MatMulInteger": _matmul_integer,
     "Conv": _conv, "ConvTranspose": _conv_transpose,
     "MaxPool": _pool("Max"), "AveragePool": _pool("Average"),
     "GlobalMaxPool": _global_pool("Max"), "GlobalAveragePool": _global_pool("Average"),

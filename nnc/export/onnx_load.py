@@ -8,8 +8,9 @@ ONNX's images are (n, c, h, w). Where a file transposes (n, h, w, c) into that o
 convolution, as nnc's own do, the transpositions vanish: a `Moved` is a tensor whose axes are yet
 to be moved, and convolutions, pooling and element-wise operators take it as it is.
 
-A file is data: nothing in it is run, external data and operators of other domains are refused, and
-sizes are checked against what is stored before memory is taken.
+A file is data: nothing in it is run, operators of other domains and data anywhere but in it or in
+plain files beside it are refused, and sizes are checked against what is stored before memory is
+taken.
 """
 import os
 import re
@@ -18,6 +19,7 @@ import numpy as np
 
 from ..layers.input_layer import Input
 from ..layers.keras_tensor import KerasTensor
+from .onnx_data import Files
 from .onnx_file import import_onnx
 from .record import Rule
 
@@ -144,16 +146,20 @@ def numpy_dtype(onnx, number, what):
         raise ValueError(f"{what} has a dtype that does not exist: {number}") from None
 
 
-def read_tensor(onnx, tensor, where):
+def read_tensor(onnx, tensor, where, files=None):
     """The array of a `TensorProto`, once its sizes are known to fit.
 
+    Args:
+        files: The `onnx_data.Files` that its data may be in.
+
     Raises:
-        ValueError: If they do not, or its data are in another file.
+        ValueError: If they do not, or its data are in another file that is none of those.
     """
     name = tensor.name or "a constant"
-    if tensor.data_location == onnx.TensorProto.EXTERNAL or tensor.external_data:
-        raise ValueError(f"{where}: the data of {name!r} are in another file, which is not opened. "
-                         "Save the model with its data inside")
+    external = tensor.data_location == onnx.TensorProto.EXTERNAL or bool(tensor.external_data)
+    if external and files is None:
+        raise ValueError(f"{where}: the data of {name!r} are in another file, which only those of "
+                         "the graph's own tensors may be")
     if tensor.data_type in (onnx.TensorProto.STRING, onnx.TensorProto.UNDEFINED):
         raise ValueError(f"{where}: {name!r} holds no numbers")
     if len(tensor.dims) > MOST_RANK or any(size < 0 for size in tensor.dims):
@@ -163,6 +169,10 @@ def read_tensor(onnx, tensor, where):
     for size in tensor.dims:
         count *= size
     dtype = numpy_dtype(onnx, tensor.data_type, f"{where}: {name!r}")
+    if external:
+        if dtype.name not in _DTYPES:
+            raise _no_dtype(where, name, dtype)
+        return files.read(tensor, dtype, count)
     stored = len(tensor.raw_data) // max(dtype.itemsize, 1) if tensor.HasField("raw_data") else max(
         len(field) for field in (tensor.float_data, tensor.int32_data, tensor.int64_data,
                                  tensor.double_data, tensor.uint64_data))
@@ -171,9 +181,12 @@ def read_tensor(onnx, tensor, where):
                          f"but {stored} are stored")
     array = onnx.numpy_helper.to_array(tensor)
     if array.dtype.name not in _DTYPES:
-        raise NotImplementedError(f"{where}: {name!r} has the dtype {array.dtype.name}, which nnc "
-                                  "has not")
+        raise _no_dtype(where, name, array.dtype)
     return array
+
+
+def _no_dtype(where, name, dtype):
+    return NotImplementedError(f"{where}: {name!r} has the dtype {dtype.name}, which nnc has not")
 
 
 _DTYPES = {"float32", "float64", "float16", "bfloat16", "int8", "int16", "int32", "int64", "uint8",
@@ -222,6 +235,9 @@ def _check(onnx, model, where):
     if not all(isinstance(text, str) for text in names):
         raise ValueError(f"{where}: the file is damaged: a name in it is no text")
     for node in graph.node:
+        if not node.output:
+            raise ValueError(f"{where}: the file is damaged: the node {node.name!r} "
+                             f"({node.op_type}) gives nothing")
         if node.domain not in ("", "ai.onnx"):
             raise NotImplementedError(f"{where}: the node {node.name!r} is of the domain "
                                       f"{node.domain!r}, not ONNX's own")
@@ -231,7 +247,8 @@ def _check(onnx, model, where):
 def contents(path):
     """Arrays by name, facts about the writer, and pairs of operator and name, of a file."""
     onnx, model = read_model(path)
-    values = {one.name: read_tensor(onnx, one, path) for one in model.graph.initializer}
+    files = Files(os.path.dirname(os.path.realpath(path)), path)
+    values = {one.name: read_tensor(onnx, one, path, files) for one in model.graph.initializer}
     facts = {"producer": f"{model.producer_name} {model.producer_version}".strip(),
              "ir_version": model.ir_version, "graph": model.graph.name,
              "operators": ", ".join(f"{one.domain or 'ai.onnx'} {one.version}"
@@ -265,7 +282,7 @@ def load_onnx(filepath, name=None):
     """A functional model of an ONNX file.
 
     Args:
-        filepath: Path of the file; its weights must be inside.
+        filepath: Path of the file; its weights must be inside, or in files beside it.
         name: Name of the model. Defaults to the graph's.
 
     Returns:
@@ -276,7 +293,7 @@ def load_onnx(filepath, name=None):
 
     Raises:
         ImportError: Without the package onnx.
-        ValueError: If the file is damaged, or its data are in other files.
+        ValueError: If the file is damaged, or its data are in files that are not beside it.
         NotImplementedError: If it has an operator that nnc cannot express; the text names it.
     """
     from ..models.model import Model
@@ -286,8 +303,9 @@ def load_onnx(filepath, name=None):
     where = f"load_onnx: {os.fspath(filepath)}"
     opset = _check(onnx, file, where)
     builder = Builder(onnx, file.graph, opset, where)
+    files = Files(os.path.dirname(os.path.realpath(filepath)), where)
     for tensor in file.graph.initializer:
-        builder.values[tensor.name] = read_tensor(onnx, tensor, where)
+        builder.values[tensor.name] = read_tensor(onnx, tensor, where, files)
     inputs = []
     for info in file.graph.input:
         if info.name not in builder.values:

@@ -6,6 +6,7 @@ of sizes may stand, computed in the graph of the inputs' shapes.
 """
 import numpy as np
 
+from .onnx_data import LEAST
 from .record import Rule
 
 #: What each dtype is called in `onnx.TensorProto`.
@@ -25,6 +26,7 @@ class Writer:
     def __init__(self, recording, onnx):
         self.recording, self.onnx = recording, onnx
         self.nodes, self.initializers = [], []
+        self.arrays = {}                # name of an initializer -> its array, if that is large
         self.names = {}                 # value -> name
         self._constants, self._symbols, self._count = {}, {}, 0
         self._used = {name for name, _ in (*recording.inputs, *recording.outputs)}
@@ -66,8 +68,12 @@ class Writer:
         return found
 
     def tensor(self, array, name):
-        """A `TensorProto`, whose data lie as they are."""
+        """A `TensorProto`, whose data lie as they are; `fill` adds those of a large one."""
         array = np.ascontiguousarray(array) if array.ndim else array
+        if array.nbytes >= LEAST:
+            self.arrays[name] = array
+            return self.onnx.TensorProto(name=name, data_type=self.enum(array.dtype.name),
+                                         dims=array.shape)
         return self.onnx.helper.make_tensor(name, self.enum(array.dtype.name), array.shape,
                                             array.tobytes(), raw=True)
 
@@ -148,6 +154,12 @@ class Writer:
         return self.add("Transpose", write(x), perm=[0, *range(2, spatial + 2), 1])
 
     # ---- the whole ----
+
+    def fill(self, model):
+        """Puts the data of large tensors into the finished model."""
+        for tensor in model.graph.initializer:
+            if tensor.name in self.arrays:
+                tensor.raw_data = self.arrays[tensor.name].tobytes()
 
     def signature(self, name, number):
         """A `ValueInfoProto` for an input or an output."""

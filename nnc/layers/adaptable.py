@@ -12,6 +12,7 @@ Source: Hu et al., 2021 (arXiv:2106.09685).
 from .. import _core, dtype_policies, initializers, ops, quantizers
 from .._core import op
 from ..quantizers import AbsMaxQuantizer, QuantizationConfig
+from ..saving.state import fill, settle
 
 _MAX_SUM = 1 << 17                      # products that the op sums exactly
 
@@ -247,10 +248,11 @@ class Adaptable:
         variables = self._saved_variables()
         self._compare(store, variables)
         for i, variable in enumerate(variables):
-            variable.assign(store[str(i)])
+            fill(variable, store, str(i))
         if self.lora_enabled:
             for variable in self._adapters:
                 variable.assign(ops.zeros(variable.shape, variable.dtype))
+                settle(variable)
 
 
 def dense_int8(layer, inputs, kernel, scale, bias, activation):

@@ -25,6 +25,7 @@ from ..ops.operation import Node, Operation, fresh, traced_spec
 from ..random.seed_generator import SeedGenerator
 from ..rematerialization import get_current_remat_mode, rematerialized
 from ..saving.saveable import LayerFiles
+from ..saving.state import may_wait, wait
 from ..utils.text import suggest
 from ..variables import Variable, changes
 from .arrays import numeric_array
@@ -407,9 +408,13 @@ class Layer(LayerFiles, LayerQuantization, Operation):
         if initializer is None:
             initializer = "glorot_uniform" if dtype in _FLOATS else "zeros"
         inside = current_path().rpartition("/")[2] == self.name     # as within `build`
+        initializer, shape = initializers.get(initializer), () if shape is None else shape
+        waits = may_wait(self, initializer, shape)
         with contextlib.nullcontext() if inside else name_scope(self.name):
-            variable = Variable(initializers.get(initializer), () if shape is None else shape,
-                                dtype, trainable, autocast, aggregation, name=name)
+            variable = Variable(_core.zeros if waits else initializer, shape, dtype, trainable,
+                                autocast, aggregation, name=name)
+        if waits:
+            wait(variable, initializer)
         variable.regularizer = regularizers.get(regularizer)
         variable.constraint = constraints.get(constraint)
         if not self._trainable and trainable:
@@ -748,7 +753,7 @@ class Layer(LayerFiles, LayerQuantization, Operation):
                   "dtype": dtype_policies.serialize(self._dtype_policy)}
         if self.activity_regularizer is not None:
             config["activity_regularizer"] = regularizers.serialize(self.activity_regularizer)
-        return config
+        return self._with_arguments(config)
 
     @classmethod
     def from_config(cls, config):

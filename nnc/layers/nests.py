@@ -22,11 +22,9 @@ def _flatten(layer):
 def _collect(value, kind, found, seen):
     if isinstance(value, kind):
         _add_once(value, found, seen)
-    elif isinstance(value, (list, tuple)):
-        for part in value:
-            _collect(part, kind, found, seen)
-    elif isinstance(value, dict):
-        for part in value.values():
+    elif isinstance(value, (list, tuple, dict)) and id(value) not in seen:
+        seen.add(id(value))                         # one may hold itself
+        for part in value.values() if isinstance(value, dict) else value:
             _collect(part, kind, found, seen)
 
 

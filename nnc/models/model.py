@@ -48,7 +48,7 @@ class Model(ModelFiles, ModelQuantization, Trainer, Layer):
             from .functional import Functional
 
             cls = Functional
-        return object.__new__(cls)
+        return super().__new__(cls, *args, **kwargs)
 
     def __init__(self, *args, **kwargs):
         if is_functional(args, kwargs):

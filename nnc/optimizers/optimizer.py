@@ -11,6 +11,7 @@ from .. import _core, config, identifiers, initializers, ops
 from .._core import Tensor, op
 from ..naming import auto_name
 from ..ops.core import cast_array
+from ..saving.state import fill
 from ..stateless import apart
 from ..variables import Variable, changes
 from .schedules import LearningRateSchedule
@@ -503,7 +504,7 @@ class Optimizer:
                           "variables.", stacklevel=2)
             return
         for i, variable in enumerate(self.variables):
-            variable.assign(store[str(i)])
+            fill(variable, store, str(i))
 
     def get_config(self):
         """The arguments of `__init__` as a dictionary."""

@@ -152,7 +152,7 @@ def load_weights(model, filepath, skip_mismatch=False, **kwargs):
             load_state(model, hdf5.Store(file), skip_mismatch, skip)
             load_random(model, file)
     elif path.endswith(".keras"):
-        with keras_file.members(path) as (_, weights), weights() as file:
+        with keras_file.members(path) as (_, weights, _), weights() as file:
             load_state(model, hdf5.Store(file), skip_mismatch)
             load_random(model, file)
     elif path.endswith((".h5", ".hdf5")):

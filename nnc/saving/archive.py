@@ -2,9 +2,10 @@
 
 A `.keras` file is such an archive. Writing: the large member is written straight into the file
 through a `Window`, and its size and checksum are filled in afterwards, so there is never a second
-copy of it, in memory or on the disk. The checksum is made of the pieces as they are written, beside
-the writing; only what small writes left is read back. Reading: the directory is checked as a whole (names, sizes,
-ratios, duplicates, overlaps) before any member is opened, and a checksum before its bytes are used.
+copy of it, in memory or on the disk. The checksum is made of the pieces as they are written; only
+what small writes left is read back. Reading: the directory is checked as a whole (names, sizes,
+ratios, duplicates, overlaps) before any member is opened, and a checksum before its bytes are used;
+who throws away what it made of them if the checksum is wrong may have it compared in the end.
 
 Source: PKWARE's APPNOTE, 4.3 (headers) and 4.5.3 (Zip64).
 """
@@ -12,9 +13,10 @@ import bisect
 import io
 import os
 import struct
-import threading
 import zipfile
 import zlib
+
+from .. import _core
 
 MEMBERS = 10_000                    # members of an archive: assets are few
 CONFIG_BYTES = 64 << 20             # of a JSON member
@@ -22,7 +24,7 @@ RATIO = 1100                        # deflate gives 1032 at most
 INFLATED = 1 << 28                  # bytes a member may inflate to beyond 20 times its size
 _CHUNK = 1 << 22
 _DIRECT = 1 << 16
-_BESIDE = 1 << 20                   # bytes from which a thread of its own makes the checksum
+_PIECE = 1 << 19
 _LOCAL = struct.Struct("<4s5H3L2H")
 _CENTRAL = struct.Struct("<4s6H3L5H2L")
 _DATE = 0x21                        # 1980-01-01: the same model gives the same bytes
@@ -35,7 +37,7 @@ class Window(io.RawIOBase):
         super().__init__()
         self._f, self._start, self._limit = f, start, size
         self._at, self.size = 0, size or 0
-        self._begins, self._pieces = [], {}     # of large writes: where, and (how long, checksum)
+        self._begins, self._pieces = [], {}     # of large parts: where, and (how long, checksum)
 
     def readable(self):
         return True
@@ -73,8 +75,7 @@ class Window(io.RawIOBase):
         self._forget(begin, begin + len(view))
         self._f.seek(self._start + begin)
         if len(view) >= _DIRECT:
-            self._pieces[begin] = len(view), self._write_large(view)
-            bisect.insort(self._begins, begin)
+            self._note(begin, len(view), self._write_large(view))
         else:
             self._f.write(view)
         self._at += len(view)
@@ -82,20 +83,34 @@ class Window(io.RawIOBase):
         return len(view)
 
     def _write_large(self, view):
-        """Writes past the buffer, in one call of the system if it takes all; the checksum."""
-        found, thread = [], None
-        if len(view) >= _BESIDE:
-            thread = threading.Thread(target=lambda: found.append(zlib.crc32(view)))
-            thread.start()
-        try:
-            self._f.flush()
-            at = 0
-            while at < len(view):
-                at += os.pwrite(self._f.fileno(), view[at:], self._start + self._at + at)
-        finally:
-            if thread is not None:
-                thread.join()
-        return found[0] if found else zlib.crc32(view)
+        """Writes past the buffer, in pieces that the checksum's pass leaves in the nearest caches;
+        the checksum.
+        """
+        self._f.flush()
+        number, at, crc = self._f.fileno(), 0, 0
+        while at < len(view):
+            piece = view[at:at + _PIECE]
+            crc = _core.crc32(piece, crc)
+            while len(piece):
+                count = os.pwrite(number, piece, self._start + self._at + at)
+                piece, at = piece[count:], at + count
+        return crc
+
+    def _note(self, begin, length, crc):
+        self._pieces[begin] = length, crc
+        bisect.insort(self._begins, begin)
+
+    def fills(self):
+        """Whether `fill` works: the bytes are those of a file of the system."""
+        return _descriptor(self._f) is not None
+
+    def fill(self, variable, offset, size):
+        """Reads `size` bytes from `offset` on straight into the memory of a variable that holds as
+        many.
+        """
+        crc = _core.read_file(_descriptor(self._f), self._start + offset, size, variable)
+        if offset not in self._pieces:
+            self._note(offset, size, crc)
 
     def _forget(self, begin, end):
         """Drops the checksums of pieces that are written over."""
@@ -115,52 +130,40 @@ class Window(io.RawIOBase):
         return size
 
     def crc(self):
-        """The CRC-32 of all bytes."""
+        """The CRC-32 of all bytes; those of large parts that were written or read are known."""
         at, value = 0, 0
         for begin in self._begins:
             length, piece = self._pieces[begin]
-            value = crc_of_both(self._crc_read(at, begin, value), piece, length)
+            value = _core.crc32_join(self._crc_read(at, begin, value), piece, length)
             at = begin + length
         return self._crc_read(at, self.size, value)
 
     def _crc_read(self, begin, end, value):
         """The checksum of what lies from `begin` to `end` after that of what lies before."""
+        if begin >= end:
+            return value
+        if self.fills():
+            self._f.flush()
+            crc = _core.read_file(_descriptor(self._f), self._start + begin, end - begin)
+            return _core.crc32_join(value, crc, end - begin)
         self._f.seek(self._start + begin)
         buffer = memoryview(bytearray(min(end - begin, _CHUNK)))
         while begin < end:
             count = self._f.readinto(buffer[:end - begin])
             if not count:
                 break
-            value = zlib.crc32(buffer[:count], value)
+            value = _core.crc32(buffer[:count], value)
             begin += count
         return value
 
 
-_POLYNOMIAL = 0xEDB88320
-
-
-def _times(a, b):
-    """The product of two polynomials over GF(2), the highest power in bit 0, modulo CRC-32's."""
-    product, bit = 0, 1 << 31
-    while bit:
-        if a & bit:
-            product ^= b
-        b = b >> 1 ^ (_POLYNOMIAL if b & 1 else 0)
-        bit >>= 1
-    return product
-
-
-def crc_of_both(first, second, length):
-    """The CRC-32 of two pieces one behind the other, of theirs and the length of the second: the
-    first times x^(8 length), which squaring gives in 64 steps at most.
-    """
-    power = 1 << 23                             # x^8: one byte
-    while length:
-        if length & 1:
-            first = _times(power, first)
-        power = _times(power, power)
-        length >>= 1
-    return first ^ second
+def _descriptor(f):
+    """The system's number of an open file that is nothing but that file, else `None`."""
+    raw = getattr(f, "raw", f)
+    if isinstance(f, (io.BufferedReader, io.BufferedRandom, io.FileIO)) and \
+            isinstance(raw, io.FileIO):
+        return raw.fileno()
+    return None
 
 
 class Writer:
@@ -286,6 +289,15 @@ class Reader:
                                    "a decompression bomb")
 
     @property
+    def length(self):
+        """How many bytes the archive has."""
+        return self._f.seek(0, os.SEEK_END)
+
+    def read_all(self, name):
+        """The bytes of a member, as many as `_check` allows."""
+        return self.read(name, INFLATED + 20 * self._info(name).compress_size)
+
+    @property
     def names(self):
         """The names of the members."""
         return self._zip.namelist()
@@ -301,11 +313,13 @@ class Reader:
                 NotImplementedError, struct.error, UnicodeDecodeError) as error:
             self._refuse(name, f"damaged: {error}")
 
-    def open(self, name):
-        """A member as a file; its checksum has been compared."""
+    def open(self, name, late=False):
+        """A member as a file; its checksum has been compared. `late`: `check` shall be called when
+        it was read.
+        """
         info = self._info(name)
         if info.compress_type != zipfile.ZIP_STORED:
-            return io.BytesIO(self.read(name, INFLATED + 20 * info.compress_size))
+            return io.BytesIO(self.read_all(name))
         self._f.seek(info.header_offset)
         header = self._f.read(_LOCAL.size)
         if len(header) < _LOCAL.size or header[:4] != b"PK\3\4":
@@ -315,9 +329,18 @@ class Reader:
         if self._f.read(fields[-2]) != info.filename.encode("utf-8", "surrogateescape"):
             self._refuse(name, "its header gives another name than the directory")
         window = Window(self._f, start, info.file_size)
-        if window.crc() != info.CRC:
-            self._refuse(name, "its checksum is wrong: the file is damaged")
+        if not late:
+            self.check(name, window)
         return window
+
+    def check(self, name, window):
+        """Compares the checksum of a member that was opened."""
+        try:
+            good = not isinstance(window, Window) or window.crc() == self._info(name).CRC
+        except ValueError as error:
+            self._refuse(name, f"damaged: {error}")
+        if not good:
+            self._refuse(name, "its checksum is wrong: the file is damaged")
 
     def size(self, name):
         """How many bytes a member holds."""

@@ -12,7 +12,8 @@ import warnings
 
 import numpy as np
 
-from .archive import Reader, Writer
+from .. import _core
+from .archive import Reader, Window, Writer
 from ..ops.core import numpy_dtype
 from .hdf5 import array_of, parse_json
 
@@ -46,10 +47,26 @@ def load(path):
 
 
 class Stored:
-    """An array in a file: its shape is known, its numbers are read when they are asked for."""
+    """An array in a file: its shape is known, its numbers are read when they are asked for.
 
-    def __init__(self, shape, read):
-        self.shape, self.read = tuple(shape), read
+    Args:
+        shape, dtype: Of the array.
+        read: A function that gives it.
+        window: The part of the file that it lies in, from the byte `start` on.
+    """
+
+    def __init__(self, shape, dtype, read, window, start=0):
+        self.shape, self.dtype, self.read = tuple(shape), dtype, read
+        self._window, self._start = window, start
+
+    def into(self, variable):
+        """Reads it into a variable of its shape, straight into its memory if they lie alike."""
+        alike = _core.current_graph() is None and self._window.fills() and self.dtype.kind != "b" \
+            and variable._view().dtype == self.dtype and self.dtype.isnative
+        if alike:
+            self._window.fill(variable, self._start, variable._view().nbytes)
+        else:
+            variable.assign(self.read())
 
 
 @contextlib.contextmanager
@@ -109,6 +126,7 @@ def _npy(f, what):
     if dtype.hasobject or dtype.names is not None or dtype.kind not in "biufc":
         raise ValueError(f"{what} refused: its values are no numbers (dtype {dtype})")
     start, count = f.tell(), 1
+    fortran = fortran and len(shape) > 1
     left = f.seek(0, os.SEEK_END) - start
     for n in shape:
         count *= n
@@ -120,7 +138,7 @@ def _npy(f, what):
         f.seek(start)
         array = np.frombuffer(f.read(), dtype)
         return array.reshape(shape[::-1]).T if fortran else array.reshape(shape)
-    return Stored(shape, read)
+    return Stored(shape, np.dtype(object) if fortran else dtype, read, f, start)
 
 
 def save_safetensors(path, values, metadata=None):
@@ -202,25 +220,51 @@ def _open_safetensors(f, path):
 
     def stored(entry):
         start, stop = entry["data_offsets"]
+        dtype = numpy_dtype(_DTYPES[entry["dtype"]])
 
         def read():
             f.seek(begin + start)
             data = f.read(stop - start)
             if len(data) < stop - start:
                 raise ValueError(f"{path}: the file ends within a tensor")
-            return np.frombuffer(data, numpy_dtype(_DTYPES[entry["dtype"]])).reshape(entry["shape"])
-        return Stored(entry["shape"], read)
+            return np.frombuffer(data, dtype).reshape(entry["shape"])
+        return Stored(entry["shape"], dtype, read, Window(f, begin + start, stop - start))
     return {name: stored(entry) for name, entry in header.items() if name != "__metadata__"}
 
 
 def load_into(model, path, by_name=None, skip_mismatch=False):
     """Sets weights from a file of named arrays: by path, or in order where no path is the same.
 
+    Args:
+        by_name: Whether only weights whose names are on both sides are set, as Keras means it for
+            `.h5` files: names that one side alone has are nobody's mistake.
+        skip_mismatch: Whether what does not fit is left as it is, with a warning.
+
     Raises:
-        ValueError: If one is missing or has another shape; then none was changed.
+        ValueError: If a name is on one side alone, or a shape differs; then no weight was changed.
     """
     with opened(path) as values:
-        _set(named_weights(model), values, path, by_name, skip_mismatch)
+        weights, values = _alike(named_weights(model), values, model.name)
+        _set(weights, values, path, by_name, skip_mismatch)
+
+
+def _alike(weights, values, name):
+    """Both with names that meet, if they do so without the names of the models, which a
+    `Sequential` puts before those of its layers and which count up from one model to the next.
+    """
+    own = [weights, _without(weights, name)]
+    theirs = [values, _without(values, next(iter(values), "").partition("/")[0])]
+    for a in own:
+        for b in theirs:
+            if set(a) & set(b):
+                return a, b
+    return weights, values
+
+
+def _without(named, first):
+    if all(name.startswith(f"{first}/") for name in named):
+        return {name[len(first) + 1:]: value for name, value in named.items()}
+    return named
 
 
 def _set(weights, values, path, by_name, skip_mismatch):
@@ -232,17 +276,23 @@ def _set(weights, values, path, by_name, skip_mismatch):
     jobs, wrong = [], []
     for name, variable in weights.items():
         if name not in values:
-            if not by_name:
-                wrong.append(f"'{name}' is missing")
+            wrong += [] if by_name else [f"'{name}' of the model is not in the file"]
         elif values[name].shape != tuple(variable.shape):
             wrong.append(f"'{name}' has shape {tuple(variable.shape)}, the saved one "
                          f"{values[name].shape}")
         else:
             jobs.append((variable, values[name]))
+    if not by_name:
+        wrong += [f"'{name}' of the file is not in the model" for name in values
+                  if name not in weights]
+    if by_name and not jobs:
+        warnings.warn(f"load_weights: {path}: no weight was set: `by_name=True`, and no name is "
+                      "the same", stacklevel=5)
     if wrong:
         text = f"load_weights: {path}: " + "; ".join(wrong[:10])
         if not skip_mismatch:
-            raise ValueError(text)
+            raise ValueError(f"{text}. `by_name=True` sets those of the same names, "
+                             "`skip_mismatch=True` those that fit; no weight was changed")
         warnings.warn(text, stacklevel=5)
     for variable, value in jobs:
-        variable.assign(value.read())
+        value.into(variable)

@@ -25,7 +25,7 @@ class KerasFileEditor:
         self.metadata = self.config = self.model = None
         self.object_metadata = {}
         if filepath.endswith(".keras"):
-            with keras_file.members(filepath) as (read, weights):
+            with keras_file.members(filepath) as (read, weights, _):
                 self.config = hdf5.parse_json(read(keras_file.CONFIG), keras_file.CONFIG)
                 self.metadata = hdf5.parse_json(read(keras_file.METADATA), keras_file.METADATA)
                 with weights() as file:
@@ -67,6 +67,14 @@ class KerasFileEditor:
             else:
                 yield f"{'    ' * depth}{name}: shape={value.shape}, dtype={value.dtype}"
 
+    def _holders(self, weights, path=""):
+        """The paths of the objects that have weights themselves."""
+        if any(not isinstance(value, dict) for value in weights.values()):
+            yield path
+        for name, value in weights.items():
+            if isinstance(value, dict):
+                yield from self._holders(value, f"{path}/{name}" if path else name)
+
     def summary(self):
         """Prints the objects and the shapes and dtypes of their weights."""
         from ..utils.io import print_message
@@ -84,12 +92,18 @@ class KerasFileEditor:
         from ..utils.io import print_message
 
         errors = matches = 0
+        known = set()
         for path, thing in walk(reference_model):
+            known.add(path)
             if not hasattr(thing, "_own_in_order"):
                 continue
             there = self.weights_dict
             for part in path.split("/") if path else ():
                 there = there.get(part, {}) if isinstance(there, dict) else {}
+            if thing._own_in_order() and not there:
+                errors += 1
+                print_message(f"...Object missing: '{path}'")
+                continue
             for i, variable in enumerate(thing._own_in_order()):
                 saved = there.get(str(i))
                 if saved is None or isinstance(saved, dict):
@@ -101,6 +115,10 @@ class KerasFileEditor:
                                   f"expected {tuple(variable.shape)}, in the file {saved.shape}")
                 else:
                     matches += 1
+        for path in self._holders(self.weights_dict):
+            if path not in known:
+                errors += 1
+                print_message(f"...Object of the file that the model has not: '{path}'")
         return {"status": "error" if errors else "success", "error_count": errors,
                 "match_count": matches}
 

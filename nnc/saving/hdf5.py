@@ -13,10 +13,14 @@ import os
 
 import numpy as np
 
+from .. import _core
+from .archive import Window
+
 OBJECTS = 1_000_000                 # groups and datasets in a file
 DEPTH = 64
 _SMALL = 1 << 26                    # bytes a dataset may declare beyond what is stored
 _RATIO = 1100                       # deflate gives 1032 at most
+_DIRECT = 1 << 16                   # bytes from which a dataset is read past HDF5
 _FILTERS = {1: "gzip", 2: "shuffle", 3: "fletcher32", 32000: "lzf"}
 
 
@@ -42,15 +46,32 @@ def opened(f, what):
         if isinstance(f, (str, os.PathLike)):
             with open(f, "rb") as handle, module.File(handle, "r") as file:
                 _checked(file, what, handle)
-                yield file
+                with _known(file, Window(handle, 0, os.fstat(handle.fileno()).st_size)):
+                    yield file
         else:
             with module.File(f, "r") as file:
                 _checked(file, what, f)
-                yield file
+                with _known(file, f):
+                    yield file
     except (OSError, RuntimeError, KeyError) as error:
         if isinstance(error, (FileNotFoundError, PermissionError, IsADirectoryError)):
             raise
         raise ValueError(f"{what} is no HDF5 file, or a damaged one: {error}") from None
+
+
+_windows = {}       # HDF5's number of an open file -> the `Window` that it is read through
+
+
+@contextlib.contextmanager
+def _known(file, window):
+    """Within it, `into` finds the window."""
+    number = h5py().h5o.get_info(file.id).fileno
+    if isinstance(window, Window) and window.fills():
+        _windows[number] = window
+    try:
+        yield
+    finally:
+        _windows.pop(number, None)
 
 
 def _checked(file, what, handle):
@@ -186,6 +207,32 @@ def read(dataset):
     return np.asarray(dataset[()])
 
 
+def into(dataset, variable):
+    """Reads the numbers of a dataset into a variable of its shape: straight into its memory where
+    they lie in the file as they do there.
+    """
+    window = None
+    if dataset.id.get_storage_size() >= _DIRECT and _core.current_graph() is None:
+        window = _windows.get(h5py().h5o.get_info(dataset.id).fileno)
+    if window is not None and _lies_alike(dataset, variable._view()):
+        window.fill(variable, dataset.id.get_offset(), dataset.id.get_storage_size())
+    else:
+        variable.assign(read(dataset))
+
+
+def _lies_alike(dataset, array):
+    """Whether the bytes of a dataset, one behind the other, are those of an array."""
+    if dataset.id.get_offset() is None or dataset.chunks is not None or \
+            dataset.id.get_storage_size() != array.nbytes or array.dtype.kind == "b" or \
+            dataset.shape != array.shape:
+        return False
+    if array.dtype.name == "bfloat16":
+        return dataset.attrs.get("dtype") == "bfloat16" and dataset.dtype.kind == "V" and \
+            dataset.dtype.itemsize == 2
+    return dataset.attrs.get("dtype") != "bfloat16" and \
+        dataset.id.get_type().equal(h5py().h5t.py_create(array.dtype))
+
+
 def array_of(value):
     """An array of a variable, tensor or array, for as long as nothing is written: no copy."""
     if hasattr(value, "_view"):
@@ -236,6 +283,14 @@ class Entry:
     def __getitem__(self, key):
         found = self._at(key)
         return found if isinstance(found, np.ndarray) else read(found)
+
+    def into(self, key, variable):
+        """Reads an array into a variable of its shape."""
+        found = self._at(key)
+        if isinstance(found, np.ndarray):
+            variable.assign(found)
+        else:
+            into(found, variable)
 
     def __setitem__(self, key, value):
         if self._group is None:
@@ -327,13 +382,17 @@ class _ShardEntry:
 
 
 class ShardReader:
-    """Variables that `Shards` (nnc's or Keras's) wrote: the files opened once, checked."""
+    """Variables that `Shards` (nnc's or Keras's) wrote: the files opened once, checked.
+
+    Attributes:
+        files: The open HDF5 files by name.
+    """
 
     def __init__(self, path, stack):
         with open(path, "rb") as f:
             config = parse_json(f.read(1 << 26), str(path))
         folder = os.path.dirname(os.path.abspath(path))
-        self._map, self._files = {}, {}
+        self._map, self.files = {}, {}
         weight_map = config.get("weight_map")
         if not isinstance(weight_map, dict):
             raise ValueError(f"{path}: 'weight_map' must be an object of paths and files")
@@ -346,16 +405,16 @@ class ShardReader:
                 full = os.path.join(folder, name)
                 if not os.path.isfile(full):
                     _refuse(str(path), name, "there is no such file beside the map")
-                if name not in self._files:
-                    self._files[name] = stack.enter_context(opened(full, name))
+                if name not in self.files:
+                    self.files[name] = stack.enter_context(opened(full, name))
             self._map[where.strip("/")] = names
 
     def get(self, path):
         where = f"{path}/vars" if path else "vars"
         arrays = {}
         for name in self._map.get(where, ()):
-            if where in self._files[name]:
-                arrays.update(self._files[name][where].items())
+            if where in self.files[name]:
+                arrays.update(self.files[name][where].items())
         return Entry(arrays=arrays)
 
     def has(self, path):

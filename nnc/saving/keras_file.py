@@ -43,14 +43,15 @@ def save(model, path):
 
     config, metadata = _texts(model)
     hdf5.h5py()
-    with atomic_write(path, "w+b") as f:
+    with assets.collected(model) as found, atomic_write(path, "w+b") as f:
         writer = Writer(f)
         writer.add(METADATA, metadata)
         writer.add(CONFIG, config)
         with writer.open(WEIGHTS) as window:
             write_weights(model, window)
-        for name, data in assets.saved(model):
-            writer.add(name, data)
+        for name, full in found:
+            with open(full, "rb") as asset:
+                writer.add(name, asset.read())
         writer.close()
 
 
@@ -63,22 +64,23 @@ def save_folder(model, path):
     os.makedirs(path, exist_ok=True)
     with atomic_write(os.path.join(path, WEIGHTS), "w+b") as f:
         write_weights(model, f)
-    for name, data in (*assets.saved(model), (METADATA, metadata), (CONFIG, config)):
-        os.makedirs(os.path.dirname(os.path.join(path, name)), exist_ok=True)
+    with assets.collected(model) as found:
+        for name, full in found:
+            os.makedirs(os.path.join(path, os.path.dirname(name)), exist_ok=True)
+            with open(full, "rb") as asset, atomic_write(os.path.join(path, name)) as f:
+                f.write(asset.read())
+    for name, data in ((METADATA, metadata), (CONFIG, config)):
         with atomic_write(os.path.join(path, name)) as f:
             f.write(data)
 
 
 @contextlib.contextmanager
 def members(path):
-    """A function that gives the bytes of a member, and one that opens the weights."""
-    with all_members(path) as (read, weights, _):
-        yield read, weights
-
-
-@contextlib.contextmanager
-def all_members(path):
-    """The same, and the names of the members that are layers' files."""
+    """A function that gives the bytes of a member, one that opens the weights, and one that has a
+    model read its assets. With `late`
+    their checksum is compared when they have been read: all that was made of them is to be thrown
+    away if it is wrong.
+    """
     what = str(path)
     with contextlib.ExitStack() as stack:
         if not hasattr(path, "read") and os.path.isdir(path):
@@ -88,21 +90,45 @@ def all_members(path):
                 if len(data) > limit:
                     raise ValueError(f"{what}: member {name!r} refused: more than {limit} bytes")
                 return data
-            found = [os.path.relpath(os.path.join(place, name), path).replace(os.sep, "/")
-                     for place, _, files in os.walk(os.path.join(path, assets.FOLDER))
-                     for name in files]
-            yield read, lambda: hdf5.opened(os.path.join(path, WEIGHTS),
-                                            f"{what}/{WEIGHTS}"), found
+
+            def read_assets(model):
+                files = _files_below(path, assets.FOLDER, what)
+                room = sum(files.values())
+                assets.load(model, files, lambda name: read(name, room), room)
+            yield (read, lambda late=False: hdf5.opened(os.path.join(path, WEIGHTS),
+                                                        f"{what}/{WEIGHTS}"), read_assets)
             return
         f = path if hasattr(path, "read") else stack.enter_context(open(path, "rb"))
         reader = Reader(f, what)
-        yield reader.read, lambda: hdf5.opened(reader.open(WEIGHTS), f"{what}: {WEIGHTS}"), [
-            name for name in reader.names if name.startswith(assets.FOLDER + "/")]
+        yield (reader.read, lambda late=False: _weights_of(reader, what, late),
+               lambda model: assets.load(model, reader.names, reader.read_all, reader.length))
+
+
+def _files_below(path, folder, what):
+    """Names, with `/`, and sizes of the files below a folder of a model that is no archive."""
+    found = {}
+    for outer, _, names in os.walk(os.path.join(path, folder)):
+        for name in names:
+            full = os.path.join(outer, name)
+            inner = os.path.relpath(full, path).replace(os.sep, "/")
+            if os.path.islink(full) or not os.path.isfile(full):
+                raise ValueError(f"{what}: member {inner!r} refused: it is a link, or no file")
+            found[inner] = os.path.getsize(full)
+    return found
+
+
+@contextlib.contextmanager
+def _weights_of(reader, what, late):
+    window = reader.open(WEIGHTS, late)
+    with hdf5.opened(window, f"{what}: {WEIGHTS}") as file:
+        yield file
+    if late:
+        reader.check(WEIGHTS, window)
 
 
 def load(path, custom_objects=None, compile=True):
     """The model that a `.keras` file (or folder, or open file) holds."""
-    with all_members(path) as (read, weights, names):
+    with members(path) as (read, weights, read_assets):
         config = hdf5.parse_json(read(CONFIG), f"{path}: {CONFIG}")
         if not isinstance(config, dict):
             raise ValueError(f"{path}: {CONFIG} must be an object. Received: a "
@@ -110,12 +136,12 @@ def load(path, custom_objects=None, compile=True):
         check_config(config, str(path))
         if not compile:
             config["compile_config"] = None
-        with weights() as file:
+        with weights(late=True) as file:
             with limited(_stored(file), str(path)):
                 model = make(config, custom_objects, str(path))
                 load_state(model, hdf5.Store(file), who=str(path))
             load_random(model, file)
-        assets.load(model, names, read, str(path))
+        read_assets(model)
     return model
 
 

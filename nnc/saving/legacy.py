@@ -13,7 +13,7 @@ import numpy as np
 
 from . import assets, hdf5, keras_file
 from .object_registration import serialize_keras_object
-from .state import limited, load_state, save_state
+from .state import limited, load_state, save_state, settle
 
 _MODELS = {"Sequential": "keras", "Functional": "keras.src.models.functional", "Model": "keras"}
 _LIMIT = 64512              # bytes of an attribute in an object's header
@@ -29,7 +29,8 @@ def save(model, path, include_optimizer=True):
     """Writes a model as one `.h5` file."""
     from ..utils.file import atomic_write
 
-    kept = next((name for name, _ in assets.saved(model)), None)
+    with assets.collected(model) as found:
+        kept = found[0][0] if found else None
     if kept is not None:
         raise ValueError(f"{path}: .h5 files cannot hold the files of layers, such as {kept!r}. "
                          "Save as '.keras', or pass the vocabulary to the layer when it is made.")
@@ -261,7 +262,8 @@ def load_weights(model, group, by_name=None, skip_mismatch=False):
     if top is not None and hasattr(model, "_own_in_order"):
         jobs += _match(model._own_in_order(), top, "the model's own weights", skip_mismatch, what)
     for variable, data in jobs:
-        variable.assign(hdf5.read(data))
+        hdf5.into(data, variable)
+        settle(variable)
 
 
 def _match(variables, group, where, skip_mismatch, what):
@@ -300,7 +302,7 @@ def save_shards(model, path, limit, skip=()):
     the first of its own names before it looks at the map, so an empty file stays there. Files that
     no map names any more are removed, those of a writer that was killed too.
     """
-    from ..utils.file import atomic_write, hold
+    from ..utils.file import atomic_write, hold, remove
 
     folder = os.path.dirname(os.path.abspath(path))
     base = os.path.basename(path).removesuffix(".json").removesuffix(".weights")
@@ -311,7 +313,7 @@ def save_shards(model, path, limit, skip=()):
         def create(name):
             full = os.path.join(folder, name)
             files[name] = undo.enter_context(open(full, "x+b"))
-            undo.callback(_remove, full)
+            undo.callback(remove, full)
             hold(files[name])                       # as long as it is open, it is not litter
             return files[name]
         shards = hdf5.Shards(limit, lambda i: f"{base}_{i:05}{mark}.weights.h5", create)
@@ -331,22 +333,13 @@ def save_shards(model, path, limit, skip=()):
             pass
     for name in _shards_of(folder, base):
         if name not in files and name != first:
-            _remove(os.path.join(folder, name), unheld=True)
+            remove(os.path.join(folder, name), unheld=True)
 
 
 def _shards_of(folder, base):
     """The names of all files that could be shards of this map."""
     pattern = re.compile(re.escape(base) + r"_[0-9]{5,}(-[0-9a-f]{8})?\.weights\.h5")
     return [name for name in os.listdir(folder) if pattern.fullmatch(name)]
-
-
-def _remove(path, unheld=False):
-    from ..utils.file import hold
-
-    with contextlib.suppress(OSError):
-        with open(path, "rb") as f:
-            if not unheld or hold(f, wait=False):
-                os.unlink(path)
 
 
 def load_shards(model, path, skip_mismatch=False, skip=()):

@@ -186,7 +186,15 @@ def _find(config, custom_objects):
             [names for key, names in tables.items() if module.startswith(key + ".")]
     for names in places:
         if name in names:
+            if registered and registered not in (name, config["class_name"]):
+                raise ValueError(f"'{name}' is a class or function of Keras's own, but the "
+                                 f"configuration gives it the registered_name {registered!r}, "
+                                 "under which nothing is registered")
             return names[name]
+    if function:                                    # registered, but written without the package
+        found = [thing for key, thing in _objects.items() if key.rpartition(">")[2] == name]
+        if len(found) == 1:
+            return found[0]
     known = sorted({key for names in places or tables.values() for key in names})
     where = f" of module '{module}'" if module and module != "builtins" else ""
     raise TypeError(f"Could not locate {'function' if function else 'class'} '{name}'{where}; "

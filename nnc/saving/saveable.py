@@ -1,8 +1,77 @@
 """What layers and models can do about files: mixed into `Layer` and `Model`."""
+import functools
+import inspect
+
+from .. import config as settings
+from .. import dtype_policies, tree
+
+_PLAIN = (str, int, float, bool, type(None))
+
+
+@functools.lru_cache(maxsize=1000)
+def _signature(cls):
+    """The signature of `__init__` of a user's class without a `get_config` of its own, else `None`.
+    """
+    from ..layers.layer import Layer
+
+    own = not cls.__module__.startswith("nnc.") and cls.get_config is Layer.get_config
+    return inspect.signature(cls.__init__) if own else None
 
 
 class LayerFiles:
-    """A layer's own variables, to and from a mapping."""
+    """A layer's own variables, to and from a mapping; and the configuration of a class that says
+    nothing of its own: the arguments that it was made with.
+    """
+
+    def __new__(cls, *args, **kwargs):
+        made = super().__new__(cls)
+        if _signature(cls) is not None:
+            made.__dict__["_arguments"] = cls._bound(args, kwargs)
+        return made
+
+    @classmethod
+    def _bound(cls, args, kwargs):
+        """The arguments of `__init__` by name, defaults included; as text why there are none."""
+        signature = _signature(cls)
+        try:
+            bound = signature.bind(None, *args, **kwargs)
+        except TypeError:
+            return {}                               # `__init__` will say so
+        bound.apply_defaults()
+        found = dict(list(bound.arguments.items())[1:])
+        for parameter in signature.parameters.values():
+            if parameter.kind == parameter.VAR_KEYWORD:
+                found.update(found.pop(parameter.name))
+            elif parameter.kind == parameter.VAR_POSITIONAL and not found.get(parameter.name):
+                found.pop(parameter.name, None)
+            elif parameter.kind in (parameter.VAR_POSITIONAL, parameter.POSITIONAL_ONLY) and \
+                    parameter.name in found:
+                return "positional-only arguments"
+        if not all(isinstance(leaf, _PLAIN) for leaf in tree.flatten(found)):
+            return "arguments that are no plain values"
+        return found
+
+    def _with_arguments(self, config):
+        """The base's configuration, and the arguments of `__init__` if `get_config` is not
+        overridden; without what `__init__` does not take and would have as it is.
+
+        Raises:
+            NotImplementedError: If the arguments cannot be written.
+        """
+        signature = _signature(type(self))
+        found = self.__dict__.get("_arguments")
+        if signature is None or found is None:
+            return config
+        if isinstance(found, str):
+            raise NotImplementedError(
+                f"Object {type(self).__name__} was created by passing {found} to `__init__()`, and "
+                "therefore must override `get_config()` in order to be serializable.")
+        if not any(p.kind == p.VAR_KEYWORD for p in signature.parameters.values()):
+            usual = {"name": self.name, "trainable": True,
+                     "dtype": dtype_policies.serialize(settings.dtype_policy())}
+            config = {key: value for key, value in config.items()
+                      if key in signature.parameters or value != usual.get(key)}
+        return {**found, **config}
 
     def _own_in_order(self):
         """The layer's own variables: those that are trained first, as in Keras's files."""
@@ -43,10 +112,12 @@ class LayerFiles:
 
     def load_own_variables(self, store):
         """Reads the layer's own variables from such a mapping. May be overridden."""
+        from .state import fill
+
         variables = self._own_in_order()
         self._compare(store, variables)
         for i, variable in enumerate(variables):
-            variable.assign(store[str(i)])
+            fill(variable, store, str(i))
 
 
 class ModelFiles:
@@ -92,7 +163,9 @@ class ModelFiles:
             input_signature: A list with a nest of InputSpecs, KerasTensors or arrays for each
                 argument. Defaults to what the model was built for. `None` in a shape is a size
                 not known; C sources take one sample at a time, and other sizes must be known.
-            **kwargs: `opset_version`, for ONNX: 18 (the default) or more.
+            **kwargs: For ONNX: `opset_version`, 18 (the default) or more; `external_data`, whether
+                weights go into a second file beside the first (its name and `.data`). Defaults to
+                where one file cannot hold all, which ends at 2 GiB.
 
         Weights are those of now. Nothing is written if something cannot be expressed.
 

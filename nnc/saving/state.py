@@ -8,6 +8,7 @@ Random generators are not among what Keras saves: their counters go into the gro
 Keras does not look at, so that a model goes on with the numbers it would have drawn.
 """
 import contextlib
+import math
 import threading
 
 import numpy as np
@@ -15,12 +16,14 @@ import numpy as np
 from ..naming import to_snake_case
 
 _DEPTH = 100
+_LARGE = 1 << 18                    # bytes of a weight whose first value is worth sparing
 RANDOM = "nnc/random"
 
 
 class _Budget(threading.local):
     left = None
     what = ""
+    later = None        # id -> a variable whose first value is not drawn yet
 
 
 budget = _Budget()
@@ -32,13 +35,16 @@ def limited(count, what):
 
     A small file can name a huge layer; it must not get its memory. Besides what is stored there are
     the slots of optimizers and what metrics hold: a constant and a few times the size.
+    First values of large weights wait until it ends: the file's are read in their place.
     """
-    before = budget.left, budget.what
-    budget.left, budget.what = (64 << 20) + 8 * count, what
+    before = budget.left, budget.what, budget.later
+    budget.left, budget.what, budget.later = (64 << 20) + 8 * count, what, {}
     try:
         yield
+        for variable in budget.later.values():
+            variable.assign(variable.initializer(variable.shape, dtype=variable.dtype))
     finally:
-        budget.left, budget.what = before
+        budget.left, budget.what, budget.later = before
 
 
 def take(shape, dtype, name):
@@ -52,6 +58,41 @@ def take(shape, dtype, name):
     if budget.left < 0:
         raise ValueError(f"{budget.what}: variable '{name}' of shape {tuple(shape)} refused: the "
                          "configuration asks for more memory than the file has values for")
+
+
+def may_wait(layer, initializer, shape):
+    """Whether the first value of a layer's weight needs not be drawn: a file is being read, which
+    holds it, by nnc's own reading, which says so.
+    """
+    if budget.later is None or type(initializer).__module__ != "nnc.initializers" or \
+            not type(layer).load_own_variables.__module__.startswith("nnc."):
+        return False
+    if not isinstance(shape, (tuple, list)) or not all(isinstance(n, int) for n in shape):
+        return False
+    return type(layer).__module__.startswith("nnc.") and 4 * math.prod(shape) >= _LARGE
+
+
+def wait(variable, initializer):
+    """Notes that a variable has zeros where its first value should be."""
+    variable.initializer = initializer
+    budget.later[id(variable)] = variable
+
+
+def settle(variable):
+    """Notes that a variable has its value."""
+    if budget.later:
+        budget.later.pop(id(variable), None)
+
+
+def fill(variable, store, key):
+    """Reads a saved array of the same shape into a variable: from nnc's own stores straight into
+    its memory.
+    """
+    if hasattr(store, "into"):
+        store.into(key, variable)
+    else:
+        variable.assign(store[key])
+    settle(variable)
 
 
 # ---- the walk ------------------------------------------------------------------------------------

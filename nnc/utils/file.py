@@ -61,6 +61,14 @@ def hold(f, wait=True):
     return True
 
 
+def remove(path, unheld=False):
+    """Removes a file if it can be; `unheld`: only if nobody holds it."""
+    with contextlib.suppress(OSError):
+        with open(path, "rb") as f:
+            if not unheld or hold(f, wait=False):
+                os.unlink(path)
+
+
 def _remove_litter(folder, name):
     """Removes unfinished files of `name` whose writers are gone: nobody holds them."""
     pattern = re.compile(re.escape(f".{name}.") + r"[0-9a-f]{12}\.part")
@@ -69,11 +77,7 @@ def _remove_litter(folder, name):
     except OSError:
         return                                      # the open that follows says what is wrong
     for entry in found:
-        path = os.path.join(folder, entry)
-        with contextlib.suppress(OSError):
-            with open(path, "rb") as f:
-                if hold(f, wait=False):
-                    os.unlink(path)
+        remove(os.path.join(folder, entry), unheld=True)
 
 
 def _sync_folder(folder):
