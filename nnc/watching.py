@@ -86,6 +86,9 @@ class Watch:
                 or abs(loss - last) > _STILL * abs(loss) or abs(loss - first) > _MOVED * abs(first):
             return
         model = self.model
+        waits = getattr(model.optimizer, "gradient_accumulation_steps", None)
+        if waits and self.batches.steps and waits > self.batches.steps:
+            return                              # no weight was to change in each epoch
         rate = getattr(model.optimizer, "learning_rate", None)
         rate = float(rate.numpy()) if hasattr(rate, "numpy") else rate
         why = "no weight is trainable" if not model.trainable_weights else \

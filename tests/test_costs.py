@@ -101,7 +101,7 @@ def test_nothing_is_left_behind(row):
         labels = np.arange(32) % 3
         y = {"two outputs": {"a": labels, "b": x[:, :1]}, "subclassed": x[:, :1],
              "accumulating": np.eye(3, dtype="float32")[labels]}.get(row, labels)
-        history = model.fit(x, y, batch_size=32, epochs=2, verbose=0)
+        history = model.fit(x, y, batch_size=16, epochs=2, verbose=0)
         results.append((history.history, [w.tobytes() for w in model.get_weights()]))
     assert results[0] == results[1]
     taken = sum(v.numpy().nbytes for v in model.optimizer.variables)
