@@ -183,8 +183,8 @@ def read_back(folder):
 
 def branched():
     entry = nnc.Input((6, 6, 1), name="entry")
-    inner = nnc.Sequential([nnc.Input((6, 6, 1), name="door"), nnc.layers.Conv2D(3, 3, name="conv"), nnc.layers.Flatten(name="flat")],
-                           name="inner")
+    inner = nnc.Sequential([nnc.Input((6, 6, 1), name="door"), nnc.layers.Conv2D(3, 3, name="conv"),
+                            nnc.layers.Flatten(name="flat")], name="inner")
     hidden = inner(entry)
     out = nnc.layers.Dense(1, name="out")(
         nnc.layers.Add(name="add")([hidden, nnc.layers.Dense(48, name="side")(hidden)]))
@@ -214,10 +214,11 @@ def test_tensorboard_reads_what_is_written(tmp_path):
                                rtol=1e-6)           # float32
     nodes = {node.name: node for node in train.Graph().node}
     assert {name: list(node.input) for name, node in nodes.items()} == {
-        "entry": [], "inner/door": ["entry"], "inner/conv": ["inner/door"], "inner/flat": ["inner/conv"], "side": ["inner/flat"],
-        "add": ["inner/flat", "side"], "out": ["add"]}
+        "entry": [], "inner/door": ["entry"], "inner/conv": ["inner/door"],
+        "inner/flat": ["inner/conv"], "side": ["inner/flat"], "add": ["inner/flat", "side"], "out": ["add"]}
     assert nodes["inner/conv"].op == "Conv2D"
-    assert [(e.width, e.height) for e in train.Images(made.get_layer("out").kernel.path)][-1] == (1, 48)
+    image = train.Images(made.get_layer("out").kernel.path)[-1]
+    assert (image.width, image.height) == (1, 48)
 
 
 def test_tensorboard_has_the_graph_of_an_eager_model(tmp_path):
@@ -238,7 +239,7 @@ def test_tensorboard_has_the_graph_of_an_eager_model(tmp_path):
 
 
 @pytest.mark.parametrize("shape, images", [
-    ((), None), ((5,), (1, 1, 5, 1)), ((5, 3), (1, 3, 5, 1)), ((3, 5), (1, 3, 5, 1)),
+    ((), None), ((5,), (1, 5, 1, 1)), ((5, 3), (1, 3, 5, 1)), ((3, 5), (1, 3, 5, 1)),
     ((3, 4, 1, 2), (2, 3, 4, 1)), ((2, 2, 2, 2), None)])
 def test_images_of_weights(shape, images):
     from nnc.callbacks.tensorboard import weight_images
