@@ -72,12 +72,11 @@ def test_hooks_and_logs_are_keras(number):
         log = []
         logs.append(log)
         fitted = model(k)
-        # steps_per_epoch: Keras begins the data anew in each epoch, if it is given as arrays
-        options = {"batch_size": 8, "shuffle": False, "verbose": 0, **CASES[number]}
-        epochs = 1 if "steps_per_epoch" in options else 3
-        if epochs == 1:
-            options.pop("validation_freq", None)
-        history = fitted.fit(X, Y, epochs=epochs, callbacks=[recorder(k, log)], **options).history
+        # Five batches are left by the split: Keras's second epoch of three steps ends, with a warning,
+        # after the two that remain of the pass; nnc's goes on into the next pass.
+        short = {"validation_split", "steps_per_epoch"} <= set(CASES[number])
+        history = fitted.fit(X, Y, batch_size=8, epochs=1 if short else 3, shuffle=False, verbose=0,
+                             callbacks=[recorder(k, log)], **CASES[number]).history
         log.append(("history", [], {f"{name}_{i}": value for name, values in history.items()
                                     for i, value in enumerate(values)}))
     same_logs(*logs)
