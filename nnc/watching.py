@@ -14,6 +14,7 @@ import numpy as np
 from . import _core, tree
 from ._core import TraceError, Tensor, op
 from .data import Batches, unpack_x_y_sample_weight
+from .data.mapped import pick
 from .optimizers import LossScaleOptimizer
 from .recording import check_finite
 from .warnings import NumericWarning, tell, wanted
@@ -134,8 +135,8 @@ class Watch:
         """Names of the relu layers that give nothing but 0 for a sample of the rows."""
         if self.sample is None:
             data = self.run.data
-            step = max(data.count // _ROWS, 1)
-            self.sample = [np.ascontiguousarray(a[::step][:_ROWS]) for a in tree.flatten(data.x)]
+            rows = np.arange(0, data.count, max(data.count // _ROWS, 1))[:_ROWS]
+            self.sample = [pick(a, rows) for a in tree.flatten(data.x)]
             self.program, self.names = self._relu_program()
         if self.program is None:
             return []
