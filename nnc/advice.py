@@ -7,6 +7,7 @@ them; once a `compile`. After epochs: a loss that stands still, layers that are 
 import numpy as np
 
 from . import activations, tree
+from .data.mapped import pick
 from .layers import (Activation, ActivityRegularization, BatchNormalization, Dense, Dropout,
                      Flatten, Identity, InputLayer, Reshape, Softmax)
 from .layers.convolutional import _Convolution
@@ -140,7 +141,8 @@ def check_images(model, data):
     if x.dtype.kind not in "uif" or not _looks_like_image(x.shape[1:]) \
             or not isinstance(first, (Dense, _Convolution)):
         return
-    rows = np.asarray(x[::max(len(x) // _IMAGES, 1)][:_IMAGES], "float64")
+    picked = np.arange(0, len(x), max(len(x) // _IMAGES, 1))[:_IMAGES]
+    rows = pick(x, picked).astype("float64")
     if not rows.size:
         return
     low, high = rows.min(), rows.max()

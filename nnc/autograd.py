@@ -3,10 +3,32 @@
 Eagerly, a tape of the core records the ops. Inside a step that is being recorded everything is on
 the graph anyway: the tape asks the graph for gradients, and stays out of the way otherwise.
 """
+import contextlib
+import threading
+
 from . import _core, tree
 from .ops.core import _DIFFERENTIABLE
 
 _CHOICES = ("none", "zero")
+
+
+class _Told(threading.local):
+    """Who is told of the gradients that this thread asks for."""
+
+    function = None
+
+
+_told = _Told()
+
+
+@contextlib.contextmanager
+def telling_gradients(function):
+    """Within it, `function(target, sources, gradients)` is told of each call of `gradient`."""
+    before, _told.function = _told.function, function
+    try:
+        yield
+    finally:
+        _told.function = before
 
 
 class GradientTape:
@@ -115,6 +137,8 @@ class GradientTape:
             self._stop()
         found = self._gradients(targets, leaves, seeds)
         self._end()
+        if _told.function is not None:
+            _told.function(targets[0], leaves, found)
         if unconnected_gradients == "zero":
             found = [_core.op.fill(tuple(leaf.shape), 0.0, leaf.dtype) if g is None else g
                      for g, leaf in zip(found, leaves)]

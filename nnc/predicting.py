@@ -4,7 +4,7 @@ import numpy as np
 from . import tree
 
 #: Rows that `predict` takes at once where rows do not depend on one another.
-_BLOCK = 512
+BLOCK = 512
 
 
 class Outputs:
@@ -53,10 +53,10 @@ class Outputs:
 def row_blocks(count):
     """Runs of blocks that cover `count` rows: as many large ones as fit, then powers of two."""
     first = 0
-    if count >= _BLOCK:
-        yield _BLOCK, 0, count // _BLOCK
-        first = count // _BLOCK * _BLOCK
-    size = _BLOCK // 2
+    if count >= BLOCK:
+        yield BLOCK, 0, count // BLOCK
+        first = count // BLOCK * BLOCK
+    size = BLOCK // 2
     while first < count:
         if count - first >= size:
             yield size, first, 1

@@ -14,11 +14,12 @@ import numpy as np
 
 from . import _core, config, tree
 from ._core import Tensor
+from .autograd import telling_gradients
 from .data import pack_x_y_sample_weight
 from .data.mapped import Mapped
 from .ops.core import _FLOATS, numpy_dtype
 from .variables import changes
-from .warnings import NumericWarning, tell, told_by
+from .warnings import NumericWarning, outside, tell, told_by
 
 # Recording changes layers (weights are made) and metrics: one thread at a time.
 lock = threading.RLock()
@@ -117,7 +118,7 @@ class Run:
         graph = _core.Graph()
         step = getattr(self.model, f"{self.kind}_step")
         try:
-            with graph, told_by(self.model):
+            with graph, told_by(self.model), noting_loss(self.model):
                 inputs = self._inputs(lambda a, dtype: graph.input((rows, *a.shape[1:]), dtype))
                 result = step(inputs)
         except _core.TraceError as error:
@@ -147,7 +148,8 @@ class Run:
         place = _user_frame(error)
         where = f"{place.filename}, line {place.lineno}" if place else "the step"
         warnings.warn(f"Model '{model.name}': {self.kind}_step cannot be recorded and runs "
-                      f"eagerly, which is slower: {where}: {error}", UserWarning, stacklevel=2)
+                      f"eagerly, which is slower: {where}: {error}", UserWarning,
+                      stacklevel=outside())
 
     # ---- running ----
 
@@ -192,12 +194,25 @@ class Run:
             self.last_logs = None
         return done
 
+    def batch(self, rows, first, order):
+        """What a step takes, of the rows from place `first` of `order` on."""
+        def part(array, dtype):
+            some = array[first:first + rows] if order is None else array[order[first:first + rows]]
+            return _core.convert(np.ascontiguousarray(some), dtype)
+        return self._inputs(part)
+
     def _run_eagerly(self, rows, first, order):
         """One batch without a program: the result of the step."""
-        def batch(array, dtype):
-            part = array[first:first + rows] if order is None else array[order[first:first + rows]]
-            return _core.convert(np.ascontiguousarray(part), dtype)
-        return getattr(self.model, f"{self.kind}_step")(self._inputs(batch))
+        step, inputs = getattr(self.model, f"{self.kind}_step"), self.batch(rows, first, order)
+        if not self.guarded:
+            return step(inputs)
+
+        def look(target, sources, gradients):
+            loss = self.model.__dict__.pop("_last_loss", target)
+            if self.guarded and self.watch.found(rows, first, order, loss, sources, gradients):
+                self.guarded = False
+        with telling_gradients(look):
+            return step(inputs)
 
     def logs(self):
         """Name and number of what the last step returned; of the metrics, if it returned those."""
@@ -230,6 +245,13 @@ class Run:
         values = np.empty((1, len(names)), dtype)
         program.replay((), None, 0, 1, (values,))
         return dict(zip(names, values[0].tolist()))
+
+
+def noting_loss(model):
+    """A context in which what a step first asks gradients of is noted as its loss, unless the step
+    says itself what that is (`Trainer._loss_of`)."""
+    return telling_gradients(
+        lambda target, *_: model.__dict__.setdefault("_last_loss", target))
 
 
 def _results_program(model):

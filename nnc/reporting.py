@@ -12,6 +12,7 @@ import numpy as np
 
 from . import tree
 from .advice import activation_name, output_layers
+from .compile_utils import output_labels, targets_of
 
 _QUANTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
 _TASKS = ("auto", "classification", "regression")
@@ -22,22 +23,25 @@ def report(model, x, y, batch_size=None, task="auto", class_names=None, bins=15,
     """Scores of a model on data.
 
     Args:
-        model: A model with one output.
+        model: A model.
         x: Inputs.
-        y: Targets: class numbers, one-hot rows, zeros and ones, or numbers.
+        y: Targets: class numbers, one-hot rows, zeros and ones, or numbers. For several outputs a
+            list or dict of these, as for `fit`; an output without targets is left out.
         batch_size: Samples in a step of `predict`.
         task: `"classification"`, `"regression"`, or `"auto"`: by the loss, else by the targets.
-        class_names: Names of the classes, in their order.
+        class_names: Names of the classes, in their order; for several outputs a dict of an output's
+            name and these.
         bins: Bins of the calibration.
         top_k: For which k the share of samples is told whose class is among the k likeliest.
         worst: How many of the worst samples are listed.
 
     Returns:
         A `ClassificationReport` or `RegressionReport`: its text is a table, in a notebook HTML;
-        `plot()` draws with matplotlib, `to_dict()` gives all figures.
+        `plot()` draws with matplotlib, `to_dict()` gives all figures. For several outputs `Reports`,
+        a dict of these by the outputs' names that shows itself in the same ways.
 
     Raises:
-        ValueError: If targets and outputs do not fit, or the model has several outputs.
+        ValueError: If targets and outputs do not fit.
     """
     if task not in _TASKS:
         raise ValueError(f"report: `task` must be one of {', '.join(_TASKS)}. Received: "
@@ -47,35 +51,72 @@ def report(model, x, y, batch_size=None, task="auto", class_names=None, bins=15,
             raise ValueError(f"report: `{name}` must be an integer >= 1. Received: {name}="
                              f"{value!r}")
     data = model._standardized(x, y, who="report")
-    if data.y is None or tree.is_nest(data.y):
-        raise ValueError("report: `y` must be one array of targets. Received: y="
-                         + ("None" if data.y is None else type(y).__name__))
+    if data.y is None:
+        raise ValueError("report: `y` must be the targets. Received: y=None")
     outputs = model.predict(data.x, batch_size=batch_size, verbose=0)
-    if tree.is_nest(outputs):
-        raise ValueError(f"report: the model must have one output. Received: model '{model.name}' "
-                         f"with {len(tree.flatten(outputs))}")
-    outputs, targets = np.asarray(outputs, "float64"), np.asarray(data.y)
+    options = {"bins": bins, "top_k": top_k, "worst": worst}
+    if len(tree.flatten(outputs)) > 1:
+        return _several(model, data.y, outputs, task, class_names, options)
+    if tree.is_nest(data.y) and len(tree.flatten(data.y)) != 1:
+        raise ValueError(f"report: `y` must be one array of targets: model '{model.name}' has one "
+                         f"output. Received: {len(tree.flatten(data.y))} arrays")
+    return _one_report(model, 0, model.name, tree.flatten(data.y)[0], tree.flatten(outputs)[0], task,
+                       class_names, options)
+
+
+def _several(model, y, outputs, task, class_names, options):
+    """The `Reports` of a model with several outputs: one for each that has targets."""
+    names = getattr(model, "output_names", None)
+    labels = output_labels(outputs, names)
+    labels = [label or str(i) for i, label in enumerate(labels)]
+    targets = targets_of(y, outputs, names, getattr(model._compile_loss, "given", None))
+    if class_names is not None and not isinstance(class_names, dict):
+        raise ValueError("report: for several outputs `class_names` must be a dict of an output's "
+                         f"name and its classes' names. Received: class_names={class_names!r}")
+    unknown = [name for name in class_names or () if name not in labels]
+    if unknown:
+        raise ValueError(f"report: `class_names` names the output {unknown[0]!r}; the model's "
+                         f"outputs are {labels}.")
+    made = {}
+    for i, (label, target, output) in enumerate(zip(labels, targets, tree.flatten(outputs))):
+        if target is not None:
+            made[label] = _one_report(model, i, f"{model.name}, output {label}", target, output,
+                                      task, (class_names or {}).get(label), options)
+    return Reports(model.name, made)
+
+
+def _one_report(model, index, name, targets, outputs, task, class_names, options):
+    """The report of output number `index`."""
+    outputs, targets = np.asarray(outputs, "float64"), np.asarray(targets)
     if task == "auto":
-        task = _task_of(model, outputs, targets)
+        task = _task_of(model, index, outputs, targets)
     if task == "regression":
-        return RegressionReport(model.name, targets.astype("float64"), outputs, worst)
-    probabilities = _probabilities(model, outputs)
+        return RegressionReport(name, targets.astype("float64"), outputs, options["worst"])
+    probabilities = _probabilities(model, index, outputs)
     labels = _labels(targets, probabilities.shape)
     names = _names(class_names, probabilities.shape[-1])
-    return ClassificationReport(model.name, labels, probabilities.reshape(len(labels), -1), names,
-                                bins, top_k, worst)
+    return ClassificationReport(name, labels, probabilities.reshape(len(labels), -1), names,
+                                **options)
 
 
-def _loss_name(model):
+def _loss_of(model, index):
+    """The loss of an output, or `None`; what `compile` got if it has not been used yet."""
     entries = getattr(model._compile_loss, "_entries", None)
-    loss = entries[0][1] if entries else model.loss
+    if entries:
+        return next((entry[1] for entry in entries if entry[0] == index), None)
+    losses = tree.flatten(model.loss)
+    return losses[0] if len(losses) == 1 else None
+
+
+def _loss_name(loss):
     name = loss if isinstance(loss, str) else getattr(
         getattr(loss, "fn", loss), "__name__", None) or type(loss).__name__
     return name.lower().replace("_", "")
 
 
-def _task_of(model, outputs, targets):
-    name = _loss_name(model) if model.compiled and model.loss is not None else ""
+def _task_of(model, index, outputs, targets):
+    loss = _loss_of(model, index) if model.compiled else None
+    name = _loss_name(loss) if loss is not None else ""
     if "crossentropy" in name or "hinge" in name or name == "kldivergence":
         return "classification"
     if name:
@@ -85,21 +126,20 @@ def _task_of(model, outputs, targets):
         np.unique(targets[:10000])) <= {0, 1}) else "regression"
 
 
-def _from_logits(model):
+def _from_logits(model, index):
     """Whether the outputs are still to be made probabilities: by the loss, else by the last layer.
     """
-    entries = getattr(model._compile_loss, "_entries", None)
-    options = [(getattr(e[1], "_fn_kwargs", None) or {}).get("from_logits") for e in entries or ()]
     layers = output_layers(model)
-    made = activation_name(layers[0]) if len(layers) == 1 else None
+    made = activation_name(layers[index]) if index < len(layers) else None
     if made in ("softmax", "sigmoid"):
         return False
-    return bool(options and options[0]) or made == "linear"
+    options = getattr(_loss_of(model, index), "_fn_kwargs", None) or {}
+    return bool(options.get("from_logits")) or made == "linear"
 
 
-def _probabilities(model, outputs):
+def _probabilities(model, index, outputs):
     """A probability for each class, over the last axis."""
-    if _from_logits(model):
+    if _from_logits(model, index):
         if outputs.shape[-1] == 1:
             outputs = 1 / (1 + np.exp(-np.clip(outputs, -700, 700)))
         else:
@@ -373,6 +413,32 @@ class RegressionReport(_Report):
         right.set(xlabel="prediction - target", title=f"RMSE {self.rmse:.4g}, bias {self.bias:.3g}")
         figure.tight_layout()
         return figure
+
+
+class Reports(dict):
+    """The reports of a model with several outputs, by the outputs' names.
+
+    Attributes:
+        name: The model's name.
+    """
+
+    def __init__(self, name, reports):
+        super().__init__(reports)
+        self.name = name
+
+    def to_dict(self):
+        """All figures, as JSON takes them."""
+        return {label: one.to_dict() for label, one in self.items()}
+
+    def __repr__(self):
+        return "\n\n\n".join(map(repr, self.values()))
+
+    def _repr_html_(self):
+        return "<div>" + "<br>".join(one._repr_html_() for one in self.values()) + "</div>"
+
+    def plot(self):
+        """A dict of an output's name and the figure that its report's `plot` draws."""
+        return {label: one.plot() for label, one in self.items()}
 
 
 def _one(values):

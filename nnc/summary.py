@@ -57,10 +57,18 @@ def output_shape_text(layer):
             built = getattr(layer, "_build_shapes", None)
             if not built:
                 return "?"
-            shape = layer.compute_output_shape(*built.values())
+            shape = layer.compute_output_shape(*(_open_batch(part) for part in built.values()))
         except (AttributeError, NotImplementedError, TypeError, ValueError):
             return "?"
     return _shape_text(shape)
+
+
+def _open_batch(shape):
+    """`None` again for the batch where a model was built by a stand-in for it."""
+    from .ops.operation import STAND_INS
+
+    plain = isinstance(shape, tuple) and shape and shape[0] == STAND_INS[0]
+    return (None, *shape[1:]) if plain else shape
 
 
 def _shape_text(shape):
@@ -113,10 +121,54 @@ def summary_text(model, line_length=None, positions=None, expand_nested=False,
     return "\n".join(lines)
 
 
+def detail_text(model, batch_size=32, expand_nested=False, layer_range=None):
+    """What a batch will cost: a table of the layers, and lines for memory and time."""
+    from ._core import get_num_threads
+    from .costs import model_costs
+
+    found = model_costs(model, batch_size)
+    header = ["Layer", "Dtype", "Multiply-adds", "Activations", "Time (ms)"]
+    parts = model.operations if hasattr(model, "operations") else model.layers
+    rows = []
+    for layer in _in_range(parts, layer_range):
+        rows += _detail_rows(layer, found, expand_nested, layer.name, 0)
+    widths = [max(len(row[k]) for row in (header, *rows)) for k in range(len(header))]
+    threads = get_num_threads()
+    lines = [f"Forward pass of a batch of {batch_size}:", *_table(header, rows, widths, "llrrr")]
+    predict, train = found.predict_bytes, found.train_bytes
+    weights, slots = found.weights_bytes, found.optimizer_bytes
+    lines.append(f" Peak memory of predict: {memory_text(predict)} ({found.block} rows at once: "
+                 f"weights {memory_text(weights)}, rows and activations "
+                 f"{memory_text(predict - weights)})")
+    if train is None:
+        lines.append(f" Training step: not known, {found.train_reason}")
+    else:
+        rest = memory_text(train - weights - slots)
+        lines.append(f" Peak memory of fit: {memory_text(train)} (weights {memory_text(weights)}, "
+                     f"optimizer {memory_text(slots)}, batch, activations and gradients {rest})")
+    times = [f"forward {1e3 * found.predict_seconds:.3f} ms"]
+    if train is not None:
+        times.append(f"training step {1e3 * found.train_seconds:.3f} ms")
+    return "\n".join([*lines, f" Estimated time on {threads} thread{'s' * (threads > 1)}: "
+                      + ", ".join(times)])
+
+
+def _detail_rows(layer, found, expand_nested, path, depth):
+    cost = found.of(path)
+    kind = getattr(layer, "compute_dtype", None) or "-"
+    rows = [["   " * depth + "└ " * (depth > 0) + layer.name, kind, f"{cost['multiply_adds']:,}",
+             memory_text(cost["activation_bytes"]), f"{1e3 * cost['seconds']:.3f}"]]
+    for inner in (getattr(layer, "layers", None) or ()) if expand_nested else ():
+        rows += _detail_rows(inner, found, True, f"{path}/{inner.name}", depth + 1)
+    return rows
+
+
 def print_summary(model, line_length=None, positions=None, print_fn=None, expand_nested=False,
-                  show_trainable=False, layer_range=None):
+                  show_trainable=False, layer_range=None, detail=False, batch_size=32):
     """Prints the summary; `print_fn`, if given, gets the whole text in one call."""
     text = summary_text(model, line_length, positions, expand_nested, show_trainable, layer_range)
+    if detail:
+        text += "\n" + detail_text(model, batch_size, expand_nested, layer_range)
     if print_fn is None:
         from nnc.utils.io import print_message as print_fn
     else:

@@ -6,7 +6,7 @@ gradient rules carry labels on. Nothing of it is there when nothing is asked for
 import contextlib
 
 from . import _core, tree
-from .recording import lock
+from .recording import lock, noting_loss
 from .variables import changes
 from .warnings import told_by
 
@@ -164,7 +164,7 @@ def trace(run, rows, without=()):
     """
     model, graph, names = run.model, _core.Graph(), ["other"]
     with lock:
-        with labelled(model, graph, names), told_by(model), graph:
+        with labelled(model, graph, names), told_by(model), noting_loss(model), graph:
             inputs = run._inputs(lambda a, dtype: graph.input((rows, *a.shape[1:]), dtype))
             result = getattr(model, f"{run.kind}_step")(inputs)
         loss = model.__dict__.pop("_last_loss", None)

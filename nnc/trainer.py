@@ -559,6 +559,7 @@ class Trainer:
     def _evaluate(self, run, batches, callbacks):
         callbacks.on_test_begin()
         self.reset_metrics()
+        batches.restart()
         self._run_epoch(run, batches, callbacks)
         logs = run.logs()
         callbacks.on_test_end(logs)

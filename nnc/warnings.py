@@ -73,7 +73,7 @@ def wanted(name, model):
     return name not in silenced and name not in model.__dict__.setdefault("_told", set())
 
 
-def _outside():
+def outside():
     """The stack level of the innermost caller that is not nnc's own."""
     folder, level = __file__.rpartition("warnings.py")[0], 2
     frame = sys._getframe(2)
@@ -92,4 +92,4 @@ def tell(name, text, model=None, category=TrainingWarning):
         if name in told:
             return
         told.add(name)
-    warnings.warn(f"{text} [{name}]", category, stacklevel=_outside())
+    warnings.warn(f"{text} [{name}]", category, stacklevel=outside())

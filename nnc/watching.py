@@ -13,8 +13,10 @@ import numpy as np
 
 from . import _core, tree
 from ._core import TraceError, Tensor, op
-from .data import Batches
+from .data import Batches, unpack_x_y_sample_weight
+from .data.mapped import pick
 from .ops.core import numpy_dtype
+from .optimizers import LossScaleOptimizer
 from .recording import check_finite
 from .warnings import NumericWarning, tell, wanted
 
@@ -87,6 +89,9 @@ class Watch:
                 or abs(loss - last) > _STILL * abs(loss) or abs(loss - first) > _MOVED * abs(first):
             return
         model = self.model
+        waits = getattr(model.optimizer, "gradient_accumulation_steps", None)
+        if waits and self.batches.steps and waits > self.batches.steps:
+            return                              # no weight was to change in each epoch
         rate = getattr(model.optimizer, "learning_rate", None)
         rate = float(rate.numpy()) if hasattr(rate, "numpy") else rate
         why = "no weight is trainable" if not model.trainable_weights else \
@@ -131,8 +136,8 @@ class Watch:
         """Names of the relu layers that give nothing but 0 for a sample of the rows."""
         if self.sample is None:
             data = self.run.data
-            step = max(data.count // _ROWS, 1)
-            self.sample = [np.ascontiguousarray(a[::step][:_ROWS]) for a in tree.flatten(data.x)]
+            rows = np.arange(0, data.count, max(data.count // _ROWS, 1))[:_ROWS]
+            self.sample = [pick(a, rows) for a in tree.flatten(data.x)]
             self.program, self.names = self._relu_program()
         if self.program is None:
             return []
@@ -175,8 +180,7 @@ class Watch:
         """The loss of the batch at `first` is no number; its step has changed nothing."""
         if check_finite(self.run.data, {"loss": math.nan}, self.model, "fit"):
             return
-        step = self.run.step + done
-        where = f"epoch {self.epoch + 1}, step {step + 1}"
+        where = self._where(done)
         wrong = [v for v in self.model.variables
                  if v.dtype.startswith(("float", "bf")) and _core.first_nonfinite(v.numpy())]
         if not wrong:
@@ -186,6 +190,46 @@ class Watch:
         tell("not-finite", f"fit: the loss of model '{self.model.name}' is not finite from {where} "
              f"on. {text}", self.model, NumericWarning)
 
+    def _where(self, done):
+        return f"epoch {self.epoch + 1}, step {self.run.step + done + 1}"
+
+    def found(self, rows, first, order, loss, sources, gradients):
+        """A step that runs eagerly has its gradients and has changed nothing yet. Returns whether
+        there was something to tell: a loss or gradients that are NaN or Inf."""
+        if not np.isfinite(loss.numpy()).all():
+            self.stopped(rows, first, order, 0)
+            return True
+        wrong = [source for source, gradient in zip(sources, gradients)
+                 if gradient is not None and not _is_finite(gradient.numpy())]
+        if not wrong or isinstance(self.model.optimizer, LossScaleOptimizer):
+            return False                        # which leaves such steps out
+        names = ", ".join(str(getattr(v, "path", "an input")) for v in wrong[:3])
+        names += f" and {len(wrong) - 3} more" if len(wrong) > 3 else ""
+        tell("not-finite", f"fit: gradients of model '{self.model.name}' are not finite from "
+             f"{self._where(0)} on, while its loss still is ({names}). "
+             f"{self._origin(rows, first, order, 'gradients')}", self.model, NumericWarning)
+        return True
+
+    def _layer(self, rows, first, order):
+        """What is known of a step that cannot be recorded: the layer that made NaN or Inf."""
+        from .recording import lock
+        from .tracing import watching_calls
+
+        seen, now = [], [v.numpy() for v in self._variables()]
+
+        def look(layer, outputs):
+            made = [t for t in tree.flatten(outputs) if isinstance(t, Tensor)]
+            if not seen and not all(_is_finite(t.numpy()) for t in made):
+                seen.append(layer)
+        try:
+            with lock, watching_calls(self.model, look):
+                self.model(unpack_x_y_sample_weight(self.run.batch(rows, first, order))[0],
+                           training=True)
+        finally:
+            self._assign(now)                   # the state of dropout, moving averages
+        where = f"in layer '{seen[0].name}'" if seen else "behind the last layer, in the loss"
+        return f"NaN or Inf first rises {where}. The step cannot be recorded, so the op is not known."
+
     def _origin(self, rows, first, order, of):
         """Where NaN or Inf of the loss, or of the gradients, rises in a step; as a sentence."""
         from .tracing import trace
@@ -193,7 +237,7 @@ class Watch:
         try:
             traced = trace(self.run, rows, without=("fuse", "update"))
         except TraceError:
-            return "That step cannot be looked into: it is not recorded."
+            return self._layer(rows, first, order) if of == "loss" else ""
         seen = traced.program.watch(self.run.data.arrays, order, first, 0, True, False)
         bad = [nonfinite for *_, nonfinite in seen]
         if of == "loss":
@@ -219,7 +263,7 @@ class Watch:
         text += f" and {len(wrong) - 3} more). " if len(wrong) > 3 else "). "
         known = [(place, values) for place, values in self.copies
                  if place["taken"] < taken and all(_is_finite(v) for v in values)]
-        if not known:
+        if not known or self.run.recorded(self.batches.sizes()[0]) is None:
             return text + "What of its gradient or update was the first is not known: the " \
                 "variables from before it are not kept. A smaller learning rate, or `clipnorm`, " \
                 "often helps."

@@ -162,16 +162,91 @@ def test_tensorboard_writes_what_keras_names(monkeypatch, tmp_path):
         def add_histogram(self, name, value, step):
             written.append((self.part, "histogram", step))
 
-        add_text = flush = close = lambda *_: None
+        flush = close = lambda *_: None
 
     monkeypatch.setitem(sys.modules, "tensorboardX",
                         types.SimpleNamespace(SummaryWriter=SummaryWriter))
-    board = callbacks.TensorBoard(tmp_path, histogram_freq=2, update_freq=3)
+    board = callbacks.TensorBoard(tmp_path, histogram_freq=2, update_freq=3, write_graph=False)
     fit(model(), board, validation_data=(X, Y), epochs=2)
     assert written == [
         ("train", "batch_loss", 3), ("train", "epoch_loss", 0), ("validation", "epoch_loss", 0),
         ("train", "histogram", 0), ("train", "histogram", 0), ("train", "batch_loss", 6),
         ("train", "epoch_loss", 1), ("validation", "epoch_loss", 1)]
+
+
+def read_back(folder):
+    """What TensorBoard's own reader finds."""
+    accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    found = accumulator.EventAccumulator(str(folder), size_guidance={"images": 0, "histograms": 0})
+    return found.Reload()
+
+
+def branched():
+    entry = nnc.Input((6, 6, 1), name="entry")
+    inner = nnc.Sequential([nnc.Input((6, 6, 1), name="door"), nnc.layers.Conv2D(3, 3, name="conv"),
+                            nnc.layers.Flatten(name="flat")], name="inner")
+    hidden = inner(entry)
+    out = nnc.layers.Dense(1, name="out")(
+        nnc.layers.Add(name="add")([hidden, nnc.layers.Dense(48, name="side")(hidden)]))
+    made = nnc.Model(entry, out)
+    made.compile("sgd", "mse")
+    return made
+
+
+def test_tensorboard_reads_what_is_written(tmp_path):
+    pytest.importorskip("tensorboardX")
+    made, x = branched(), np.random.default_rng(0).normal(size=(20, 6, 6, 1)).astype("float32")
+    board = callbacks.TensorBoard(tmp_path, histogram_freq=1, write_images=True, update_freq=2,
+                                  write_steps_per_second=True)
+    history = made.fit(x, np.ones((20, 1)), batch_size=5, epochs=3, verbose=0, callbacks=[board],
+                       validation_data=(-x[:5], np.ones((5, 1)))).history
+    train, held = read_back(tmp_path / "train"), read_back(tmp_path / "validation")
+    for part, name in ((train, "loss"), (held, "val_loss")):
+        scalars = part.Scalars("epoch_loss")
+        assert [e.step for e in scalars] == [0, 1, 2]
+        np.testing.assert_allclose([e.value for e in scalars], history[name], rtol=1e-6)  # float32
+    assert [e.step for e in train.Scalars("batch_loss")] == [2, 4, 6, 8, 10, 12]
+    assert len(train.Scalars("epoch_steps_per_second")) == 3
+    assert set(train.Tags()["histograms"]) == {w.path for w in made.weights}
+    last = train.Histograms(made.weights[0].path)[-1].histogram_value
+    value = made.weights[0].numpy()
+    np.testing.assert_allclose([last.min, last.max, last.num], [value.min(), value.max(), value.size],
+                               rtol=1e-6)           # float32
+    nodes = {node.name: node for node in train.Graph().node}
+    assert {name: list(node.input) for name, node in nodes.items()} == {
+        "entry": [], "inner/door": ["entry"], "inner/conv": ["inner/door"],
+        "inner/flat": ["inner/conv"], "side": ["inner/flat"], "add": ["inner/flat", "side"], "out": ["add"]}
+    assert nodes["inner/conv"].op == "Conv2D"
+    image = train.Images(made.get_layer("out").kernel.path)[-1]
+    assert (image.width, image.height) == (1, 48)
+
+
+def test_tensorboard_has_the_graph_of_an_eager_model(tmp_path):
+    pytest.importorskip("tensorboardX")
+
+    class Two(nnc.Model):
+        def __init__(self):
+            super().__init__()
+            self.a, self.b = nnc.layers.Dense(3, name="a"), nnc.layers.Dense(1, name="b")
+
+        def call(self, x):
+            return self.b(self.a(x))
+
+    made = Two()
+    made.compile("sgd", "mse", run_eagerly=True)
+    made.fit(X, Y, verbose=0, callbacks=[callbacks.TensorBoard(tmp_path)])
+    assert {"a", "b"} <= {node.name for node in read_back(tmp_path / "train").Graph().node}
+
+
+@pytest.mark.parametrize("shape, images", [
+    ((), None), ((5,), (1, 5, 1, 1)), ((5, 3), (1, 3, 5, 1)), ((3, 5), (1, 3, 5, 1)),
+    ((3, 4, 1, 2), (2, 3, 4, 1)), ((2, 2, 2, 2), None)])
+def test_images_of_weights(shape, images):
+    from nnc.callbacks.tensorboard import weight_images
+
+    made = weight_images(np.arange(int(np.prod(shape)), dtype="float32").reshape(shape))
+    assert made is None if images is None else made.shape == images and made.min() == 0 \
+        and made.max() == 1
 
 
 def test_live_plot_and_refused_arguments():
@@ -180,8 +255,8 @@ def test_live_plot_and_refused_arguments():
     assert plot.html().count("<svg") == 1 and "val_loss" in plot.html()
     with pytest.raises(ValueError, match="update_freq"):
         callbacks.TensorBoard(update_freq=0)
-    with pytest.raises(NotImplementedError, match="write_images"):
-        callbacks.TensorBoard(write_images=True)
+    with pytest.raises(NotImplementedError, match="embeddings_freq"):
+        callbacks.TensorBoard(embeddings_freq=1)
 
 
 # ---- the history, and what fit adds to Keras -----------------------------------------------------

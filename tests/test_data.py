@@ -328,3 +328,26 @@ def test_nothing_is_imported_to_recognise_things():
         if saved is not None:
             sys.modules["tensorflow"] = saved
     assert source.once and isinstance(Stream(source), Stream)
+
+
+class Ramp(nnc.utils.PyDataset):
+    """Five batches: the targets are the batch's number."""
+
+    def __len__(self):
+        return 5
+
+    def __getitem__(self, index):
+        return np.zeros((2, 1), "float32"), np.full((2, 1), float(index), "float32")
+
+
+@pytest.mark.parametrize("kind", ["arrays", "dataset", "iterable"])
+def test_each_validation_begins_with_the_first_batch(kind):
+    """With validation_steps too: val_loss of one epoch is comparable with that of the next."""
+    batches = [Ramp()[i] for i in range(5)]
+    data = {"arrays": tuple(np.concatenate(part) for part in zip(*batches)), "dataset": Ramp(),
+            "iterable": type("Again", (), {"__iter__": lambda self: iter(batches)})()}[kind]
+    model = nnc.Sequential([nnc.Input((1,)), nnc.layers.Dense(1, kernel_initializer="zeros")])
+    model.compile(nnc.optimizers.SGD(0.0), "mse")
+    history = model.fit(np.zeros((4, 1)), np.zeros((4, 1)), epochs=4, verbose=0, validation_data=data,
+                        validation_steps=2, **({"validation_batch_size": 2} if kind == "arrays" else {}))
+    assert history.history["val_loss"] == [0.5] * 4         # the mean of 0 and 1

@@ -72,6 +72,41 @@ def test_several_outputs_are_keras(form, compiled, options):
     assert names[0] == names[1]
 
 
+def functional(k, form):
+    entry = k.Input((4,))
+    a = k.layers.Dense(3, activation="softmax", name="a")(entry)
+    b = k.layers.Dense(2, name="b")(k.layers.Dense(3, activation="tanh")(entry))
+    model = k.Model(entry, nested(form, a, b))
+    model.set_weights([np.linspace(-1, 1, int(np.prod(w.shape))).reshape(w.shape)
+                       for w in model.get_weights()])
+    return model
+
+
+NAMED = {"loss": {"a": "sparse_categorical_crossentropy", "b": "mse"},
+         "loss_weights": {"a": 0.5, "b": 2.0}, "metrics": {"a": ["accuracy"], "b": ["mae"]}}
+LISTED = {"loss": ["sparse_categorical_crossentropy", "mse"], "loss_weights": [0.5, 2.0],
+          "metrics": [["accuracy"], ["mae"]]}
+
+
+@pytest.mark.parametrize("form, compiled, named", [
+    ("dict", NAMED, True), ("list", NAMED, False), ("list", LISTED, False), ("list", NAMED, True),
+    ("tuple", LISTED, False)])
+def test_outputs_of_functional_models_have_names(form, compiled, named):
+    """The layers' names are those of the logs, and what losses, metrics and targets may go by."""
+    y = {"a": LABELS, "b": VALUES} if named else nested(form, LABELS, VALUES)
+    histories = []
+    for k in (nnc, keras):
+        model = functional(k, form)
+        assert model.output_names == ["a", "b"]
+        model.compile(optimizer="sgd", **compiled)
+        histories.append(model.fit(X, y, batch_size=10, epochs=2, shuffle=False, verbose=0,
+                                   validation_data=(X, y)).history)
+    assert set(histories[0]) == set(histories[1]) and "a_loss" in histories[0]
+    for key, values in histories[1].items():
+        # some roundings of float32 in each of four steps
+        np.testing.assert_allclose(histories[0][key], values, rtol=2e-5, err_msg=key)
+
+
 def test_losses_of_one_output_are_added():
     """Keras 3.15 computes only the first of them, and reports the others as 0."""
     model = nnc.Sequential([nnc.Input((4,)), nnc.layers.Dense(2, kernel_initializer="ones")])

@@ -137,8 +137,63 @@ def test_uncompiled_models_go_by_the_targets():
     assert "R2" in repr(nnc.report(line, x, y.astype("float32")))
 
 
+def with_three_outputs(form):
+    nnc.utils.set_random_seed(3)
+    entry = nnc.Input((6,))
+    outputs = {"kind": nnc.layers.Dense(4, activation="softmax", name="kind")(entry),
+               "flag": nnc.layers.Dense(1, name="flag")(entry),
+               "size": nnc.layers.Dense(2, name="size")(entry)}
+    losses = {"kind": "sparse_categorical_crossentropy", "flag": logits("BinaryCrossentropy"),
+              "size": "mse"}
+    if form == "list":
+        outputs, losses = list(outputs.values()), list(losses.values())
+    model = nnc.Model(entry, outputs)
+    model.compile("sgd", losses)
+    return model
+
+
+@pytest.mark.parametrize("form", ["dict", "list"])
+@pytest.mark.parametrize("trained", [False, True])
+def test_several_outputs_have_a_report_each(form, trained):
+    """Each is that of the model with that output alone."""
+    x, y = samples()
+    targets = {"kind": y, "flag": y % 2, "size": np.random.default_rng(1).normal(size=(400, 2))}
+    model = with_three_outputs(form)
+    if trained:
+        model.fit(x, targets if form == "dict" else list(targets.values()), verbose=0)
+    found = nnc.report(model, x, targets if form == "dict" else list(targets.values()),
+                       class_names={"kind": list("abcd")}, task="auto")
+    assert set(found) == set(targets) and found.name == model.name
+    assert list(found["kind"].classes) == list("abcd")
+    losses = {"kind": "sparse_categorical_crossentropy", "flag": logits("BinaryCrossentropy"),
+              "size": "mse"}
+    for name, report in found.items():
+        alone = nnc.Model(model.inputs, model.get_layer(name).output)
+        alone.compile("sgd", losses[name])
+        expected = nnc.report(alone, x, targets[name], class_names=list("abcd")
+                              if name == "kind" else None).to_dict()
+        assert {**report.to_dict(), "name": 0} == {**expected, "name": 0}
+    assert json.loads(json.dumps(found.to_dict()))["size"]["count"] == 400
+    text, html = repr(found), found._repr_html_()
+    assert all(f"output {name}" in text and f"output {name}" in html for name in found)
+    figures = found.plot()
+    assert all(len(figure.axes) == 2 for figure in figures.values())
+    import matplotlib.pyplot as plt
+
+    plt.close("all")
+
+
+@pytest.mark.parametrize("names, text", [
+    (["a"], "`class_names` must be a dict"), ({"other": ["a"]}, "names the output 'other'")])
+def test_class_names_of_several_outputs(names, text):
+    x, y = samples()
+    with pytest.raises(ValueError, match=text):
+        nnc.report(with_three_outputs("list"), x, [y, y % 2, np.ones((400, 2))], class_names=names)
+
+
 REFUSED = {
-    "no y": (dict(y=None), "`y` must be one array"),
+    "no y": (dict(y=None), "`y` must be the targets. Received: y=None"),
+    "two targets": (dict(y=[np.zeros(400), np.zeros(400)]), "has one output. Received: 2 arrays"),
     "out of range": (dict(y=np.full(400, 4)), "from 0 to 3. Received: 4 to 4"),
     "several classes": (dict(y=np.ones((400, 4))), "must be one-hot"),
     "short names": (dict(class_names=["a"]), "a name for each of 4 classes. Received: 1"),

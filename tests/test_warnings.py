@@ -299,9 +299,9 @@ def told_of(model, x, y, **kwargs):
     """The text of the one warning that training raises, and the losses."""
     with pytest.warns(nnc.NumericWarning) as caught:
         history = model.fit(x, y, verbose=0, **kwargs)
-    assert len([w for w in caught if issubclass(w.category, told.TrainingWarning)]) == 1
-    assert caught[0].filename == __file__
-    return str(caught[0].message), history.history["loss"]
+    mine = [w for w in caught if issubclass(w.category, told.TrainingWarning)]
+    assert len(mine) == 1 and all(w.filename == __file__ for w in caught)
+    return str(mine[0].message), history.history["loss"]
 
 
 def test_where_a_forward_pass_gives_nan():
@@ -366,7 +366,7 @@ def test_generators_are_told_of_too():
     assert "from epoch 1, step 3 on. NaN or Inf first rises in layer 'mine'" in text
 
 
-def test_a_step_of_ones_own_is_told_of_without_a_place():
+def test_a_step_without_gradients_is_told_of_without_a_place():
     class Mine(nnc.Sequential):
         def train_step(self, data):
             x, y = data
@@ -376,6 +376,76 @@ def test_a_step_of_ones_own_is_told_of_without_a_place():
     model.compile("sgd", "mse")
     text, _ = told_of(model, x, y)
     assert "after epoch 1. Where it began is not known" in text
+
+
+class Own(nnc.Sequential):
+    """A step of one's own, whose loss only the tape sees."""
+
+    asks = False                            # whether the step asks for a number, so that it is eager
+
+    def train_step(self, data):
+        x, y = data
+        if self.asks:
+            float(nnc.ops.sum(x))
+        with nnc.GradientTape() as tape:
+            loss = nnc.ops.mean(nnc.ops.sparse_categorical_crossentropy(y, self(x, training=True)))
+        gradients = tape.gradient(loss, self.trainable_variables)
+        self.optimizer.apply_gradients(zip(gradients, self.trainable_variables))
+        return {"loss": loss}
+
+
+class Asking(Own):
+    asks = True
+
+
+#: class, whether compiled to run eagerly, function, the row of zeros, batch; what is told
+PLACES = {
+    "eager, forward": (nnc.Sequential, True, nnc.ops.log, None, 32,
+                       "from epoch 1, step 1 on. NaN or Inf first rises in layer 'mine', in the op log "),
+    "eager, gradient": (nnc.Sequential, True, norm, 130, 32, "first/kernel). NaN or Inf first rises in layer 'mine', in the op"),
+    "own step": (Own, False, nnc.ops.log, None, 32,
+                 "from epoch 1, step 1 on. NaN or Inf first rises in layer 'mine', in the op log "),
+    "own step, gradient": (Own, False, norm, 130, 32,
+                           "from epoch 1, step 6 on. The step before it made weights NaN or Inf"),
+    "own step, eager": (Own, True, norm, 130, 32, "from epoch 1, step 5 on, while its loss still is ("),
+    "not recordable": (Asking, False, nnc.ops.log, None, 32,
+                       "step 1 on. NaN or Inf first rises in layer 'mine'. The step cannot be recorded"),
+    "not recordable, gradient": (Asking, False, norm, 130, 200, "epoch 1, step 1 on, while its loss still is"),
+}
+
+
+@pytest.mark.parametrize("row", PLACES)
+@pytest.mark.filterwarnings("ignore:.*cannot be recorded")
+def test_eager_steps_and_own_steps_are_told_of_with_the_place(row):
+    cls, eager, function, zeros, batch, text = PLACES[row]
+    x, y = data()
+    x = x if zeros is None else zeros_at(zeros, x)
+    nnc.utils.set_random_seed(1)
+    model = cls([nnc.Input((12,)), dense(4, use_bias=False, name="first"), Function(function, name="mine"),
+                 nnc.layers.Dropout(0.2), dense(3, "softmax", name="last")])
+    model.compile("sgd", SPARSE, run_eagerly=eager)
+    assert text in told_of(model, x, y, epochs=2, batch_size=batch, shuffle=False)[0]
+
+
+@pytest.mark.filterwarnings("ignore:.*cannot be recorded")
+@pytest.mark.parametrize("cls, function", [(Own, nnc.ops.log), (Asking, nnc.ops.log), (Asking, norm)])
+def test_looking_into_eager_steps_changes_no_bit(cls, function):
+    x, y = data()
+
+    def run(quiet):
+        nnc.utils.set_random_seed(1)
+        model = cls([nnc.Input((12,)), dense(4), nnc.layers.Dropout(0.3), Function(function),
+                     dense(3, "softmax")])
+        model.compile("sgd", SPARSE, run_eagerly=True)
+        told.silence("not-finite", on=quiet)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            model.fit(zeros_at(130, x), y, epochs=2, verbose=0)
+        return model
+    try:
+        assert same_bits(run(True), run(False))
+    finally:
+        told.silence(on=False)
 
 
 def same_bits(a, b):

@@ -17,7 +17,7 @@ def make(X, y, units=8, loss=None, activation=None):
 
 
 CLASSES = {"model_kwargs": {"loss": "categorical_crossentropy", "activation": "softmax"},
-           "fit_kwargs": {"epochs": 40}}            # enough for the check of a single weighted label
+           "fit_kwargs": {"epochs": 2}}
 NUMBERS = {"model_kwargs": {"loss": "mse"}, "fit_kwargs": {"epochs": 2}}
 
 
@@ -60,6 +60,15 @@ def test_a_model_is_copied_and_warm_start_goes_on():
     first = fitted.model_
     assert fitted.fit(X, y).model_ is first
     assert int(first.optimizer.iterations.numpy()) == 4 and fitted.predict(X).shape == (40,)
+
+
+@pytest.mark.parametrize("weights", [None, np.arange(6) % 2, np.arange(6) % 2 * 0.5], ids=str)
+def test_one_class_is_refused(weights):
+    """With rows of weight 0 left out, as scikit-learn counts; how much was trained plays no part."""
+    X, y = np.ones((6, 2)), np.arange(6) % 2
+    options = {} if weights is None else {"sample_weight": weights}
+    with pytest.raises(ValueError, match="only one class is present"):
+        wrappers.SKLearnClassifier(make, **CLASSES).fit(X, y * 0 if weights is None else y, **options)
 
 
 @pytest.mark.parametrize("model, error, text", [

@@ -5,13 +5,14 @@ from nnc.callbacks.callback import Callback
 
 
 class TensorBoard(Callback):
-    """Writes scalars, and histograms of weights, that TensorBoard shows.
+    """Writes scalars, the model's graph, and histograms and images of weights that TensorBoard shows.
 
     Args:
         log_dir: Folder; `train` and `validation` are made in it.
         histogram_freq: Epochs between two histograms of each weight; `0`: none.
-        write_graph: Whether a text with the model's layers is written.
-        write_images: Not supported.
+        write_graph: Whether the graph of the model's layers is written.
+        write_images: Whether weights of up to three axes (of sizes above 1) are written as images,
+            too, as often as histograms: from their least value, black, to their largest.
         write_steps_per_second: Whether the speed is written.
         update_freq: `"epoch"`, `"batch"`, or a number of batches between two scalars.
         profile_batch: `0`; profiling is not supported.
@@ -25,7 +26,7 @@ class TensorBoard(Callback):
                  write_steps_per_second=False, update_freq="epoch", profile_batch=0,
                  embeddings_freq=0, embeddings_metadata=None):
         super().__init__()
-        for name, value in (("write_images", write_images), ("profile_batch", profile_batch),
+        for name, value in (("profile_batch", profile_batch),
                             ("embeddings_freq", embeddings_freq),
                             ("embeddings_metadata", embeddings_metadata)):
             if value:
@@ -44,6 +45,7 @@ class TensorBoard(Callback):
         self._make = SummaryWriter
         self.log_dir = os.fspath(log_dir)
         self.histogram_freq, self.write_graph = histogram_freq, write_graph
+        self.write_images = write_images
         self.write_steps_per_second = write_steps_per_second
         self.update_freq = 1 if update_freq == "batch" else update_freq
         self._writers, self._step, self._tests, self._begun = {}, 0, 0, None
@@ -60,11 +62,15 @@ class TensorBoard(Callback):
                 self._writers[part].add_scalar(name, value, step)
 
     def on_train_begin(self, logs=None):
-        self._step = 0
-        if self.write_graph:
-            lines = [f"{layer.name} ({type(layer).__name__})" for layer in self.model.layers]
+        self._step, self._graph_due = 0, self.write_graph
+        self._graph()
+
+    def _graph(self):
+        """Writes the graph, once; a model that runs eagerly is built by its first batch only."""
+        if self._graph_due and self.model.built:
+            self._graph_due = False
             self._scalars("train", {}, 0)
-            self._writers["train"].add_text("layers", "  \n".join(lines), 0)
+            self._writers["train"]._get_file_writer().add_onnx_graph(graph_of(self.model))
 
     def on_epoch_begin(self, epoch, logs=None):
         import time
@@ -79,6 +85,7 @@ class TensorBoard(Callback):
     def on_epoch_end(self, epoch, logs=None):
         import time
 
+        self._graph()
         logs = logs or {}
         train = {k: v for k, v in logs.items() if not k.startswith("val_")}
         self._scalars("train", {f"epoch_{k}": v for k, v in train.items()}, epoch)
@@ -90,13 +97,75 @@ class TensorBoard(Callback):
             speed = (self._step - steps) / max(time.monotonic() - begun, 1e-9)
             self._scalars("train", {"epoch_steps_per_second": speed}, epoch)
         if self.histogram_freq and epoch % self.histogram_freq == 0:
-            for weight in self.model.weights:
-                self._writers["train"].add_histogram(getattr(weight, "path", weight.name),
-                                                     weight.numpy(), epoch)
+            self._weights(self._writers["train"], epoch)
         for writer in self._writers.values():
             writer.flush()
+
+    def _weights(self, writer, epoch):
+        for weight in self.model.weights:
+            name, value = getattr(weight, "path", weight.name), weight.numpy()
+            writer.add_histogram(name, value.astype("float32"), epoch)
+            images = weight_images(value) if self.write_images else None
+            if images is not None:
+                writer.add_images(name, images, epoch, dataformats="NHWC")
 
     def on_train_end(self, logs=None):
         for writer in self._writers.values():
             writer.close()
         self._writers = {}
+
+
+def graph_of(model):
+    """A GraphDef, TensorBoard's form of a graph, with a node for each layer: models in the model are
+    groups of theirs.
+
+    Returns:
+        The message; it takes any model that is built (see utils/model_graph.py).
+    """
+    from tensorboardX.proto.attr_value_pb2 import AttrValue
+    from tensorboardX.proto.graph_pb2 import GraphDef
+    from tensorboardX.proto.node_def_pb2 import NodeDef
+    from tensorboardX.proto.versions_pb2 import VersionDef
+
+    from nnc.utils.model_graph import diagram_of
+
+    nodes = []
+
+    def add(diagram, prefix, entries):
+        """Appends the nodes of a diagram; returns the names of those that make its outputs."""
+        sources = [[] for _ in diagram.boxes]
+        for box, names in zip(diagram.entries, entries):
+            sources[box] += names
+        made = []
+        for i, box in enumerate(diagram.boxes):
+            inputs = sources[i] + [name for a, b in diagram.pairs() if b == i and a < len(made)
+                                   for name in made[a]]
+            name = f"{prefix}{box.name}".replace(" ", "_")
+            if box.inner is not None:
+                made.append(add(box.inner, f"{name}/", [inputs]))
+                continue
+            attributes = {"shape": AttrValue(s=str(box.outputs).encode())} if box.outputs else {}
+            nodes.append(NodeDef(name=name, op=box.kind, input=inputs, attr=attributes))
+            made.append([name])
+        return [name for box in diagram.exits for name in made[box]]
+
+    diagram = diagram_of(model, expand=True)
+    add(diagram, "", [[] for _ in diagram.entries])
+    return GraphDef(node=nodes, versions=VersionDef(producer=22))
+
+
+def weight_images(value):
+    """A weight as images (images, height, width, 1) of numbers from 0 to 1; `None` if it has more
+    than three axes of sizes above 1. A kernel of a convolution is an image for each last index.
+    """
+    value = value.astype("float32").squeeze()
+    if not 1 <= value.ndim <= 3:
+        return None
+    if value.ndim == 1:
+        value = value[None, :, None]
+    elif value.ndim == 2:
+        value = (value.T if value.shape[0] > value.shape[1] else value)[None]
+    else:
+        value = value.transpose(2, 0, 1)
+    low, high = value.min(), value.max()
+    return (value - low)[..., None] / (high - low if high > low else 1)

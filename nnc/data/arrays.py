@@ -261,6 +261,10 @@ class Batches:
     def close(self):
         """Nothing to be closed."""
 
+    def restart(self):
+        """The next epoch begins with the first samples (of a new order, if shuffled)."""
+        self._position = self.per_pass
+
     def sizes(self):
         """The different sizes of batches in one epoch."""
         full, rest = divmod(self.count, self.batch)

@@ -55,6 +55,12 @@ def gather(array, mapping, rows):
     return out
 
 
+def pick(array, rows):
+    """`array[rows]`, of a mapped file by `gather`."""
+    mapping = large_mapping(array)
+    return np.ascontiguousarray(array[rows]) if mapping is None else gather(array, mapping, rows)
+
+
 def give_back(mapping):
     """Takes all pages of a mapping out of the process."""
     import mmap

@@ -149,6 +149,12 @@ class Stream:
         self._ended += 1
         self.source.hook("on_epoch_end")
 
+    def restart(self):
+        """The next epoch begins with the first batch, if the source can be read again."""
+        if self._within and not self.source.once:
+            self.close()
+            self._within = 0
+
     def warn_end(self):
         """Says that there will be no further epoch."""
         self._warn("can be read once only and has come to its end")

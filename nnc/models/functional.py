@@ -67,6 +67,7 @@ class Functional(Model):
         """Finds the nodes between inputs and outputs."""
         self._inputs_struct, self._outputs_struct = inputs, outputs
         self.inputs, self.outputs = tree.flatten(inputs), tree.flatten(outputs)
+        self.output_names = [tensor._keras_history.operation.name for tensor in self.outputs]
         nodes, numbers = find_nodes(self.inputs, self.outputs)
         self.operations = sort_operations(self.inputs, nodes, numbers)
         nodes[:0] = [node_of(tensor) for tensor in self.inputs if node_of(tensor) not in nodes]

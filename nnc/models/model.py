@@ -127,7 +127,7 @@ class Model(ModelFiles, ModelQuantization, Trainer, Layer):
             self.built = True
 
     def summary(self, line_length=None, positions=None, print_fn=None, expand_nested=False,
-                show_trainable=False, layer_range=None):
+                show_trainable=False, layer_range=None, detail=False, batch_size=32):
         """Prints a table of the layers, their output shapes and numbers of parameters.
 
         Args:
@@ -137,11 +137,20 @@ class Model(ModelFiles, ModelQuantization, Trainer, Layer):
             expand_nested: Whether layers in layers are shown.
             show_trainable: Whether a column says what is trained.
             layer_range: Two names (patterns): the first and the last layer shown.
+            detail: Whether a second table tells what a batch will cost: the dtype, multiply-adds,
+                bytes of activations and estimated time of each layer, and the peak memory of
+                `predict` and (if the model is compiled) of `fit`, beyond Python, the data and the
+                outputs; a shorter last batch takes its own activations and gradients besides.
+                Nothing is trained or changed. Not in Keras.
+            batch_size: Samples in that batch.
+
+        Raises:
+            ValueError: If `detail` is asked for and the shapes of the inputs are not known.
         """
         from ..summary import print_summary
 
         print_summary(self, line_length, positions, print_fn, expand_nested, show_trainable,
-                      layer_range)
+                      layer_range, detail, batch_size)
 
     def _repr_html_(self):
         from ..html import model_html

@@ -15,7 +15,7 @@ KerasHistory = collections.namedtuple("KerasHistory", ("operation", "node_index"
 
 # What stands for a size not known, in two recordings of a call: large enough for the windows of
 # stacked convolutions, and many-times even, so that halves and quarters go.
-_STAND_INS = (96, 144)
+STAND_INS = (96, 144)
 
 
 class Node:
@@ -174,7 +174,7 @@ def traced_spec(function, args, kwargs, weights=()):
         result = _recorded(function, args, kwargs, 1)
         return tree.pack(result, [_spec(leaf, leaf) for leaf in tree.flatten(result)])
     try:
-        a, b = (_recorded(function, args, kwargs, size) for size in _STAND_INS)
+        a, b = (_recorded(function, args, kwargs, size) for size in STAND_INS)
     except ValueError:
         found = _matched(function, args, kwargs, [*leaves, *weights])
         if found is None:

@@ -119,6 +119,12 @@ class _Estimator(BaseEstimator):
         return self.model_.predict(validate_data(self, X, reset=False), verbose=0)
 
 
+def _weighted(values, weights):
+    """The values of rows that count: those with a weight other than 0."""
+    weights = np.ones(len(values)) if weights is None else np.asarray(weights)
+    return values[weights != 0] if weights.shape == values.shape else values
+
+
 class SKLearnClassifier(ClassifierMixin, _Estimator):
     __doc__ = "A classifier: targets are given to the model one-hot, one column for each class.\n" \
         + _Estimator.__doc__.partition("\n")[2] + "    classes_: The labels, sorted.\n    "
@@ -137,8 +143,10 @@ class SKLearnClassifier(ClassifierMixin, _Estimator):
             raise ValueError(f"Only binary and multiclass target types are supported. Target type: "
                              f"{kind}")
         classes, places = np.unique(y, return_inverse=True)
-        if len(classes) == 1:
-            raise ValueError("SKLearnClassifier can't train when only one class is present.")
+        if len(np.unique(_weighted(places, kwargs.get("sample_weight")))) < 2:
+            raise ValueError("SKLearnClassifier can't train when only one class is present (rows "
+                             "whose sample_weight is 0 do not count). Received: y with the classes "
+                             f"{list(classes)}")
         self._train(X, np.eye(len(classes), dtype="float32")[places], kwargs)
         self.classes_ = classes
         return self
