@@ -412,3 +412,17 @@ def test_ops_of_other_files_are_in_no_module():
         for name in ("fft", "no_such_op", "_hidden"):
             with pytest.raises(AttributeError, match=name):
                 getattr(module, name)
+
+
+@pytest.mark.parametrize("given", [True, False, None])
+def test_training_of_the_model_comes_first(given):
+    """Before what a layer was called with when the model was made, as in Keras."""
+    x = np.random.default_rng(0).normal(3, 5, (20, 4)).astype("float32")
+    results = []
+    for library in (nnc, keras):
+        inputs = library.Input((4,))
+        layer = library.layers.BatchNormalization()
+        model = library.Model(inputs, layer(inputs) if given is None else layer(inputs, training=given))
+        results.append([abs(values(model(x, training=training))).mean() < 2 for training in (True, False, None)]
+                       + [abs(model.predict(x, verbose=0)).mean() < 2])
+    assert results[0] == results[1] == [True, False, bool(given), False]

