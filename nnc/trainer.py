@@ -17,6 +17,7 @@ from .data import (Batches, Data, Stream, check_count, class_weights, open_sourc
                    standardize, unpack_x_y_sample_weight)
 from .data.arrays import limited
 from .data.sources import Rows, open_rows
+from .fit_options import capped, check_options, check_verbose, is_due
 from .metrics import Mean, Metric
 from .predicting import Outputs, row_blocks
 from .random.seed_generator import make_default_seed
@@ -312,7 +313,7 @@ class Trainer:
         """The same for arrays, once through."""
         batch_size = batch_size or 32
         return Run(self, kind, data), Batches(
-            data.count, batch_size, steps=_capped(steps, data.count, batch_size, name, who))
+            data.count, batch_size, steps=capped(steps, data.count, batch_size, name, who))
 
     def _open_stream(self, kind, who, source, class_weight, steps, name):
         """The same for a source of batches: the first one is read."""
@@ -379,7 +380,7 @@ class Trainer:
         from .advice import before_training
 
         self._check_compiled("fit")
-        _check_options(shuffle, keep, validation_freq, verbose)
+        check_options(shuffle, keep, validation_freq, verbose)
         epochs, initial_epoch = (check_count(v, n, "fit", 0)
                                  for v, n in ((epochs, "epochs"), (initial_epoch, "initial_epoch")))
         if config.max_epochs() is not None:
@@ -470,7 +471,7 @@ class Trainer:
             self._run_epoch(run, batches, callbacks, position.begin())
             logs = run.logs()
             watch.end(logs)
-            if validation is not None and _is_due(epoch, validation_freq):
+            if validation is not None and is_due(epoch, validation_freq):
                 results = self._evaluate(*validation, callbacks)
                 logs.update({f"val_{name}": value for name, value in results.items()})
             callbacks.on_epoch_end(epoch, logs)
@@ -540,7 +541,7 @@ class Trainer:
             The loss, or a list of the loss and the metrics, or a dict.
         """
         self._check_compiled("evaluate")
-        _check_verbose(verbose, "evaluate")
+        check_verbose(verbose, "evaluate")
         if batch_size is not None:
             batch_size = check_count(batch_size, "batch_size", "evaluate")
         run, batches = self._open("test", "evaluate", x, y, sample_weight, None, batch_size, steps,
@@ -585,7 +586,7 @@ class Trainer:
                 out = np.empty(shape, dtype)
                 program.replay((x,), None, 0, 1, (out,), 0.0)
                 return out
-        _check_verbose(verbose, "predict")
+        check_verbose(verbose, "predict")
         batch_size = 32 if batch_size is None else check_count(batch_size, "batch_size", "predict")
         strings = self._string_inputs()
         if not isinstance(x, np.ndarray) or strings:
@@ -594,7 +595,7 @@ class Trainer:
             if source is not None:
                 return self._predict_stream(source, steps, verbose, callbacks)
         data = self._standardized(x, who="predict")
-        steps = _capped(steps, data.count, batch_size, "steps", "predict")
+        steps = capped(steps, data.count, batch_size, "steps", "predict")
         if steps is not None and steps * batch_size < data.count:
             data = data.slice(0, steps * batch_size)
         total = -(-data.count // batch_size)
@@ -764,46 +765,3 @@ class Trainer:
         outputs = Outputs(data.count)
         self._predict_some(run, outputs, data.count, 0, 1, 0.0)
         return outputs.result()
-
-
-def _capped(steps, count, batch_size, name, who):
-    """`steps`, at most a pass over the data."""
-    full = -(-count // batch_size)
-    if steps is None:
-        return limited(None, full)
-    steps = check_count(steps, name, who)
-    if steps > full:
-        warnings.warn(f"{who}: `{name}={steps}` is more than the {full} batches that there are; "
-                      "all of the data is used once.", stacklevel=3)
-    return limited(min(steps, full))
-
-
-def _check_options(shuffle, keep, validation_freq, verbose):
-    """Refuses options of `fit` that there are not."""
-    if shuffle not in (True, False, "batch"):
-        raise ValueError("fit: `shuffle` must be True, False or 'batch'. Received: "
-                         f"shuffle={shuffle!r}")
-    if keep not in (None, "best"):
-        raise ValueError(f"fit: `keep` must be None or 'best'. Received: keep={keep!r}")
-    _check_frequency(validation_freq)
-    _check_verbose(verbose, "fit")
-
-
-def _check_frequency(frequency):
-    if isinstance(frequency, (list, tuple, set)):
-        return
-    if isinstance(frequency, bool) or not isinstance(frequency, int) or frequency < 1:
-        raise ValueError("fit: `validation_freq` must be an integer >= 1 or a list of epochs. "
-                         f"Received: validation_freq={frequency!r}")
-
-
-def _is_due(epoch, frequency):
-    if isinstance(frequency, int):
-        return (epoch + 1) % frequency == 0
-    return epoch + 1 in frequency
-
-
-def _check_verbose(verbose, who):
-    if verbose not in ("auto", 0, 1, 2):
-        raise ValueError(f"{who}: `verbose` must be 'auto', 0, 1 or 2. Received: "
-                         f"verbose={verbose!r}")
