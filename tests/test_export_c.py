@@ -81,6 +81,9 @@ LAYERS = [
     (lambda: L.Dense(70, activation="gelu"), (260,)),
     (lambda: L.Dense(9), (1030,)),
     (lambda: L.Dense(1, activation="sigmoid"), (257,)),
+    *[(lambda n=n: L.Dense(n, activation="tanh"), (k,)) for n, ks in (
+        (1, (10, 11, 512, 513, 1550)), (2, (31, 32, 1030)), (3, (95, 96, 99, 1537)), (4, (700,)))
+      for k in ks],
     (lambda: L.Dense(130, activation="softmax"), (5, 30)),
     (lambda: L.Dense(5, use_bias=False), (256,)),
     (lambda: L.EinsumDense("abc,cd->abd", output_shape=(None, 3)), (3, 4)),
@@ -116,6 +119,9 @@ LAYERS = [
     (lambda: L.Softmax(axis=1), (9, 5)),
     (lambda: L.Lambda(lambda x: nnc.activations.log_softmax(x, 2)), (2, 7, 3)),
     (lambda: L.Lambda(lambda x: _core.op.matmul(x, WEIGHT, 0, 1)), (2, 300)),
+    (lambda: L.Lambda(lambda x: _core.op.matmul(x, WEIGHT[:3], 0, 1)), (2, 300)),
+    (lambda: L.Lambda(lambda x: ops.matmul(x, ops.transpose(x, (0, 2, 1)))), (3, 1100)),
+    (lambda: L.Lambda(lambda x: _core.op.matmul(x, x[:, :2], 0, 1)), (9, 1100)),
     (lambda: L.Masking(0.5), (6, 4)),
     (lambda: L.Lambda(lambda x: ops.where(ops.all(x > -1, 1, True), x, 0)), (3, 5)),
     (lambda: L.Lambda(lambda x: nnc.activations.log_softmax(x)), (37,)),

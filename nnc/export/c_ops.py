@@ -152,12 +152,18 @@ def _cast(w, node):
 
 # ---- products ------------------------------------------------------------------------------------
 
+def _gemm(n, k):
+    """The kernel for a product of n columns over k steps: csrc/kernels/gemm_dot.inc has the rule,
+    here for vectors of 4 floats."""
+    return "k_dot" if n < 4 and k >= 4 and k * (4 - n) >= 32 * n else "k_gemm"
+
+
 def _dense(w, node):
     x, kernel, bias = node.inputs
     y, (k, n) = node.outputs[0], w.shape(kernel)
     m = w.size(y) // n
-    w.line(f"k_gemm({w.at(x)}, {w.at(kernel)}, {n}, 1, {w.at(bias)}, {w.at(y)}, {m}, {n}, {k});",
-           x, kernel, bias, y)
+    w.line(f"{_gemm(n, k)}({w.at(x)}, {w.at(kernel)}, {n}, 1, {w.at(bias)}, {w.at(y)}, {m}, {n}, "
+           f"{k});", x, kernel, bias, y)
     activation = node.attrs["activation"]
     if activation is not None:
         function = operation(w, node, activation)
@@ -184,8 +190,8 @@ def _matmul(w, node):
                      if lead else [])
     operands = list(zip((0, 0, 0), (*steps, [m * n * one for one in strides_of(lead)])))
     w.loops(lead, operands,
-            lambda i, j, o: f"k_gemm({w.at(a)} + {i}, {w.at(b)} + {j}, {b_row}, {b_col}, 0, "
-            f"{w.at(y)} + {o}, {m}, {n}, {k});", a, b, y)
+            lambda i, j, o: f"{_gemm(n, k)}({w.at(a)} + {i}, {w.at(b)} + {j}, {b_row}, {b_col}, "
+            f"0, {w.at(y)} + {o}, {m}, {n}, {k});", a, b, y)
 
 
 # ---- over axes -----------------------------------------------------------------------------------

@@ -1,7 +1,8 @@
 /* kernels.c - what an exported C source may need. A block, up to an empty line, is copied where one
  * of its names is used; this head never is. The same functions, in the same order of operations, as
  * the core's kernels of the level "portable", for one lane: so that results are the same bits.
- * Sources: csrc/kernels/simd/{base,portable,math}.h, gemm.inc, reduce.inc, softmax.inc. */
+ * Sources: csrc/kernels/simd/{base,portable,math}.h, gemm.inc, gemm_dot.inc, reduce.inc,
+ * softmax.inc. */
 
 #include <math.h>
 
@@ -288,6 +289,28 @@ static void k_gemm(const float *a, const float *b, long b_row, long b_col, const
 
 /* Lane i is joined with lane i + 2, then the two that are left. */
 static float fold_sum(const float *v) { return (v[0] + v[2]) + (v[1] + v[3]); }
+
+/* The same product where n is 1, 2 or 3 and k is long. k is cut into parts of at most 512 steps,
+ * whole fours but for the last one's end: lane l sums a part's steps l, l + 4, ... */
+static void k_dot(const float *a, const float *b, long b_row, long b_col, const float *bias,
+                  float *c, long m, long n, long k)
+{
+    long parts = (k + 511) / 512;
+    for (long i = 0; i < m * n; i++) {
+        const float *x = a + i / n * k, *w = b + i % n * b_col;
+        for (long part = 0, p = 0; part < parts; part++) {
+            long steps = 4 * (k / 4 / parts + (part < k / 4 % parts));
+            long end = part + 1 < parts ? p + steps : k;
+            float lane[4] = {0.0f}, sum;
+            for (long l = 0; p < end; l++, p++)
+                lane[l & 3] += x[p] * w[p * b_row];
+            sum = fold_sum(lane);
+            c[i] = part > 0 ? c[i] + sum : sum;
+        }
+        if (bias)
+            c[i] += bias[i % n];
+    }
+}
 
 static float sum_block(const float *x, long n)
 {
