@@ -70,9 +70,19 @@ def build(rows, rng):
     for make, shape in rows:
         model = nnc.Sequential([nnc.Input(shape), make()])
         for weight in model.weights:
+            if weight.dtype == "int8":
+                weight.assign(rng.integers(-128, 128, weight.shape))
+                continue
             weight.assign(np.abs(rng.normal(size=weight.shape)) * 0.5 + 0.1)
         models.append(model)
     return models
+
+
+def quantized(*layers):
+    """A row's layer: a model whose weights are of 8 bits."""
+    model = nnc.Sequential([nnc.Input((layers[0],)), *layers[1:]])
+    model.quantize("int8")
+    return model
 
 
 WEIGHT = np.random.default_rng(2).normal(size=(70, 300)).astype("float32")
@@ -122,6 +132,8 @@ LAYERS = [
     (lambda: L.Lambda(lambda x: _core.op.matmul(x, WEIGHT[:3], 0, 1)), (2, 300)),
     (lambda: L.Lambda(lambda x: ops.matmul(x, ops.transpose(x, (0, 2, 1)))), (3, 1100)),
     (lambda: L.Lambda(lambda x: _core.op.matmul(x, x[:, :2], 0, 1)), (9, 1100)),
+    (lambda: quantized(300, L.Dense(70, activation="gelu"), L.Dense(3, use_bias=False)), (300,)),
+    (lambda: quantized(7, L.Dense(1, activation="leaky_relu")), (7,)),
     (lambda: L.Masking(0.5), (6, 4)),
     (lambda: L.Lambda(lambda x: ops.where(ops.all(x > -1, 1, True), x, 0)), (3, 5)),
     (lambda: L.Lambda(lambda x: nnc.activations.log_softmax(x)), (37,)),

@@ -167,7 +167,7 @@ def to_sources(recordings, path):
         prototype, body = _function(writer, own, name)
         prototypes.append(prototype)
         bodies.append(body)
-    arrays = [f"static const float {own}[{array.size}] = {{\n{_numbers(array)}\n}};\n"
+    arrays = [f"static const {_TYPES[array.dtype.name]} {own}[{array.size}] = {{\n{_numbers(array)}\n}};\n"
               for own, array in weights.values()]
     code = "\n".join([*operations.values(), *bodies])
     kernels = used_kernels(code)
@@ -183,10 +183,15 @@ def to_sources(recordings, path):
     return {f"{stem}.c": source, f"{stem}.h": _HEADER.format(**facts)}
 
 
+_TYPES = {"float32": "float", "int8": "signed char"}
+
+
 def _numbers(array):
-    """The numbers of an array, six a line."""
-    numbers = array.ravel().tolist()
-    if np.isfinite(array).all():
+    """The numbers of an array, six a line; 16 of 8 bits."""
+    numbers, width = array.ravel().tolist(), 6
+    if array.dtype == "int8":
+        texts, end, width = list(map(str, numbers)), "", 16
+    elif np.isfinite(array).all():
         # A double's 13 digits behind the point, of which a float has the first six
         texts = "\n".join(map(float.hex, numbers)).replace("0000000p", "p").split("\n")
         end = "f"

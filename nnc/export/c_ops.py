@@ -164,13 +164,31 @@ def _dense(w, node):
     m = w.size(y) // n
     w.line(f"{_gemm(n, k)}({w.at(x)}, {w.at(kernel)}, {n}, 1, {w.at(bias)}, {w.at(y)}, {m}, {n}, "
            f"{k});", x, kernel, bias, y)
-    activation = node.attrs["activation"]
+    _activation(w, node, m * n)
+
+
+def _activation(w, node, size):
+    """What a dense op does to its sums."""
+    y, activation = node.outputs[0], node.attrs["activation"]
     if activation is not None:
         function = operation(w, node, activation)
         alpha = f", {literal(_float32(node.attrs['alpha']))}" \
             if re.search(r"\balpha\b", _core.op_formulas[activation]) else ""
-        w.loops((m * n,), [(0, [1])],
+        w.loops((size,), [(0, [1])],
                 lambda i: f"{w.at(y)}[{i}] = {function}({w.at(y)}[{i}]{alpha});", y)
+
+
+def _dense_int8(w, node):
+    x, kernel, scale, bias = node.inputs
+    y = node.outputs[0]
+    if w.constant(kernel) is None:
+        raise node.refuse("C", "its kernel of 8 bits is computed")
+    k, n = w.shape(kernel)
+    m, q = w.size(y) // n, w.temporary(k)
+    numbers = ", ".join(literal(_float32(node.attrs[name])) for name in ("low", "high", "epsilon"))
+    w.line(f"k_dense_int8({w.at(x)}, {w.at(kernel)}, {w.at(scale)}, {w.at(bias)}, {w.at(q)}, "
+           f"{w.at(y)}, {m}, {n}, {k}, {numbers});", x, scale, bias, q, y)
+    _activation(w, node, m * n)
 
 
 def _matmul(w, node):
@@ -379,7 +397,7 @@ ROWS = {
     "where": _where, "cast": _cast,
     "logical_and": _logical("({} && {})"), "logical_or": _logical("({} || {})"),
     "logical_xor": _logical("({} != {})"), "logical_not": _logical("(!{})"),
-    "dense": _dense, "matmul": _matmul,
+    "dense": _dense, "dense_int8": _dense_int8, "matmul": _matmul,
     "sum": _reduced("sum", "0.0f"), "mean": _reduced("sum", "0.0f"),
     "prod": _reduced("prod", "1.0f"), "max": _reduced("max", "0.0f"),
     "min": _reduced("min", "0.0f"), "any": _reduced("max", "0.0f"),

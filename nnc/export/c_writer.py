@@ -151,9 +151,9 @@ class Writer:
         return f"{{{number}}}" if array is None else self.weight(array, number)
 
     def weight(self, array, number):
-        """The name of a static array."""
-        array = np.ascontiguousarray(array, "float32")
-        key = array.size, array.tobytes()
+        """The name of a static array: of int8, or of float."""
+        array = np.ascontiguousarray(array, "int8" if array.dtype == "int8" else "float32")
+        key = array.dtype, array.size, array.tobytes()
         if key not in self.weights:
             from .c_file import identifier
 

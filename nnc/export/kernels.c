@@ -1,8 +1,8 @@
 /* kernels.c - what an exported C source may need. A block, up to an empty line, is copied where one
  * of its names is used; this head never is. The same functions, in the same order of operations, as
  * the core's kernels of the level "portable", for one lane: so that results are the same bits.
- * Sources: csrc/kernels/simd/{base,portable,math}.h, gemm.inc, gemm_dot.inc, reduce.inc,
- * softmax.inc. */
+ * Sources: csrc/kernels/simd/{base,portable,math}.h, gemm.inc, gemm_dot.inc, int8.inc,
+ * reduce.inc, softmax.inc. */
 
 #include <math.h>
 
@@ -283,6 +283,36 @@ static void k_gemm(const float *a, const float *b, long b_row, long b_col, const
             }
             for (long j = 0; bias && j < width; j++)
                 c[j0 + j] += bias[j0 + j];
+        }
+    }
+}
+
+/* c (m, n) = a (m, k) b / (s scale) + bias, b in 8 bits: a row of a becomes whole numbers q = a s,
+ * s = high / (max |a| + epsilon), and sums of whole numbers are exact. q: k numbers to work with. */
+static void k_dense_int8(const float *a, const signed char *b, const float *scale,
+                         const float *bias, float *q, float *c, long m, long n, long k, float low,
+                         float high, float epsilon)
+{
+    enum { COLUMNS = 64 };
+    int32_t sum[COLUMNS];
+    for (long i = 0; i < m; i++, a += k, c += n) {
+        uint32_t largest = 0;
+        float s;
+        for (long p = 0; p < k; p++)        /* as bits, NaN is above all */
+            largest = v_bits(v_abs(a[p])) > largest ? v_bits(v_abs(a[p])) : largest;
+        s = high / (v_number(largest) + epsilon);
+        for (long p = 0; p < k; p++)
+            q[p] = s > 0.0f && s < v_infinity()
+                ? v_min(high, v_max(low, (a[p] * s + 12582912.0f) - 12582912.0f)) : 0.0f;
+        for (long j0 = 0; j0 < n; j0 += COLUMNS) {
+            long width = n - j0 < COLUMNS ? n - j0 : COLUMNS;
+            for (long j = 0; j < width; j++)
+                sum[j] = 0;
+            for (long p = 0; p < k; p++)
+                for (long j = 0; j < width; j++)
+                    sum[j] += (int32_t)q[p] * b[p * n + j0 + j];
+            for (long j = 0; j < width; j++)
+                c[j0 + j] = (float)sum[j] / (s * scale[j0 + j]) + bias[j0 + j];
         }
     }
 }
