@@ -85,6 +85,14 @@ def quantized(*layers):
     return model
 
 
+def whole_numbers(x):
+    """int32 through casts, arithmetic that overflows, comparisons, and a choice."""
+    n = ops.reshape(ops.cast(x * 1e9, "int32"), (-1, 8, 20))
+    truth = n * 3 < n + -2**31
+    return ops.cast(ops.where(truth, n, 7 + n), "float32") + ops.cast(truth, "float32") \
+        + ops.where(ops.logical_or(truth, n > 5), 0.5, ops.reshape(x, (-1, 8, 20)))
+
+
 WEIGHT = np.random.default_rng(2).normal(size=(70, 300)).astype("float32")
 LAYERS = [
     (lambda: L.Dense(3, activation="relu"), (4,)),
@@ -152,6 +160,8 @@ LAYERS = [
     (lambda: L.AveragePooling2D(2, padding="same"), (7, 8, 3)),
     (lambda: L.GlobalAveragePooling2D(), (5, 6, 3)),
     (lambda: L.Lambda(lambda x: ops.cast(ops.argmin(x, 1), "float32")), (8, 3)),
+    (lambda: L.Lambda(lambda x: ops.one_hot(ops.argmax(x, 1) + 1, 8)), (8, 3)),
+    (lambda: L.Lambda(whole_numbers), (4, 40)),
     (lambda: L.Lambda(lambda x: ops.log(ops.abs(x)) - ops.ceil(x)), (900,)),
 ]
 
@@ -243,6 +253,30 @@ def test_models(portable, tmp_path, compiler):
     got = called(library.some_net_predict_batch, [a, b], [want[name].shape for name in names])
     for name, array in zip(names, got):
         same_bits(array, want[name])
+
+
+@pytest.mark.parametrize("compiler", COMPILERS)
+@pytest.mark.parametrize("dtype", ["float32", "int32"])
+def test_embeddings(portable, tmp_path, compiler, dtype):
+    """Rows of a table: numbers from its end, as floats and as whole ones; NaN where none is."""
+    if shutil.which(compiler) is None:
+        pytest.skip(f"{compiler} is not installed")
+    i = nnc.Input((6,), dtype=dtype, name="i")
+    embedding, flat = L.Embedding(11, 3, mask_zero=True), L.Flatten()(L.Embedding(11, 4)(i))
+    h = embedding(i)
+    model = nnc.Model(i, [L.GlobalAveragePooling1D()(h), L.Dense(2)(flat), h,
+                          L.Embedding(4, 1)(L.Reshape((2, 3))(i) - 7)])
+    model.export(tmp_path / "net.c", format="c", verbose=False)
+    library = compiled(tmp_path / "net.c", compiler)
+    x = np.array([[9, 10, 3, 7, 8, 6], [4, 5, 6, 7, 3, 10]], dtype)
+    want = model.predict(x, verbose=0)
+    shapes = [w.shape for w in want]
+    for got, wanted in zip(called(library.net_predict_batch, [x], shapes), want):
+        same_bits(got, wanted)
+    x[0] = [11, -12, -1, 2**30, -2**31, 0]
+    rows = called(library.net_predict_batch, [x], shapes)[2]
+    table = np.pad(embedding.get_weights()[0], ((0, 1), (0, 0)), constant_values=np.nan)
+    same_bits(rows[0], table[[11, 11, 10, 11, 11, 0]])
 
 
 @needs_gcc

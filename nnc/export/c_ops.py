@@ -7,6 +7,7 @@ import re
 import textwrap
 
 from .. import _core
+from . import c_whole
 from .c_writer import VIEWS, broadcast_strides, strides_of
 from .formulas import functions_of
 
@@ -32,28 +33,35 @@ def convert(writer, node):
     """
     if writer.fold(node):
         return
+    whole = c_whole.row_of(writer, node)
     for number in node.inputs:
         value = writer.recording.values[number]
         if value.kind in ("constant", "variable") and writer.constant(number) is None:
             raise node.refuse("C", "it computes with the size of the batch. Fix that size by an "
                               "`input_signature`")
-        if value.dtype == "int32" and value.kind == "computed" \
-                and node.op not in ("one_hot", "cast"):
+        if c_whole.is_whole(writer, number) and whole is None and node.op != "one_hot":
             raise node.refuse("C", "there is no kernel for whole numbers yet")
     for number in node.outputs:
         value = writer.recording.values[number]
-        if value.dtype not in ("float32", "bool") and node.op not in ("argmax", "argmin"):
+        if value.dtype not in ("float32", "bool") and whole is None \
+                and node.op not in ("argmax", "argmin"):
             raise node.refuse("C", f"its result has the dtype {value.dtype}, and only float32 is "
                               "there")
         if writer.size(number) == 0:
             raise node.refuse("C", "an array of it is empty")
         if any(writer.constant(i) is None for i in node.inputs):
             writer.check_rows(node, number)
+    if whole is not None:
+        whole(writer, node)
+        return
     row = ROWS.get(node.op) or (_element_wise if node.op in _core.op_formulas else None)
     if row is None:
         raise node.refuse("C", "there is no kernel for it yet")
     if node.op not in VIEWS:
         writer.note(node)
+    for number in node.inputs:
+        if number in writer.whole and not c_whole.is_whole(writer, number):
+            c_whole.stored(writer, number)
     row(writer, node)
 
 
@@ -140,10 +148,10 @@ def _logical(form):
 
 
 def _cast(w, node):
-    """float32 and bool to one another, and places to float32: all are floats here."""
+    """float32 and bool to one another: both are floats here."""
     y, x = node.outputs[0], node.inputs[0]
     kinds = w.recording.values[x].dtype, w.recording.values[y].dtype
-    if kinds != ("int32", "float32") and not {*kinds} <= {"float32", "bool"}:
+    if not {*kinds} <= {"float32", "bool"}:
         raise node.refuse("C", f"it turns {kinds[0]} into {kinds[1]}")
     form = "(float)({} != 0.0f)" if kinds[1] == "bool" else "{}"
     w.loops(w.shape(y), [(0, strides_of(w.shape(y)))],
@@ -318,6 +326,8 @@ def _one_hot(w, node):
     _no_first_axis(w, node, axis)
     if w.recording.values[x].dtype not in ("int32", "float32"):
         raise node.refuse("C", "there is no kernel for whole numbers yet")
+    if c_whole.is_whole(w, x):
+        x = c_whole.stored(w, x)
     a, n, b = _split_at(shape, axis)
     w.line(f"k_one_hot({w.at(x)}, {w.at(y)}, {a}, {n}, {b});", x, y)
 

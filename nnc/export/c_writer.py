@@ -35,6 +35,7 @@ class Writer:
         self.recording, self.weights, self.operations = recording, weights, operations
         self.sizes = {symbol: 1 for symbol in recording.symbols}
         self.held, self.roots, self.lines = {}, {}, []      # lines: (text, values that it touches)
+        self.whole = {}             # expressions of whole numbers: c_whole
         self.places, self.arena, self.temporaries = {}, 0, []
         self._check_signature()
         self.arguments = self._name_arguments()
@@ -46,11 +47,14 @@ class Writer:
         if unknown:
             raise NotImplementedError(f"export to C: the size '{unknown[0]}' is not known, and C "
                                       "arrays have fixed sizes. Fix it by an `input_signature`")
-        for name, number in self.recording.inputs + self.recording.outputs:
+        there = [("float32", "int32")] * len(self.recording.inputs) + \
+            [("float32",)] * len(self.recording.outputs)
+        for (name, number), dtypes in zip(self.recording.inputs + self.recording.outputs, there):
             value = self.recording.values[number]
-            if value.dtype != "float32":
+            if value.dtype not in dtypes:
                 raise NotImplementedError(f"export to C: '{name}' has the dtype {value.dtype}; "
-                                          "only float32 is there. Cast it outside of the model")
+                                          f"only {' and '.join(dtypes)} is there. Cast it outside "
+                                          "of the model")
             rules = value.rules
             if self.recording.symbols and not (
                     rules and isinstance(rules[0], Rule) and rules[0].plain == "batch"):
@@ -63,8 +67,8 @@ class Writer:
 
         found, used = {}, set()
         for kind, one, prefix, sides in (
-                ("const float", "x", "in_", self.recording.inputs),
-                ("float", "y", "out_", self.recording.outputs)):
+                ("input", "x", "in_", self.recording.inputs),
+                ("output", "y", "out_", self.recording.outputs)):
             for given, number in sides:
                 name = one if len(sides) == 1 else prefix + identifier(given)
                 while name in used:
@@ -208,10 +212,10 @@ class Writer:
     def plan(self):
         """Gives each computed value a place: an output, or a range of the arena."""
         for given, number in self.recording.inputs:
-            self.places[number] = self.arguments[given, "const float"]
+            self.places[number] = self.arguments[given, "input"]
         copies = []
         for given, number in self.recording.outputs:
-            own, root = self.arguments[given, "float"], self.root(number)
+            own, root = self.arguments[given, "output"], self.root(number)
             if root in self.places or self.constant(root) is not None:
                 copies.append((own, number))
             else:

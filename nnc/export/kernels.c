@@ -317,6 +317,45 @@ static void k_dense_int8(const float *a, const signed char *b, const float *scal
     }
 }
 
+/* Towards zero; the nearest there is where there is none, and 0 for NaN. */
+static int32_t whole_cast(float x)
+{
+    if (x >= 2147483648.0f)
+        return INT32_MAX;
+    if (x > -2147483648.0f)
+        return (int32_t)x;
+    return x == x ? INT32_MIN : 0;
+}
+
+/* Sums and products of whole numbers are taken modulo 2^32. */
+static int32_t whole_of_bits(uint32_t bits)
+{
+    return bits <= INT32_MAX ? (int32_t)bits : -(int32_t)~bits - 1;
+}
+
+static int32_t whole_add(int32_t a, int32_t b)
+{
+    return whole_of_bits((uint32_t)a + (uint32_t)b);
+}
+
+static int32_t whole_subtract(int32_t a, int32_t b)
+{
+    return whole_of_bits((uint32_t)a - (uint32_t)b);
+}
+
+static int32_t whole_multiply(int32_t a, int32_t b)
+{
+    return whole_of_bits((uint32_t)a * (uint32_t)b);
+}
+
+/* A row of x (rows, size); one of NaN where there is none. */
+static void k_take(const float *x, int32_t index, long rows, long size, float *y)
+{
+    int there = index >= 0 && index < rows;
+    for (long j = 0; j < size; j++)
+        y[j] = there ? x[index * size + j] : v_nan();
+}
+
 /* Lane i is joined with lane i + 2, then the two that are left. */
 static float fold_sum(const float *v) { return (v[0] + v[2]) + (v[1] + v[3]); }
 
