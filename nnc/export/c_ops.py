@@ -332,15 +332,26 @@ def _one_hot(w, node):
     w.line(f"k_one_hot({w.at(x)}, {w.at(y)}, {a}, {n}, {b});", x, y)
 
 
-def _patches(w, node):
-    x, y = node.inputs[0], node.outputs[0]
-    n, *size, c = w.shape(x)
+def _geometry(w, node, image, windows):
+    """The arguments that say how windows (n, out..., kernel..., c) lie in an image (n, ..., c)."""
     window = [w.fixed(number) for number in node.attrs["window"]]
     kernel, stride, dilation, low = (window[i:i + 3] for i in range(0, 12, 3))
-    arrays = ", ".join(f"(const long[]){{{{{', '.join(map(str, numbers))}}}}}"
-                       for numbers in (size, w.shape(y)[1:4], kernel, stride, dilation, low))
-    w.line(f"k_patches({w.at(x)}, {w.at(y)}, {n}, {arrays}, {c}, "
-           f"{literal(_float32(node.attrs['value']))});", x, y)
+    return ", ".join(f"(const long[]){{{{{', '.join(map(str, numbers))}}}}}" for numbers in (
+        image[1:4], windows[1:4], kernel, stride, dilation, low)) + f", {image[-1]}"
+
+
+def _patches(w, node):
+    x, y = node.inputs[0], node.outputs[0]
+    image, windows = w.shape(x), w.shape(y)
+    w.line(f"k_patches({w.at(x)}, {w.at(y)}, {w.size(y) // image[-1]}, "
+           f"{_geometry(w, node, image, windows)}, {literal(_float32(node.attrs['value']))});", x, y)
+
+
+def _patches_grad(w, node):
+    x, y = node.inputs[0], node.outputs[0]
+    image, windows = w.shape(y), w.shape(x)
+    w.line(f"k_patches_grad({w.at(x)}, {w.at(y)}, {w.size(y)}, {w.size(x) // image[-1]}, "
+           f"{_geometry(w, node, image, windows)});", x, y)
 
 
 # ---- where elements lie --------------------------------------------------------------------------
@@ -413,6 +424,7 @@ ROWS = {
     "min": _reduced("min", "0.0f"), "any": _reduced("max", "0.0f"),
     "all": _reduced("min", "1.0f"),
     "argmax": _arg("1.0f"), "argmin": _arg("-1.0f"), "one_hot": _one_hot, "patches": _patches,
+    "patches_grad": _patches_grad,
     "softmax": _softmax, "log_softmax": _softmax,
     "reshape": _view, "stop_gradient": _view, "copy": _view,
     "custom": _view,

@@ -588,23 +588,44 @@ static void k_one_hot(const float *x, float *y, long a, long n, long b)
                 y[j] = (float)(x[j] == (float)k);
 }
 
-/* x (n, size..., c) as windows (n, out..., kernel..., c); `value` in the padding. Each of size, out,
- * kernel, stride, dilation and low has three numbers. */
-static void k_patches(const float *x, float *y, long n, const long *size, const long *out,
+/* Where place i of the windows (n, out..., kernel...) begins in x (n, size..., c); -1 in the padding.
+ * Each of size, out, kernel, stride, dilation and low has three numbers. */
+static long patch_place(long i, const long *size, const long *out, const long *kernel,
+                        const long *stride, const long *dilation, const long *low, long c)
+{
+    long outs = out[0] * out[1] * out[2], places = kernel[0] * kernel[1] * kernel[2], at[3];
+    long image = i / places / outs, o = i / places % outs, k = i % places;
+    at[2] = o % out[2] * stride[2] + k % kernel[2] * dilation[2] - low[2];
+    at[1] = o / out[2] % out[1] * stride[1] + k / kernel[2] % kernel[1] * dilation[1] - low[1];
+    at[0] = o / out[2] / out[1] * stride[0] + k / kernel[2] / kernel[1] * dilation[0] - low[0];
+    for (int d = 0; d < 3; d++)
+        if (at[d] < 0 || at[d] >= size[d])
+            return -1;
+    return (((image * size[0] + at[0]) * size[1] + at[1]) * size[2] + at[2]) * c;
+}
+
+/* x as its windows y, `places` in all; `value` in the padding. */
+static void k_patches(const float *x, float *y, long places, const long *size, const long *out,
                       const long *kernel, const long *stride, const long *dilation,
                       const long *low, long c, float value)
 {
-    long outs = out[0] * out[1] * out[2], places = kernel[0] * kernel[1] * kernel[2], at[3];
-    for (long i = 0; i < n * outs * places; i++, y += c) {
-        long image = i / places / outs, o = i / places % outs, k = i % places;
-        int inside = 1;
-        at[2] = o % out[2] * stride[2] + k % kernel[2] * dilation[2] - low[2];
-        at[1] = o / out[2] % out[1] * stride[1] + k / kernel[2] % kernel[1] * dilation[1] - low[1];
-        at[0] = o / out[2] / out[1] * stride[0] + k / kernel[2] / kernel[1] * dilation[0] - low[0];
-        for (int d = 0; d < 3; d++)
-            inside = inside && at[d] >= 0 && at[d] < size[d];
+    for (long i = 0; i < places; i++, y += c) {
+        long at = patch_place(i, size, out, kernel, stride, dilation, low, c);
         for (long j = 0; j < c; j++)
-            y[j] = inside ? x[(((image * size[0] + at[0]) * size[1] + at[1]) * size[2] + at[2]) * c
-                              + j] : value;
+            y[j] = at < 0 ? value : x[at + j];
+    }
+}
+
+/* The adjoint: windows x are added up, in their order, to y of n numbers. */
+static void k_patches_grad(const float *x, float *y, long n, long places, const long *size,
+                           const long *out, const long *kernel, const long *stride,
+                           const long *dilation, const long *low, long c)
+{
+    for (long i = 0; i < n; i++)
+        y[i] = 0.0f;
+    for (long i = 0; i < places; i++, x += c) {
+        long at = patch_place(i, size, out, kernel, stride, dilation, low, c);
+        for (long j = 0; j < c && at >= 0; j++)
+            y[at + j] += x[j];
     }
 }
