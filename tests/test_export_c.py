@@ -143,6 +143,7 @@ LAYERS = [
     (lambda: quantized(300, L.Dense(70, activation="gelu"), L.Dense(3, use_bias=False)), (300,)),
     (lambda: quantized(7, L.Dense(1, activation="leaky_relu")), (7,)),
     (lambda: L.Masking(0.5), (6, 4)),
+    (lambda: L.Lambda(lambda x: x * ops.exp(_core.convert(WEIGHT[0, :5]))), (5,)),
     (lambda: L.Lambda(lambda x: ops.where(ops.all(x > -1, 1, True), x, 0)), (3, 5)),
     (lambda: L.Lambda(lambda x: nnc.activations.log_softmax(x)), (37,)),
     (lambda: L.Lambda(lambda x: ops.sum(x, 1, True)), (40000,)),
@@ -157,6 +158,8 @@ LAYERS = [
     (lambda: L.Conv1D(3, 3, padding="causal", dilation_rate=2), (11, 30)),
     (lambda: L.Conv1D(2, 40, activation="silu"), (50, 2)),
     (lambda: L.DepthwiseConv2D(3, depth_multiplier=2), (5, 6, 2)),
+    (lambda: L.Conv2D(6, 3, groups=2, activation="relu"), (6, 5, 8)),
+    (lambda: L.Conv1D(4, 10, groups=2, strides=2), (25, 24)),
     (lambda: L.SeparableConv2D(4, 3), (6, 5, 3)),
     (lambda: L.Conv2DTranspose(4, 3, strides=2, padding="same"), (5, 4, 3)),
     (lambda: L.Conv1DTranspose(2, 4, strides=3, activation="relu"), (6, 5)),
@@ -287,6 +290,17 @@ def test_embeddings(portable, tmp_path, compiler, dtype):
 
 
 @needs_gcc
+def test_quantized_embeddings(portable, tmp_path):
+    model = nnc.Sequential([nnc.Input((4,), dtype="int32"), L.Embedding(300, 5)])
+    model.quantize("int8")
+    model.export(tmp_path / "net.c", format="c", verbose=False)
+    assert "static const signed char" in (tmp_path / "net.c").read_text()
+    x = np.array([[0, 299, 3, 3], [17, 5, 256, 128]], "int32")
+    (got,) = called(compiled(tmp_path / "net.c").net_predict_batch, [x], [(2, 4, 5)])
+    same_bits(got, model.predict(x, verbose=0))
+
+
+@needs_gcc
 def test_an_arena_of_the_callers_own(portable, tmp_path):
     """The *_in function with the least arena, between numbers that must stay."""
     model = nnc.Sequential([nnc.Input((8,)), *[L.Dense(50, activation="gelu") for _ in range(4)],
@@ -351,6 +365,12 @@ REFUSED = [
     (lambda: L.Lambda(lambda x: nnc.activations.softmax(x, 0), name="x"), (4, 3),
      r"'x' \(Lambda\).*joins the samples"),
     (lambda: L.Lambda(lambda x: x[:0], name="z"), (4,), r"'z'|batch"),
+    (lambda: L.Lambda(lambda x: ops.transpose(nnc.activations.softmax(ops.transpose(x)))), (4,),
+     "joins the samples"),
+    (lambda: L.Lambda(lambda x: ops.transpose(ops.transpose(x) + ops.transpose(x[:, :1]))), (4,),
+     "joins the samples"),
+    (lambda: L.Lambda(lambda x: ops.reshape(ops.transpose(x), (-1, 4))), (4,), "joins the samples"),
+    (lambda: L.Lambda(lambda x: ops.matmul(x, ops.transpose(x))[:, 0]), (4,), "joins the samples"),
     (lambda: L.Lambda(lambda x: ops.concatenate([x, x], 0)), (4,), "has no batch axis"),
     (lambda: L.Lambda(lambda x: ops.reshape(ops.concatenate([x, x], 0), (-1, 8))), (4,),
      "joins the samples"),

@@ -192,7 +192,7 @@ def _facts(prototypes, code):
     return {"types": "float or int32_t" if whole else "float",
             "include": "\n#include <stdint.h>" if whole else "",
             "about": "\n * What is taken by a number that is outside of a table is NaN."
-            if "k_take(" in code else ""}
+            if "k_take" in code else ""}
 
 
 def _numbers(array):

@@ -39,6 +39,8 @@ def convert(writer, node):
         if value.kind in ("constant", "variable") and writer.constant(number) is None:
             raise node.refuse("C", "it computes with the size of the batch. Fix that size by an "
                               "`input_signature`")
+        if value.dtype == "int8" and value.kind == "computed" and node.op != "cast":
+            raise node.refuse("C", "there is no kernel for int8 yet")
         if c_whole.is_whole(writer, number) and whole is None and node.op != "one_hot":
             raise node.refuse("C", "there is no kernel for whole numbers yet")
     for number in node.outputs:
@@ -148,10 +150,10 @@ def _logical(form):
 
 
 def _cast(w, node):
-    """float32 and bool to one another: both are floats here."""
+    """float32 and bool to one another, and int8 to float32: all are floats here."""
     y, x = node.outputs[0], node.inputs[0]
     kinds = w.recording.values[x].dtype, w.recording.values[y].dtype
-    if not {*kinds} <= {"float32", "bool"}:
+    if kinds != ("int8", "float32") and not {*kinds} <= {"float32", "bool"}:
         raise node.refuse("C", f"it turns {kinds[0]} into {kinds[1]}")
     form = "(float)({} != 0.0f)" if kinds[1] == "bool" else "{}"
     w.loops(w.shape(y), [(0, strides_of(w.shape(y)))],

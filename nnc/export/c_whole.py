@@ -116,12 +116,14 @@ def _view(w, node):
 def _take(w, node):
     x, indices = node.inputs
     y, shape, table = node.outputs[0], w.shape(x), w.constant(x)
-    if table is None or table.dtype != "float32" or node.attrs["axis"] not in (0, -len(shape)):
-        raise node.refuse("C", "there is a kernel only for rows of a weight of float32")
+    kernel = None if table is None else {"float32": "k_take", "int8": "k_take_int8"}.get(
+        table.dtype.name)
+    if kernel is None or node.attrs["axis"] not in (0, -len(shape)):
+        raise node.refuse("C", "there is a kernel only for rows of a weight of float32 or int8")
     text, size = expression(w, indices), w.size(x) // shape[0]
     w.note(node)
     w.loops((w.size(indices),), [(0, [1])],
-            lambda i: f"k_take({w.at(x)}, {text.replace('@', i)}, {shape[0]}, {size}, "
+            lambda i: f"{kernel}({w.at(x)}, {text.replace('@', i)}, {shape[0]}, {size}, "
             f"{w.at(y)} + {i} * {size});", y, *values_of(text))
 
 

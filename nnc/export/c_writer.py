@@ -96,15 +96,34 @@ class Writer:
         return f"({', '.join(map(str, shape))}{',' if len(shape) == 1 else ''})"
 
     def check_rows(self, node, number):
-        """Refuses a value whose samples are not one behind another."""
-        rules = self.recording.values[number].rules
+        """Refuses a value of a node in which samples may meet: they are one behind another, or a
+        transpose has moved their axis and only ops that leave it alone follow."""
         if not self.recording.symbols:
             return
-        first = rules[0] if rules else None
-        if not isinstance(first, Rule) or first.constant or len(first.symbols) != 1 \
-                or any(isinstance(rule, Rule) for rule in rules[1:]):
+        axes = [self._batch_axis(one) for one in node.inputs
+                if any(isinstance(rule, Rule) for rule in self.recording.values[one].rules)]
+        axis = self._batch_axis(number)
+        if axis is None or {*axes, axis} != {0} and not self._keeps_samples(node, axes, axis):
             raise node.refuse("C", "it joins the samples of a batch. Fix the batch size by an "
                               "`input_signature` to compute a whole batch at once")
+
+    def _batch_axis(self, number):
+        """The axis of the batch, or `None` if there is not just one."""
+        rules = self.recording.values[number].rules
+        found = [d for d, rule in enumerate(rules) if isinstance(rule, Rule)]
+        if len(found) != 1 or rules[found[0]].constant or len(rules[found[0]].symbols) != 1:
+            return None
+        return found[0]
+
+    def _keeps_samples(self, node, axes, axis):
+        """Whether samples stay apart where their axis is, or becomes, not the first."""
+        if len(axes) != 1 or axes[0] is None:
+            return False
+        shape, result = self.shape(node.inputs[0]), self.shape(node.outputs[0])
+        if node.op == "reshape":
+            return math.prod(shape[:axes[0]]) == math.prod(result[:axis])
+        return node.op == "transpose" or node.op == "matmul" and \
+            self.constant(node.inputs[1]) is not None and axes[0] - len(shape) == axis - len(result)
 
     # ---- values ----
 

@@ -356,6 +356,13 @@ static void k_take(const float *x, int32_t index, long rows, long size, float *y
         y[j] = there ? x[index * size + j] : v_nan();
 }
 
+static void k_take_int8(const signed char *x, int32_t index, long rows, long size, float *y)
+{
+    int there = index >= 0 && index < rows;
+    for (long j = 0; j < size; j++)
+        y[j] = there ? (float)x[index * size + j] : v_nan();
+}
+
 /* Lane i is joined with lane i + 2, then the two that are left. */
 static float fold_sum(const float *v) { return (v[0] + v[2]) + (v[1] + v[3]); }
 
