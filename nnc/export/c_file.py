@@ -170,8 +170,8 @@ def to_sources(recordings, path):
         prototype, body = _function(writer, own, name)
         prototypes.append(prototype)
         bodies.append(body)
-    arrays = [f"static const {_TYPES[array.dtype.name]} {own}[{array.size}] = {{\n{_numbers(array)}\n}};\n"
-              for own, array in weights.values()]
+    arrays = [f"static const {_TYPES[array.dtype.name]} {own}[{array.size}] = {{\n"
+              f"{_numbers(array)}\n}};\n" for own, array in weights.values()]
     code = "\n".join([*operations.values(), *bodies])
     kernels = used_kernels(code)
     facts = {"name": name, "file": file,

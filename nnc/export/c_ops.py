@@ -346,7 +346,8 @@ def _patches(w, node):
     x, y = node.inputs[0], node.outputs[0]
     image, windows = w.shape(x), w.shape(y)
     w.line(f"k_patches({w.at(x)}, {w.at(y)}, {w.size(y) // image[-1]}, "
-           f"{_geometry(w, node, image, windows)}, {literal(_float32(node.attrs['value']))});", x, y)
+           f"{_geometry(w, node, image, windows)}, {literal(_float32(node.attrs['value']))});",
+           x, y)
 
 
 def _patches_grad(w, node):

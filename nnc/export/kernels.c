@@ -288,7 +288,7 @@ static void k_gemm(const float *a, const float *b, long b_row, long b_col, const
 }
 
 /* c (m, n) = a (m, k) b / (s scale) + bias, b in 8 bits: a row of a becomes whole numbers q = a s,
- * s = high / (max |a| + epsilon), and sums of whole numbers are exact. q: k numbers to work with. */
+ * s = high / (max |a| + epsilon); sums of whole numbers are exact. q: space for k numbers. */
 static void k_dense_int8(const float *a, const signed char *b, const float *scale,
                          const float *bias, float *q, float *c, long m, long n, long k, float low,
                          float high, float epsilon)
@@ -595,8 +595,8 @@ static void k_one_hot(const float *x, float *y, long a, long n, long b)
                 y[j] = (float)(x[j] == (float)k);
 }
 
-/* Where place i of the windows (n, out..., kernel...) begins in x (n, size..., c); -1 in the padding.
- * Each of size, out, kernel, stride, dilation and low has three numbers. */
+/* Where place i of the windows (n, out..., kernel...) begins in x (n, size..., c); -1: in the
+ * padding. Each of size, out, kernel, stride, dilation and low has three numbers. */
 static long patch_place(long i, const long *size, const long *out, const long *kernel,
                         const long *stride, const long *dilation, const long *low, long c)
 {
