@@ -289,6 +289,26 @@ def test_embeddings(portable, tmp_path, compiler, dtype):
     same_bits(rows[0], table[[11, 11, 10, 11, 11, 0]])
 
 
+@pytest.mark.parametrize("compiler", COMPILERS)
+def test_whole_outputs(portable, tmp_path, compiler):
+    if shutil.which(compiler) is None:
+        pytest.skip(f"{compiler} is not installed")
+    x, n = nnc.Input((30,)), nnc.Input((30,), dtype="int32")
+    model = nnc.Model([x, n], [L.Lambda(make)([x, n]) for make in (
+        lambda a: ops.argmax(a[0], 1, keepdims=True), lambda a: ops.cast(a[0] * 1e9, "int32"),
+        lambda a: ops.where(a[1] == 3, a[1] * 5 - 2, a[1]), lambda a: a[1])])
+    model.export(tmp_path / "net.c", format="c", verbose=False)
+    rng = np.random.default_rng(0)
+    given = [data(rng, (4, 30), True), rng.integers(-9, 9, (4, 30)).astype("int32")]
+    given[1].flat[:3] = 3, 2**31 - 1, -2**31
+    want = model.predict(given, verbose=0)
+    got = called(compiled(tmp_path / "net.c", compiler).net_predict_batch, given,
+                 [w.shape for w in want])
+    for one, wanted in zip(got, want):
+        assert wanted.dtype == "int32"
+        np.testing.assert_array_equal(one.view("int32"), wanted)
+
+
 @needs_gcc
 def test_quantized_embeddings(portable, tmp_path):
     model = nnc.Sequential([nnc.Input((4,), dtype="int32"), L.Embedding(300, 5)])
@@ -375,7 +395,7 @@ REFUSED = [
     (lambda: L.Lambda(lambda x: ops.reshape(ops.concatenate([x, x], 0), (-1, 8))), (4,),
      "joins the samples"),
     (lambda: L.Lambda(lambda x: x / ops.shape(x)[0]), (4,), "size of the batch"),
-    (lambda: L.Lambda(lambda x: ops.cast(x, "int32")), (4,), "int32"),
+    (lambda: L.Lambda(lambda x: ops.cast(x, "int64")), (4,), "int64"),
     (lambda: L.Dense(2, dtype="float64"), (4,), "float64"),
     (lambda: L.Dense(2), (None, 4), "size '.*_1' is not known"),
 ]

@@ -10,6 +10,7 @@ import textwrap
 import numpy as np
 
 from .c_ops import convert, literal
+from .c_whole import write_outputs
 from .c_writer import Writer
 
 _HEAD = """\
@@ -164,6 +165,7 @@ def to_sources(recordings, path):
         writer = Writer(recording, weights, operations)
         for node in recording.nodes:
             convert(writer, node)
+        write_outputs(writer)
         writer.plan()
         arena = max(arena, writer.arena)
         own = f"{name}_predict" if len(recordings) == 1 else f"{name}_{identifier(endpoint)}"

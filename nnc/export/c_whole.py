@@ -1,5 +1,5 @@
-"""Whole numbers, int32, in exported C. No array holds them, but inputs: what computes one is an
-expression of C that is written out where the number is used, with `@` for the element's index.
+"""Whole numbers, int32, in exported C. Only inputs and outputs are arrays of them: what computes
+one is an expression of C that is written out where it is used, `@` being the element's index.
 
 Truth values that compare whole numbers are such expressions too, until another op wants an array.
 """
@@ -49,6 +49,18 @@ def stored(w, number):
 def _store(w, target, text):
     w.loops((w.size(target),), [(0, [1])],
             lambda i: f"{w.at(target)}[{i}] = {text.replace('@', i)};", target, *values_of(text))
+
+
+def write_outputs(w):
+    """Writes the outputs that are of int32."""
+    for given, number in w.recording.outputs:
+        if w.recording.values[number].dtype == "int32":
+            text = expression(w, number)
+            if text is None:
+                raise NotImplementedError(f"export to C: the output '{given}' depends on no input")
+            w.line(f"for (long i = 0; i < {w.size(number)}; i++)")
+            w.line(f"    {w.arguments[given, 'output']}[i] = {text.replace('@', 'i')};",
+                   *values_of(text))
 
 
 def values_of(text):

@@ -47,14 +47,12 @@ class Writer:
         if unknown:
             raise NotImplementedError(f"export to C: the size '{unknown[0]}' is not known, and C "
                                       "arrays have fixed sizes. Fix it by an `input_signature`")
-        there = [("float32", "int32")] * len(self.recording.inputs) + \
-            [("float32",)] * len(self.recording.outputs)
-        for (name, number), dtypes in zip(self.recording.inputs + self.recording.outputs, there):
+        for name, number in self.recording.inputs + self.recording.outputs:
             value = self.recording.values[number]
-            if value.dtype not in dtypes:
+            if value.dtype not in ("float32", "int32"):
                 raise NotImplementedError(f"export to C: '{name}' has the dtype {value.dtype}; "
-                                          f"only {' and '.join(dtypes)} is there. Cast it outside "
-                                          "of the model")
+                                          "only float32 and int32 are there. Cast it outside of "
+                                          "the model")
             rules = value.rules
             if self.recording.symbols and not (
                     rules and isinstance(rules[0], Rule) and rules[0].plain == "batch"):
@@ -235,6 +233,8 @@ class Writer:
         copies = []
         for given, number in self.recording.outputs:
             own, root = self.arguments[given, "output"], self.root(number)
+            if self.recording.values[number].dtype == "int32":
+                continue                # c_whole has written it
             if root in self.places or self.constant(root) is not None:
                 copies.append((own, number))
             else:
