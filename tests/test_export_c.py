@@ -176,15 +176,17 @@ LAYERS = [
 ]
 
 
-@needs_gcc
-def test_layers(portable, tmp_path):
+@pytest.mark.parametrize("compiler", COMPILERS)
+def test_layers(portable, tmp_path, compiler):
+    if shutil.which(compiler) is None:
+        pytest.skip(f"{compiler} is not installed")
     rng = np.random.default_rng(0)
     models = build(LAYERS, rng)
     archive = nnc.export.ExportArchive("c")
     for i, model in enumerate(models):
         archive.add_endpoint(f"m{i}", model)
     archive.write_out(tmp_path / "net.c", verbose=False)
-    library = compiled(tmp_path / "net.c")
+    library = compiled(tmp_path / "net.c", compiler)
     for i, model in enumerate(models):
         for special in (True, False):
             x = data(rng, (3, *LAYERS[i][1]), special)
@@ -309,14 +311,16 @@ def test_whole_outputs(portable, tmp_path, compiler):
         np.testing.assert_array_equal(one.view("int32"), wanted)
 
 
-@needs_gcc
-def test_quantized_embeddings(portable, tmp_path):
+@pytest.mark.parametrize("compiler", COMPILERS)
+def test_quantized_embeddings(portable, tmp_path, compiler):
+    if shutil.which(compiler) is None:
+        pytest.skip(f"{compiler} is not installed")
     model = nnc.Sequential([nnc.Input((4,), dtype="int32"), L.Embedding(300, 5)])
     model.quantize("int8")
     model.export(tmp_path / "net.c", format="c", verbose=False)
     assert "static const signed char" in (tmp_path / "net.c").read_text()
     x = np.array([[0, 299, 3, 3], [17, 5, 256, 128]], "int32")
-    (got,) = called(compiled(tmp_path / "net.c").net_predict_batch, [x], [(2, 4, 5)])
+    (got,) = called(compiled(tmp_path / "net.c", compiler).net_predict_batch, [x], [(2, 4, 5)])
     same_bits(got, model.predict(x, verbose=0))
 
 
