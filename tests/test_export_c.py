@@ -70,9 +70,27 @@ def build(rows, rng):
     for make, shape in rows:
         model = nnc.Sequential([nnc.Input(shape), make()])
         for weight in model.weights:
+            if weight.dtype == "int8":
+                weight.assign(rng.integers(-128, 128, weight.shape))
+                continue
             weight.assign(np.abs(rng.normal(size=weight.shape)) * 0.5 + 0.1)
         models.append(model)
     return models
+
+
+def quantized(*layers):
+    """A row's layer: a model whose weights are of 8 bits."""
+    model = nnc.Sequential([nnc.Input((layers[0],)), *layers[1:]])
+    model.quantize("int8")
+    return model
+
+
+def whole_numbers(x):
+    """int32 through casts, arithmetic that overflows, comparisons, and a choice."""
+    n = ops.reshape(ops.cast(x * 1e9, "int32"), (-1, 8, 20))
+    truth = n * 3 < n + -2**31
+    return ops.cast(ops.where(truth, n, 7 + n), "float32") + ops.cast(truth, "float32") \
+        + ops.where(ops.logical_or(truth, n > 5), 0.5, ops.reshape(x, (-1, 8, 20)))
 
 
 WEIGHT = np.random.default_rng(2).normal(size=(70, 300)).astype("float32")
@@ -81,6 +99,9 @@ LAYERS = [
     (lambda: L.Dense(70, activation="gelu"), (260,)),
     (lambda: L.Dense(9), (1030,)),
     (lambda: L.Dense(1, activation="sigmoid"), (257,)),
+    *[(lambda n=n: L.Dense(n, activation="tanh"), (k,)) for n, ks in (
+        (1, (10, 11, 512, 513, 1550)), (2, (31, 32, 1030)), (3, (95, 96, 99, 1537)), (4, (700,)))
+      for k in ks],
     (lambda: L.Dense(130, activation="softmax"), (5, 30)),
     (lambda: L.Dense(5, use_bias=False), (256,)),
     (lambda: L.EinsumDense("abc,cd->abd", output_shape=(None, 3)), (3, 4)),
@@ -116,7 +137,13 @@ LAYERS = [
     (lambda: L.Softmax(axis=1), (9, 5)),
     (lambda: L.Lambda(lambda x: nnc.activations.log_softmax(x, 2)), (2, 7, 3)),
     (lambda: L.Lambda(lambda x: _core.op.matmul(x, WEIGHT, 0, 1)), (2, 300)),
+    (lambda: L.Lambda(lambda x: _core.op.matmul(x, WEIGHT[:3], 0, 1)), (2, 300)),
+    (lambda: L.Lambda(lambda x: ops.matmul(x, ops.transpose(x, (0, 2, 1)))), (3, 1100)),
+    (lambda: L.Lambda(lambda x: _core.op.matmul(x, x[:, :2], 0, 1)), (9, 1100)),
+    (lambda: quantized(300, L.Dense(70, activation="gelu"), L.Dense(3, use_bias=False)), (300,)),
+    (lambda: quantized(7, L.Dense(1, activation="leaky_relu")), (7,)),
     (lambda: L.Masking(0.5), (6, 4)),
+    (lambda: L.Lambda(lambda x: x * ops.exp(_core.convert(WEIGHT[0, :5]))), (5,)),
     (lambda: L.Lambda(lambda x: ops.where(ops.all(x > -1, 1, True), x, 0)), (3, 5)),
     (lambda: L.Lambda(lambda x: nnc.activations.log_softmax(x)), (37,)),
     (lambda: L.Lambda(lambda x: ops.sum(x, 1, True)), (40000,)),
@@ -129,24 +156,37 @@ LAYERS = [
     (lambda: L.Lambda(lambda x: ops.sqrt(ops.abs(x)) + ops.floor(x) * ops.round(x)), (900,)),
     (lambda: L.Conv2D(5, 3, strides=2, padding="same", activation="relu"), (9, 8, 3)),
     (lambda: L.Conv1D(3, 3, padding="causal", dilation_rate=2), (11, 30)),
+    (lambda: L.Conv1D(2, 40, activation="silu"), (50, 2)),
     (lambda: L.DepthwiseConv2D(3, depth_multiplier=2), (5, 6, 2)),
+    (lambda: L.Conv2D(6, 3, groups=2, activation="relu"), (6, 5, 8)),
+    (lambda: L.Conv1D(4, 10, groups=2, strides=2), (25, 24)),
+    (lambda: L.SeparableConv2D(4, 3), (6, 5, 3)),
+    (lambda: L.Conv2DTranspose(4, 3, strides=2, padding="same"), (5, 4, 3)),
+    (lambda: L.Conv1DTranspose(2, 4, strides=3, activation="relu"), (6, 5)),
+    (lambda: L.Conv3D(2, 2), (4, 3, 5, 2)),
+    (lambda: L.MaxPooling1D(3, padding="same"), (8, 3)),
+    (lambda: L.AveragePooling3D(2), (4, 5, 4, 2)),
     (lambda: L.MaxPooling2D(3, 2, padding="same"), (8, 7, 3)),
     (lambda: L.AveragePooling2D(2, padding="same"), (7, 8, 3)),
     (lambda: L.GlobalAveragePooling2D(), (5, 6, 3)),
     (lambda: L.Lambda(lambda x: ops.cast(ops.argmin(x, 1), "float32")), (8, 3)),
+    (lambda: L.Lambda(lambda x: ops.one_hot(ops.argmax(x, 1) + 1, 8)), (8, 3)),
+    (lambda: L.Lambda(whole_numbers), (4, 40)),
     (lambda: L.Lambda(lambda x: ops.log(ops.abs(x)) - ops.ceil(x)), (900,)),
 ]
 
 
-@needs_gcc
-def test_layers(portable, tmp_path):
+@pytest.mark.parametrize("compiler", COMPILERS)
+def test_layers(portable, tmp_path, compiler):
+    if shutil.which(compiler) is None:
+        pytest.skip(f"{compiler} is not installed")
     rng = np.random.default_rng(0)
     models = build(LAYERS, rng)
     archive = nnc.export.ExportArchive("c")
     for i, model in enumerate(models):
         archive.add_endpoint(f"m{i}", model)
     archive.write_out(tmp_path / "net.c", verbose=False)
-    library = compiled(tmp_path / "net.c")
+    library = compiled(tmp_path / "net.c", compiler)
     for i, model in enumerate(models):
         for special in (True, False):
             x = data(rng, (3, *LAYERS[i][1]), special)
@@ -227,6 +267,63 @@ def test_models(portable, tmp_path, compiler):
         same_bits(array, want[name])
 
 
+@pytest.mark.parametrize("compiler", COMPILERS)
+@pytest.mark.parametrize("dtype", ["float32", "int32"])
+def test_embeddings(portable, tmp_path, compiler, dtype):
+    """Rows of a table: numbers from its end, as floats and as whole ones; NaN where none is."""
+    if shutil.which(compiler) is None:
+        pytest.skip(f"{compiler} is not installed")
+    i = nnc.Input((6,), dtype=dtype, name="i")
+    embedding, flat = L.Embedding(11, 3, mask_zero=True), L.Flatten()(L.Embedding(11, 4)(i))
+    h = embedding(i)
+    model = nnc.Model(i, [L.GlobalAveragePooling1D()(h), L.Dense(2)(flat), h,
+                          L.Embedding(4, 1)(L.Reshape((2, 3))(i) - 7)])
+    model.export(tmp_path / "net.c", format="c", verbose=False)
+    library = compiled(tmp_path / "net.c", compiler)
+    x = np.array([[9, 10, 3, 7, 8, 6], [4, 5, 6, 7, 3, 10]], dtype)
+    want = model.predict(x, verbose=0)
+    shapes = [w.shape for w in want]
+    for got, wanted in zip(called(library.net_predict_batch, [x], shapes), want):
+        same_bits(got, wanted)
+    x[0] = [11, -12, -1, 2**30, -2**31, 0]
+    rows = called(library.net_predict_batch, [x], shapes)[2]
+    table = np.pad(embedding.get_weights()[0], ((0, 1), (0, 0)), constant_values=np.nan)
+    same_bits(rows[0], table[[11, 11, 10, 11, 11, 0]])
+
+
+@pytest.mark.parametrize("compiler", COMPILERS)
+def test_whole_outputs(portable, tmp_path, compiler):
+    if shutil.which(compiler) is None:
+        pytest.skip(f"{compiler} is not installed")
+    x, n = nnc.Input((30,)), nnc.Input((30,), dtype="int32")
+    model = nnc.Model([x, n], [L.Lambda(make)([x, n]) for make in (
+        lambda a: ops.argmax(a[0], 1, keepdims=True), lambda a: ops.cast(a[0] * 1e9, "int32"),
+        lambda a: ops.where(a[1] == 3, a[1] * 5 - 2, a[1]), lambda a: a[1])])
+    model.export(tmp_path / "net.c", format="c", verbose=False)
+    rng = np.random.default_rng(0)
+    given = [data(rng, (4, 30), True), rng.integers(-9, 9, (4, 30)).astype("int32")]
+    given[1].flat[:3] = 3, 2**31 - 1, -2**31
+    want = model.predict(given, verbose=0)
+    got = called(compiled(tmp_path / "net.c", compiler).net_predict_batch, given,
+                 [w.shape for w in want])
+    for one, wanted in zip(got, want):
+        assert wanted.dtype == "int32"
+        np.testing.assert_array_equal(one.view("int32"), wanted)
+
+
+@pytest.mark.parametrize("compiler", COMPILERS)
+def test_quantized_embeddings(portable, tmp_path, compiler):
+    if shutil.which(compiler) is None:
+        pytest.skip(f"{compiler} is not installed")
+    model = nnc.Sequential([nnc.Input((4,), dtype="int32"), L.Embedding(300, 5)])
+    model.quantize("int8")
+    model.export(tmp_path / "net.c", format="c", verbose=False)
+    assert "static const signed char" in (tmp_path / "net.c").read_text()
+    x = np.array([[0, 299, 3, 3], [17, 5, 256, 128]], "int32")
+    (got,) = called(compiled(tmp_path / "net.c", compiler).net_predict_batch, [x], [(2, 4, 5)])
+    same_bits(got, model.predict(x, verbose=0))
+
+
 @needs_gcc
 def test_an_arena_of_the_callers_own(portable, tmp_path):
     """The *_in function with the least arena, between numbers that must stay."""
@@ -292,11 +389,17 @@ REFUSED = [
     (lambda: L.Lambda(lambda x: nnc.activations.softmax(x, 0), name="x"), (4, 3),
      r"'x' \(Lambda\).*joins the samples"),
     (lambda: L.Lambda(lambda x: x[:0], name="z"), (4,), r"'z'|batch"),
+    (lambda: L.Lambda(lambda x: ops.transpose(nnc.activations.softmax(ops.transpose(x)))), (4,),
+     "joins the samples"),
+    (lambda: L.Lambda(lambda x: ops.transpose(ops.transpose(x) + ops.transpose(x[:, :1]))), (4,),
+     "joins the samples"),
+    (lambda: L.Lambda(lambda x: ops.reshape(ops.transpose(x), (-1, 4))), (4,), "joins the samples"),
+    (lambda: L.Lambda(lambda x: ops.matmul(x, ops.transpose(x))[:, 0]), (4,), "joins the samples"),
     (lambda: L.Lambda(lambda x: ops.concatenate([x, x], 0)), (4,), "has no batch axis"),
     (lambda: L.Lambda(lambda x: ops.reshape(ops.concatenate([x, x], 0), (-1, 8))), (4,),
      "joins the samples"),
     (lambda: L.Lambda(lambda x: x / ops.shape(x)[0]), (4,), "size of the batch"),
-    (lambda: L.Lambda(lambda x: ops.cast(x, "int32")), (4,), "int32"),
+    (lambda: L.Lambda(lambda x: ops.cast(x, "int64")), (4,), "int64"),
     (lambda: L.Dense(2, dtype="float64"), (4,), "float64"),
     (lambda: L.Dense(2), (None, 4), "size '.*_1' is not known"),
 ]

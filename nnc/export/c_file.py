@@ -10,6 +10,7 @@ import textwrap
 import numpy as np
 
 from .c_ops import convert, literal
+from .c_whole import write_outputs
 from .c_writer import Writer
 
 _HEAD = """\
@@ -28,14 +29,14 @@ _HEAD = """\
 _HEADER = """\
 /* {name}.h - the forward pass of the model '{model}', written by nnc {version}.
  *
- * All arrays are of float, rows last axis first to change (C order), and may not overlap. Functions
- * keep no state and take no memory but {name}_arena ({bytes} bytes, static), which
- * the plain functions share: threads that run at once each call the *_in function with an array of
- * {macro}_ARENA floats of their own. */
+ * All arrays are of {types}, rows last axis first to change (C order), and
+ * may not overlap. Functions keep no state and take no memory but {name}_arena
+ * ({bytes} bytes, static), which the plain functions share: threads that run at once each
+ * call the *_in function with an array of {macro}_ARENA floats of their own.{about} */
 #ifndef {macro}_H
 #define {macro}_H
 
-#include <stddef.h>
+#include <stddef.h>{include}
 
 #ifdef __cplusplus
 extern "C" {{
@@ -108,19 +109,22 @@ def used_kernels(text):
 
 # ---- the files -----------------------------------------------------------------------------------
 
+_TYPES = {"float32": "float", "int32": "int32_t", "int8": "signed char"}
+
+
 def _function(writer, name, prefix):
     """The prototypes, with what they take and give, and the bodies of one recording's functions."""
-    about, takes, gives, sizes = [], [], [], []
-    for kind, sides, names in (("const float", writer.recording.inputs, takes),
-                               ("float", writer.recording.outputs, gives)):
+    about, arguments, names, sizes = [], [], [], []
+    for kind, sides, const in (("input", writer.recording.inputs, "const "),
+                               ("output", writer.recording.outputs, "")):
         for given, number in sides:
             shape = writer.shape(number)
             own = writer.arguments[given, kind]
             about.append(f"{own}: '{comment(given)}', {writer.text(shape)}")
+            arguments.append(f"{const}{_TYPES[writer.recording.values[number].dtype]} *{own}")
             names.append(own)
             sizes.append(writer.size(number))
-    arguments = [f"const float *{own}" for own in takes] + [f"float *{own}" for own in gives]
-    both, names = ", ".join(arguments), takes + gives
+    both = ", ".join(arguments)
     head = _wrapped(f"void {name}({both})")
     inside = _wrapped(f"void {name}_in({both}, float *arena)")
     many = _wrapped(f"void {name}_batch({both}, size_t rows)")
@@ -161,20 +165,21 @@ def to_sources(recordings, path):
         writer = Writer(recording, weights, operations)
         for node in recording.nodes:
             convert(writer, node)
+        write_outputs(writer)
         writer.plan()
         arena = max(arena, writer.arena)
         own = f"{name}_predict" if len(recordings) == 1 else f"{name}_{identifier(endpoint)}"
         prototype, body = _function(writer, own, name)
         prototypes.append(prototype)
         bodies.append(body)
-    arrays = [f"static const float {own}[{array.size}] = {{\n{_numbers(array)}\n}};\n"
-              for own, array in weights.values()]
+    arrays = [f"static const {_TYPES[array.dtype.name]} {own}[{array.size}] = {{\n"
+              f"{_numbers(array)}\n}};\n" for own, array in weights.values()]
     code = "\n".join([*operations.values(), *bodies])
     kernels = used_kernels(code)
     facts = {"name": name, "file": file,
              "model": comment(", ".join(recordings)), "version": _core.__version__,
              "macro": name.upper(), "arena": max(arena, 1), "bytes": f"{4 * max(arena, 1):,}",
-             "functions": "\n".join(prototypes),
+             "functions": "\n".join(prototypes), **_facts(prototypes, code),
              "needs": "and the C library's mathematics (-lm)" if any(
                  text.startswith("#include <math.h>") for text in kernels)
              else "which needs no library"}
@@ -183,10 +188,21 @@ def to_sources(recordings, path):
     return {f"{stem}.c": source, f"{stem}.h": _HEADER.format(**facts)}
 
 
+def _facts(prototypes, code):
+    """What a header says of whole numbers."""
+    whole = any("int32_t" in text for text in prototypes)
+    return {"types": "float or int32_t" if whole else "float",
+            "include": "\n#include <stdint.h>" if whole else "",
+            "about": "\n * What is taken by a number that is outside of a table is NaN."
+            if "k_take" in code else ""}
+
+
 def _numbers(array):
-    """The numbers of an array, six a line."""
-    numbers = array.ravel().tolist()
-    if np.isfinite(array).all():
+    """The numbers of an array, six a line; 16 of 8 bits."""
+    numbers, width = array.ravel().tolist(), 6
+    if array.dtype == "int8":
+        texts, end, width = list(map(str, numbers)), "", 16
+    elif np.isfinite(array).all():
         # A double's 13 digits behind the point, of which a float has the first six
         texts = "\n".join(map(float.hex, numbers)).replace("0000000p", "p").split("\n")
         end = "f"

@@ -7,6 +7,7 @@ import re
 import textwrap
 
 from .. import _core
+from . import c_whole
 from .c_writer import VIEWS, broadcast_strides, strides_of
 from .formulas import functions_of
 
@@ -32,28 +33,37 @@ def convert(writer, node):
     """
     if writer.fold(node):
         return
+    whole = c_whole.row_of(writer, node)
     for number in node.inputs:
         value = writer.recording.values[number]
         if value.kind in ("constant", "variable") and writer.constant(number) is None:
             raise node.refuse("C", "it computes with the size of the batch. Fix that size by an "
                               "`input_signature`")
-        if value.dtype == "int32" and value.kind == "computed" \
-                and node.op not in ("one_hot", "cast"):
+        if value.dtype == "int8" and value.kind == "computed" and node.op != "cast":
+            raise node.refuse("C", "there is no kernel for int8 yet")
+        if c_whole.is_whole(writer, number) and whole is None and node.op != "one_hot":
             raise node.refuse("C", "there is no kernel for whole numbers yet")
     for number in node.outputs:
         value = writer.recording.values[number]
-        if value.dtype not in ("float32", "bool") and node.op not in ("argmax", "argmin"):
+        if value.dtype not in ("float32", "bool") and whole is None \
+                and node.op not in ("argmax", "argmin"):
             raise node.refuse("C", f"its result has the dtype {value.dtype}, and only float32 is "
                               "there")
         if writer.size(number) == 0:
             raise node.refuse("C", "an array of it is empty")
         if any(writer.constant(i) is None for i in node.inputs):
             writer.check_rows(node, number)
+    if whole is not None:
+        whole(writer, node)
+        return
     row = ROWS.get(node.op) or (_element_wise if node.op in _core.op_formulas else None)
     if row is None:
         raise node.refuse("C", "there is no kernel for it yet")
     if node.op not in VIEWS:
         writer.note(node)
+    for number in node.inputs:
+        if number in writer.whole and not c_whole.is_whole(writer, number):
+            c_whole.stored(writer, number)
     row(writer, node)
 
 
@@ -140,10 +150,10 @@ def _logical(form):
 
 
 def _cast(w, node):
-    """float32 and bool to one another, and places to float32: all are floats here."""
+    """float32 and bool to one another, and int8 to float32: all are floats here."""
     y, x = node.outputs[0], node.inputs[0]
     kinds = w.recording.values[x].dtype, w.recording.values[y].dtype
-    if kinds != ("int32", "float32") and not {*kinds} <= {"float32", "bool"}:
+    if kinds != ("int8", "float32") and not {*kinds} <= {"float32", "bool"}:
         raise node.refuse("C", f"it turns {kinds[0]} into {kinds[1]}")
     form = "(float)({} != 0.0f)" if kinds[1] == "bool" else "{}"
     w.loops(w.shape(y), [(0, strides_of(w.shape(y)))],
@@ -152,19 +162,43 @@ def _cast(w, node):
 
 # ---- products ------------------------------------------------------------------------------------
 
+def _gemm(n, k):
+    """The kernel for a product of n columns over k steps: csrc/kernels/gemm_dot.inc has the rule,
+    here for vectors of 4 floats."""
+    return "k_dot" if n < 4 and k >= 4 and k * (4 - n) >= 32 * n else "k_gemm"
+
+
 def _dense(w, node):
     x, kernel, bias = node.inputs
     y, (k, n) = node.outputs[0], w.shape(kernel)
     m = w.size(y) // n
-    w.line(f"k_gemm({w.at(x)}, {w.at(kernel)}, {n}, 1, {w.at(bias)}, {w.at(y)}, {m}, {n}, {k});",
-           x, kernel, bias, y)
-    activation = node.attrs["activation"]
+    w.line(f"{_gemm(n, k)}({w.at(x)}, {w.at(kernel)}, {n}, 1, {w.at(bias)}, {w.at(y)}, {m}, {n}, "
+           f"{k});", x, kernel, bias, y)
+    _activation(w, node, m * n)
+
+
+def _activation(w, node, size):
+    """What a dense op does to its sums."""
+    y, activation = node.outputs[0], node.attrs["activation"]
     if activation is not None:
         function = operation(w, node, activation)
         alpha = f", {literal(_float32(node.attrs['alpha']))}" \
             if re.search(r"\balpha\b", _core.op_formulas[activation]) else ""
-        w.loops((m * n,), [(0, [1])],
+        w.loops((size,), [(0, [1])],
                 lambda i: f"{w.at(y)}[{i}] = {function}({w.at(y)}[{i}]{alpha});", y)
+
+
+def _dense_int8(w, node):
+    x, kernel, scale, bias = node.inputs
+    y = node.outputs[0]
+    if w.constant(kernel) is None:
+        raise node.refuse("C", "its kernel of 8 bits is computed")
+    k, n = w.shape(kernel)
+    m, q = w.size(y) // n, w.temporary(k)
+    numbers = ", ".join(literal(_float32(node.attrs[name])) for name in ("low", "high", "epsilon"))
+    w.line(f"k_dense_int8({w.at(x)}, {w.at(kernel)}, {w.at(scale)}, {w.at(bias)}, {w.at(q)}, "
+           f"{w.at(y)}, {m}, {n}, {k}, {numbers});", x, scale, bias, q, y)
+    _activation(w, node, m * n)
 
 
 def _matmul(w, node):
@@ -184,8 +218,8 @@ def _matmul(w, node):
                      if lead else [])
     operands = list(zip((0, 0, 0), (*steps, [m * n * one for one in strides_of(lead)])))
     w.loops(lead, operands,
-            lambda i, j, o: f"k_gemm({w.at(a)} + {i}, {w.at(b)} + {j}, {b_row}, {b_col}, 0, "
-            f"{w.at(y)} + {o}, {m}, {n}, {k});", a, b, y)
+            lambda i, j, o: f"{_gemm(n, k)}({w.at(a)} + {i}, {w.at(b)} + {j}, {b_row}, {b_col}, "
+            f"0, {w.at(y)} + {o}, {m}, {n}, {k});", a, b, y)
 
 
 # ---- over axes -----------------------------------------------------------------------------------
@@ -294,19 +328,33 @@ def _one_hot(w, node):
     _no_first_axis(w, node, axis)
     if w.recording.values[x].dtype not in ("int32", "float32"):
         raise node.refuse("C", "there is no kernel for whole numbers yet")
+    if c_whole.is_whole(w, x):
+        x = c_whole.stored(w, x)
     a, n, b = _split_at(shape, axis)
     w.line(f"k_one_hot({w.at(x)}, {w.at(y)}, {a}, {n}, {b});", x, y)
 
 
-def _patches(w, node):
-    x, y = node.inputs[0], node.outputs[0]
-    n, *size, c = w.shape(x)
+def _geometry(w, node, image, windows):
+    """The arguments that say how windows (n, out..., kernel..., c) lie in an image (n, ..., c)."""
     window = [w.fixed(number) for number in node.attrs["window"]]
     kernel, stride, dilation, low = (window[i:i + 3] for i in range(0, 12, 3))
-    arrays = ", ".join(f"(const long[]){{{{{', '.join(map(str, numbers))}}}}}"
-                       for numbers in (size, w.shape(y)[1:4], kernel, stride, dilation, low))
-    w.line(f"k_patches({w.at(x)}, {w.at(y)}, {n}, {arrays}, {c}, "
-           f"{literal(_float32(node.attrs['value']))});", x, y)
+    return ", ".join(f"(const long[]){{{{{', '.join(map(str, numbers))}}}}}" for numbers in (
+        image[1:4], windows[1:4], kernel, stride, dilation, low)) + f", {image[-1]}"
+
+
+def _patches(w, node):
+    x, y = node.inputs[0], node.outputs[0]
+    image, windows = w.shape(x), w.shape(y)
+    w.line(f"k_patches({w.at(x)}, {w.at(y)}, {w.size(y) // image[-1]}, "
+           f"{_geometry(w, node, image, windows)}, {literal(_float32(node.attrs['value']))});",
+           x, y)
+
+
+def _patches_grad(w, node):
+    x, y = node.inputs[0], node.outputs[0]
+    image, windows = w.shape(y), w.shape(x)
+    w.line(f"k_patches_grad({w.at(x)}, {w.at(y)}, {w.size(y)}, {w.size(x) // image[-1]}, "
+           f"{_geometry(w, node, image, windows)});", x, y)
 
 
 # ---- where elements lie --------------------------------------------------------------------------
@@ -373,12 +421,13 @@ ROWS = {
     "where": _where, "cast": _cast,
     "logical_and": _logical("({} && {})"), "logical_or": _logical("({} || {})"),
     "logical_xor": _logical("({} != {})"), "logical_not": _logical("(!{})"),
-    "dense": _dense, "matmul": _matmul,
+    "dense": _dense, "dense_int8": _dense_int8, "matmul": _matmul,
     "sum": _reduced("sum", "0.0f"), "mean": _reduced("sum", "0.0f"),
     "prod": _reduced("prod", "1.0f"), "max": _reduced("max", "0.0f"),
     "min": _reduced("min", "0.0f"), "any": _reduced("max", "0.0f"),
     "all": _reduced("min", "1.0f"),
     "argmax": _arg("1.0f"), "argmin": _arg("-1.0f"), "one_hot": _one_hot, "patches": _patches,
+    "patches_grad": _patches_grad,
     "softmax": _softmax, "log_softmax": _softmax,
     "reshape": _view, "stop_gradient": _view, "copy": _view,
     "custom": _view,

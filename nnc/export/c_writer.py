@@ -35,6 +35,7 @@ class Writer:
         self.recording, self.weights, self.operations = recording, weights, operations
         self.sizes = {symbol: 1 for symbol in recording.symbols}
         self.held, self.roots, self.lines = {}, {}, []      # lines: (text, values that it touches)
+        self.whole = {}             # expressions of whole numbers: c_whole
         self.places, self.arena, self.temporaries = {}, 0, []
         self._check_signature()
         self.arguments = self._name_arguments()
@@ -48,9 +49,10 @@ class Writer:
                                       "arrays have fixed sizes. Fix it by an `input_signature`")
         for name, number in self.recording.inputs + self.recording.outputs:
             value = self.recording.values[number]
-            if value.dtype != "float32":
+            if value.dtype not in ("float32", "int32"):
                 raise NotImplementedError(f"export to C: '{name}' has the dtype {value.dtype}; "
-                                          "only float32 is there. Cast it outside of the model")
+                                          "only float32 and int32 are there. Cast it outside of "
+                                          "the model")
             rules = value.rules
             if self.recording.symbols and not (
                     rules and isinstance(rules[0], Rule) and rules[0].plain == "batch"):
@@ -63,8 +65,8 @@ class Writer:
 
         found, used = {}, set()
         for kind, one, prefix, sides in (
-                ("const float", "x", "in_", self.recording.inputs),
-                ("float", "y", "out_", self.recording.outputs)):
+                ("input", "x", "in_", self.recording.inputs),
+                ("output", "y", "out_", self.recording.outputs)):
             for given, number in sides:
                 name = one if len(sides) == 1 else prefix + identifier(given)
                 while name in used:
@@ -92,15 +94,34 @@ class Writer:
         return f"({', '.join(map(str, shape))}{',' if len(shape) == 1 else ''})"
 
     def check_rows(self, node, number):
-        """Refuses a value whose samples are not one behind another."""
-        rules = self.recording.values[number].rules
+        """Refuses a value of a node in which samples may meet: they are one behind another, or a
+        transpose has moved their axis and only ops that leave it alone follow."""
         if not self.recording.symbols:
             return
-        first = rules[0] if rules else None
-        if not isinstance(first, Rule) or first.constant or len(first.symbols) != 1 \
-                or any(isinstance(rule, Rule) for rule in rules[1:]):
+        axes = [self._batch_axis(one) for one in node.inputs
+                if any(isinstance(rule, Rule) for rule in self.recording.values[one].rules)]
+        axis = self._batch_axis(number)
+        if axis is None or {*axes, axis} != {0} and not self._keeps_samples(node, axes, axis):
             raise node.refuse("C", "it joins the samples of a batch. Fix the batch size by an "
                               "`input_signature` to compute a whole batch at once")
+
+    def _batch_axis(self, number):
+        """The axis of the batch, or `None` if there is not just one."""
+        rules = self.recording.values[number].rules
+        found = [d for d, rule in enumerate(rules) if isinstance(rule, Rule)]
+        if len(found) != 1 or rules[found[0]].constant or len(rules[found[0]].symbols) != 1:
+            return None
+        return found[0]
+
+    def _keeps_samples(self, node, axes, axis):
+        """Whether samples stay apart where their axis is, or becomes, not the first."""
+        if len(axes) != 1 or axes[0] is None:
+            return False
+        shape, result = self.shape(node.inputs[0]), self.shape(node.outputs[0])
+        if node.op == "reshape":
+            return math.prod(shape[:axes[0]]) == math.prod(result[:axis])
+        return node.op == "transpose" or node.op == "matmul" and \
+            self.constant(node.inputs[1]) is not None and axes[0] - len(shape) == axis - len(result)
 
     # ---- values ----
 
@@ -151,9 +172,9 @@ class Writer:
         return f"{{{number}}}" if array is None else self.weight(array, number)
 
     def weight(self, array, number):
-        """The name of a static array."""
-        array = np.ascontiguousarray(array, "float32")
-        key = array.size, array.tobytes()
+        """The name of a static array: of int8, or of float."""
+        array = np.ascontiguousarray(array, "int8" if array.dtype == "int8" else "float32")
+        key = array.dtype, array.size, array.tobytes()
         if key not in self.weights:
             from .c_file import identifier
 
@@ -208,10 +229,12 @@ class Writer:
     def plan(self):
         """Gives each computed value a place: an output, or a range of the arena."""
         for given, number in self.recording.inputs:
-            self.places[number] = self.arguments[given, "const float"]
+            self.places[number] = self.arguments[given, "input"]
         copies = []
         for given, number in self.recording.outputs:
-            own, root = self.arguments[given, "float"], self.root(number)
+            own, root = self.arguments[given, "output"], self.root(number)
+            if self.recording.values[number].dtype == "int32":
+                continue                # c_whole has written it
             if root in self.places or self.constant(root) is not None:
                 copies.append((own, number))
             else:

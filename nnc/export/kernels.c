@@ -1,7 +1,8 @@
 /* kernels.c - what an exported C source may need. A block, up to an empty line, is copied where one
  * of its names is used; this head never is. The same functions, in the same order of operations, as
  * the core's kernels of the level "portable", for one lane: so that results are the same bits.
- * Sources: csrc/kernels/simd/{base,portable,math}.h, gemm.inc, reduce.inc, softmax.inc. */
+ * Sources: csrc/kernels/simd/{base,portable,math}.h, gemm.inc, gemm_dot.inc, int8.inc,
+ * reduce.inc, softmax.inc. */
 
 #include <math.h>
 
@@ -286,8 +287,106 @@ static void k_gemm(const float *a, const float *b, long b_row, long b_col, const
     }
 }
 
+/* c (m, n) = a (m, k) b / (s scale) + bias, b in 8 bits: a row of a becomes whole numbers q = a s,
+ * s = high / (max |a| + epsilon); sums of whole numbers are exact. q: space for k numbers. */
+static void k_dense_int8(const float *a, const signed char *b, const float *scale,
+                         const float *bias, float *q, float *c, long m, long n, long k, float low,
+                         float high, float epsilon)
+{
+    enum { COLUMNS = 64 };
+    int32_t sum[COLUMNS];
+    for (long i = 0; i < m; i++, a += k, c += n) {
+        uint32_t largest = 0;
+        float s;
+        for (long p = 0; p < k; p++)        /* as bits, NaN is above all */
+            largest = v_bits(v_abs(a[p])) > largest ? v_bits(v_abs(a[p])) : largest;
+        s = high / (v_number(largest) + epsilon);
+        for (long p = 0; p < k; p++)
+            q[p] = s > 0.0f && s < v_infinity()
+                ? v_min(high, v_max(low, (a[p] * s + 12582912.0f) - 12582912.0f)) : 0.0f;
+        for (long j0 = 0; j0 < n; j0 += COLUMNS) {
+            long width = n - j0 < COLUMNS ? n - j0 : COLUMNS;
+            for (long j = 0; j < width; j++)
+                sum[j] = 0;
+            for (long p = 0; p < k; p++)
+                for (long j = 0; j < width; j++)
+                    sum[j] += (int32_t)q[p] * b[p * n + j0 + j];
+            for (long j = 0; j < width; j++)
+                c[j0 + j] = (float)sum[j] / (s * scale[j0 + j]) + bias[j0 + j];
+        }
+    }
+}
+
+/* Towards zero; the nearest there is where there is none, and 0 for NaN. */
+static int32_t whole_cast(float x)
+{
+    if (x >= 2147483648.0f)
+        return INT32_MAX;
+    if (x > -2147483648.0f)
+        return (int32_t)x;
+    return x == x ? INT32_MIN : 0;
+}
+
+/* Sums and products of whole numbers are taken modulo 2^32. */
+static int32_t whole_of_bits(uint32_t bits)
+{
+    return bits <= INT32_MAX ? (int32_t)bits : -(int32_t)~bits - 1;
+}
+
+static int32_t whole_add(int32_t a, int32_t b)
+{
+    return whole_of_bits((uint32_t)a + (uint32_t)b);
+}
+
+static int32_t whole_subtract(int32_t a, int32_t b)
+{
+    return whole_of_bits((uint32_t)a - (uint32_t)b);
+}
+
+static int32_t whole_multiply(int32_t a, int32_t b)
+{
+    return whole_of_bits((uint32_t)a * (uint32_t)b);
+}
+
+/* A row of x (rows, size); one of NaN where there is none. */
+static void k_take(const float *x, int32_t index, long rows, long size, float *y)
+{
+    int there = index >= 0 && index < rows;
+    for (long j = 0; j < size; j++)
+        y[j] = there ? x[index * size + j] : v_nan();
+}
+
+static void k_take_int8(const signed char *x, int32_t index, long rows, long size, float *y)
+{
+    int there = index >= 0 && index < rows;
+    for (long j = 0; j < size; j++)
+        y[j] = there ? (float)x[index * size + j] : v_nan();
+}
+
 /* Lane i is joined with lane i + 2, then the two that are left. */
 static float fold_sum(const float *v) { return (v[0] + v[2]) + (v[1] + v[3]); }
+
+/* The same product where n is 1, 2 or 3 and k is long. k is cut into parts of at most 512 steps,
+ * whole fours but for the last one's end: lane l sums a part's steps l, l + 4, ... */
+static void k_dot(const float *a, const float *b, long b_row, long b_col, const float *bias,
+                  float *c, long m, long n, long k)
+{
+    long parts = (k + 511) / 512;
+    for (long i = 0; i < m * n; i++) {
+        const float *x = a + i / n * k, *w = b + i % n * b_col;
+        for (long part = 0, p = 0; part < parts; part++) {
+            long steps = 4 * (k / 4 / parts + (part < k / 4 % parts));
+            long end = part + 1 < parts ? p + steps : k;
+            float lane[4] = {0.0f}, sum;
+            for (long l = 0; p < end; l++, p++)
+                lane[l & 3] += x[p] * w[p * b_row];
+            sum = fold_sum(lane);
+            c[i] = part > 0 ? c[i] + sum : sum;
+        }
+        if (bias)
+            c[i] += bias[i % n];
+    }
+}
 
 static float sum_block(const float *x, long n)
 {
@@ -496,23 +595,44 @@ static void k_one_hot(const float *x, float *y, long a, long n, long b)
                 y[j] = (float)(x[j] == (float)k);
 }
 
-/* x (n, size..., c) as windows (n, out..., kernel..., c); `value` in the padding. Each of size, out,
- * kernel, stride, dilation and low has three numbers. */
-static void k_patches(const float *x, float *y, long n, const long *size, const long *out,
+/* Where place i of the windows (n, out..., kernel...) begins in x (n, size..., c); -1: in the
+ * padding. Each of size, out, kernel, stride, dilation and low has three numbers. */
+static long patch_place(long i, const long *size, const long *out, const long *kernel,
+                        const long *stride, const long *dilation, const long *low, long c)
+{
+    long outs = out[0] * out[1] * out[2], places = kernel[0] * kernel[1] * kernel[2], at[3];
+    long image = i / places / outs, o = i / places % outs, k = i % places;
+    at[2] = o % out[2] * stride[2] + k % kernel[2] * dilation[2] - low[2];
+    at[1] = o / out[2] % out[1] * stride[1] + k / kernel[2] % kernel[1] * dilation[1] - low[1];
+    at[0] = o / out[2] / out[1] * stride[0] + k / kernel[2] / kernel[1] * dilation[0] - low[0];
+    for (int d = 0; d < 3; d++)
+        if (at[d] < 0 || at[d] >= size[d])
+            return -1;
+    return (((image * size[0] + at[0]) * size[1] + at[1]) * size[2] + at[2]) * c;
+}
+
+/* x as its windows y, `places` in all; `value` in the padding. */
+static void k_patches(const float *x, float *y, long places, const long *size, const long *out,
                       const long *kernel, const long *stride, const long *dilation,
                       const long *low, long c, float value)
 {
-    long outs = out[0] * out[1] * out[2], places = kernel[0] * kernel[1] * kernel[2], at[3];
-    for (long i = 0; i < n * outs * places; i++, y += c) {
-        long image = i / places / outs, o = i / places % outs, k = i % places;
-        int inside = 1;
-        at[2] = o % out[2] * stride[2] + k % kernel[2] * dilation[2] - low[2];
-        at[1] = o / out[2] % out[1] * stride[1] + k / kernel[2] % kernel[1] * dilation[1] - low[1];
-        at[0] = o / out[2] / out[1] * stride[0] + k / kernel[2] / kernel[1] * dilation[0] - low[0];
-        for (int d = 0; d < 3; d++)
-            inside = inside && at[d] >= 0 && at[d] < size[d];
+    for (long i = 0; i < places; i++, y += c) {
+        long at = patch_place(i, size, out, kernel, stride, dilation, low, c);
         for (long j = 0; j < c; j++)
-            y[j] = inside ? x[(((image * size[0] + at[0]) * size[1] + at[1]) * size[2] + at[2]) * c
-                              + j] : value;
+            y[j] = at < 0 ? value : x[at + j];
+    }
+}
+
+/* The adjoint: windows x are added up, in their order, to y of n numbers. */
+static void k_patches_grad(const float *x, float *y, long n, long places, const long *size,
+                           const long *out, const long *kernel, const long *stride,
+                           const long *dilation, const long *low, long c)
+{
+    for (long i = 0; i < n; i++)
+        y[i] = 0.0f;
+    for (long i = 0; i < places; i++, x += c) {
+        long at = patch_place(i, size, out, kernel, stride, dilation, low, c);
+        for (long j = 0; j < c && at >= 0; j++)
+            y[at + j] += x[j];
     }
 }
