@@ -1,4 +1,5 @@
-"""Layers whose large weight can be kept in 8 bits, with adapters (see low_rank.py) beside it.
+"""Layers whose large weight can be kept in 8 or 4 bits (for the latter see packed.py), with adapters
+(see low_rank.py) beside it.
 
 The weight `w` becomes whole numbers and a scale a channel, and nothing trains it any more; adapters
 can be trained.
@@ -7,11 +8,12 @@ from .. import _core, dtype_policies, ops, quantizers
 from .._core import op
 from ..quantizers import AbsMaxQuantizer, QuantizationConfig
 from .low_rank import LowRank
+from .packed import Packed
 
 _MAX_SUM = 1 << 17                      # products that the op sums exactly
 
 
-class Adaptable(LowRank):
+class Adaptable(Packed, LowRank):
     """Mixed into a layer before `Layer`. The layer names its weight in `_MAIN` and says how it is
     quantized.
     """
@@ -30,8 +32,8 @@ class Adaptable(LowRank):
         if config is not None and not isinstance(config, QuantizationConfig):
             raise ValueError(f"{who}: `quantization_config` must be a QuantizationConfig. Received: "
                              f"quantization_config={config!r}")
-        if self.quantization_mode not in (None, "int8"):
-            raise NotImplementedError(f"{who}: weights are quantized to 'int8' only. Received: "
+        if self.quantization_mode not in (None, "int8", "int4"):
+            raise NotImplementedError(f"{who}: weights are quantized to 'int8' or 'int4'. Received: "
                                       f"dtype={self._dtype_policy.name!r}")
         self.quantization_config = config
 
@@ -54,29 +56,46 @@ class Adaptable(LowRank):
         """The weight without adapters, in the layer's dtype."""
         if not self._is_quantized:
             return super()._floating()
+        if self._is_packed:
+            return self._floating_packed()
         return ops.divide(ops.cast(self._main, self.variable_dtype), self._scale_for_main())
 
     def enable_lora(self, rank, lora_alpha=None, a_initializer="he_uniform",
                     b_initializer="zeros"):
         super().enable_lora(rank, lora_alpha, a_initializer, b_initializer)
         if self._is_quantized:                          # weights are listed trained ones first
-            self._own_variables.sort(key=lambda v: v is self._main or v is self._scale)
+            frozen = [id(v) for v in self._quantized_variables()]
+            self._own_variables.sort(key=lambda v: id(v) in frozen)
 
     enable_lora.__doc__ = LowRank.enable_lora.__doc__
+
+    @property
+    def _full_shape(self):
+        return self._packed_shape if self._is_packed else super()._full_shape
+
+    def _quantized_names(self):
+        """The variables beside the weight, in their order."""
+        more = [f"{self._MAIN}_zero", "g_idx"] if self._block is not None else []
+        return [f"{self._MAIN}_scale", *more] if self._is_quantized else []
+
+    def _quantized_variables(self):
+        return [self._main, *(self.__dict__[name] for name in self._quantized_names())]
 
     # ---- files ----
 
     def _saved_names(self):
-        names = super()._saved_names()
-        return names + [f"{self._MAIN}_scale"] if self._is_quantized else names
+        return super()._saved_names() + self._quantized_names()
 
     def _put_merged(self, values):
         if not self._is_quantized:
             super()._put_merged(values)
             return
-        values[0], values[len(self._saved_names()) - 1] = self._to_whole(self._merged())
+        new = self._to_whole(self._merged())
+        places = [0, *map(self._saved_names().index, self._quantized_names())]
+        for place, value in zip(places, new):
+            values[place] = value
 
-    # ---- eight bits ----
+    # ---- whole numbers ----
 
     def _check_quantize(self, mode):
         if not self.built:
@@ -87,12 +106,12 @@ class Adaptable(LowRank):
                              f"dtype_policy='{self._dtype_policy.name}'. Received: mode={mode}")
 
     def quantize(self, mode=None, type_check=True, config=None):
-        """Turns the weight into whole numbers of 8 bits and a scale a channel.
+        """Turns the weight into whole numbers of 8 or 4 bits, with scales.
 
         Args:
-            mode: `"int8"`.
+            mode: `"int8"` or `"int4"`.
             type_check: Whether a class derived from Keras's layer is refused.
-            config: A `quantizers.Int8QuantizationConfig`.
+            config: A `quantizers.Int8QuantizationConfig` or `Int4QuantizationConfig`.
 
         Raises:
             ValueError: If the layer is not built, or quantized already.
@@ -104,22 +123,27 @@ class Adaptable(LowRank):
         self._check_quantize(config.mode)
         shape = self._full_shape
         with _core.no_trace():
-            value, scale = self._to_whole(self._main, config)
+            values = self._to_whole(self._main, config)
         adapters = self.lora_enabled
         delattr(self, f"_{self._MAIN}")
         self.quantized_build(shape, config.mode, config)
-        self._main.assign(value)
-        self._scale.assign(scale)
+        for variable, value in zip(self._quantized_variables(), values):
+            variable.assign(value)
         if adapters:
             self._main._was_trainable = False
         self.quantization_config = config
-        self._dtype_policy = dtype_policies.get(f"{config.mode}_from_{self._dtype_policy.name}")
+        form = f"int4/{self._block or -1}" if self._is_packed else config.mode
+        self._dtype_policy = dtype_policies.get(f"{form}_from_{self._dtype_policy.name}")
 
     def quantized_build(self, input_shape, mode, config=None):
-        """Makes the weight of 8 bits and its scale; `input_shape` is the weight's."""
-        if mode != "int8":
-            raise NotImplementedError(f"Layer '{self.name}': weights are quantized to 'int8' only. "
-                                      f"Received: mode={mode!r}")
+        """Makes the weight of 8 or 4 bits and its scales; `input_shape` is the weight's."""
+        if mode not in ("int8", "int4"):
+            raise NotImplementedError(f"Layer '{self.name}': weights are quantized to 'int8' or "
+                                      f"'int4'. Received: mode={mode!r}")
+        if mode == "int4":
+            self._build_packed(input_shape, config)
+            self._is_quantized = True
+            return
         self.inputs_quantizer = QuantizationConfig.activation_quantizer_or_default(
             config, AbsMaxQuantizer())
         setattr(self, f"_{self._MAIN}", self.add_weight(
@@ -131,7 +155,10 @@ class Adaptable(LowRank):
         self._is_quantized = True
 
     def _to_whole(self, value, config=None):
-        """Whole numbers and scale of the weight, the scale in the shape that it is kept in."""
+        """The values of `_quantized_variables` for a weight, each in the shape that it is kept in."""
+        mode = self.quantization_mode if config is None else config.mode
+        if mode == "int4":
+            return self._pack(ops.convert_to_tensor(value), config)
         quantizer = QuantizationConfig.weight_quantizer_or_default(
             config, AbsMaxQuantizer(axis=self._shared_axes()))
         value, scale = quantizer(ops.convert_to_tensor(value), to_numpy=True)
