@@ -19,6 +19,7 @@ from .naming import name_scope
 from .optimizers import Optimizer
 from .regularizers import Regularizer
 from .rematerialization import RematScope, remat
+from .stateless import StatelessScope, SymbolicScope
 from .variables import Variable
 from .warnings import NumericWarning
 from .quantizers import Quantizer

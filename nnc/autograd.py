@@ -8,6 +8,7 @@ import threading
 
 from . import _core, tree
 from .ops.core import _DIFFERENTIABLE
+from .stateless import given
 
 _CHOICES = ("none", "zero")
 
@@ -16,6 +17,9 @@ class _Told(threading.local):
     """Who is told of the gradients that this thread asks for."""
 
     function = None
+
+    def __init__(self):
+        self.tapes = []             # those that record eagerly
 
 
 _told = _Told()
@@ -29,6 +33,12 @@ def telling_gradients(function):
         yield
     finally:
         _told.function = before
+
+
+def tell_tapes(values):
+    """Tells the tapes of this thread of values that a StatelessScope has put into variables."""
+    for tape in _told.tapes:
+        tape._given.extend(values)
 
 
 class GradientTape:
@@ -45,6 +55,7 @@ class GradientTape:
         self._tape = None
         self._graph = None
         self._watched = {}
+        self._given = []                    # values in variables that a StatelessScope put there
         self._first = 0                     # the node of the trace that recording begins with
         self._recording = False
         self._spent = False
@@ -70,6 +81,8 @@ class GradientTape:
                 self._tape = _core.Tape()
                 self._tape.watch_variables = self._watch_variables
             self._tape.push()
+            _told.tapes.append(self)
+            self._given.extend(given())
         self._spent = False
         self._recording = True
 
@@ -77,6 +90,7 @@ class GradientTape:
         self._recording = False
         if self._graph is None:
             self._tape.pop()
+            _told.tapes.remove(self)
 
     def watch(self, tensor):
         """Makes the tape follow tensors (or variables), one or a nest of them."""
@@ -102,6 +116,7 @@ class GradientTape:
             self._stop()
         self._tape = self._graph = None
         self._watched.clear()
+        self._given.clear()
         if recording:
             self._start(fresh=True)
 
@@ -161,6 +176,12 @@ class GradientTape:
             if not isinstance(leaf, (_core.Tensor, _core.Variable)):
                 raise ValueError(f"GradientTape.{method}: sources must be variables or tensors. "
                                  f"Received: {leaf!r} (of type {type(leaf).__name__})")
+        if self._given and (
+                any(leaf is value for leaf in leaves for value in self._given)
+                or any(g is not None for g in self._gradients(self._given, leaves, None))):
+            raise NotImplementedError(f"GradientTape.{method}: a value given to a StatelessScope is "
+                                      "not followed into the variable that holds it. Ask for the "
+                                      "gradient of the variable.")
         return leaves
 
     def _end(self):

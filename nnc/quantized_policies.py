@@ -10,7 +10,7 @@ class QuantizedDTypePolicy(DTypePolicy):
     """The policy of a layer whose weights are quantized.
 
     Args:
-        mode: `"int8"`. Keras's other modes make a policy too, which layers then refuse.
+        mode: `"int8"` or `"int4"`. Keras's other modes make a policy too, which layers then refuse.
         source_name: The policy without quantization. Defaults to the global one.
     """
 
@@ -87,7 +87,7 @@ class _NumberedPolicy(QuantizedDTypePolicy):
 
 
 class Int4DTypePolicy(_NumberedPolicy):
-    """The policy of weights of 4 bits, which layers here refuse: `mode="int4/<block_size>"`."""
+    """The policy of weights of 4 bits: `mode="int4/<block_size>"`; -1 is a scale a channel."""
 
     _form, _kind = "int4/<block_size>", "int4"
 

@@ -320,16 +320,63 @@ class Int8QuantizationConfig(QuantizationConfig):
         return "int8"
 
 
+class Int4QuantizationConfig(QuantizationConfig):
+    """Weights in 4 bits, two a byte.
+
+    Args:
+        weight_quantizer: With a scale a channel: a quantizer with `value_range=(-8, 7)` and
+            `output_dtype="int8"`, or `None`.
+        activation_quantizer: With a scale a channel: a quantizer of the inputs; `"default"` and
+            `None`: inputs stay as they are.
+        block_size: Weights of one output that share a scale and a zero point; `None` or -1: all
+            share a scale, without a zero point.
+    """
+
+    def __init__(self, weight_quantizer=None, activation_quantizer="default", block_size=128):
+        who = "Int4QuantizationConfig"
+        if activation_quantizer == "default":
+            activation_quantizer = None
+        super().__init__(weight_quantizer, activation_quantizer)
+        if block_size is not None and (isinstance(block_size, bool) or not isinstance(
+                block_size, int) or block_size < 1 and block_size != -1):
+            raise ValueError(f"{who}: `block_size` must be None, -1 or a positive integer. "
+                             f"Received: block_size={block_size!r}")
+        if block_size not in (None, -1) and (weight_quantizer, activation_quantizer) != (None, None):
+            raise ValueError(f"{who}: quantizers of one's own go with block_size=None or -1 only. "
+                             f"Received: block_size={block_size}")
+        if weight_quantizer is not None and (tuple(weight_quantizer.value_range) != (-8, 7) or
+                                             weight_quantizer.output_dtype != "int8"):
+            raise ValueError(f"{who}: `weight_quantizer` must have value_range=(-8, 7) and "
+                             "output_dtype='int8'. Received: "
+                             f"value_range={weight_quantizer.value_range}, "
+                             f"output_dtype={weight_quantizer.output_dtype}")
+        self.block_size = block_size
+
+    @property
+    def mode(self):
+        return "int4"
+
+    def get_config(self):
+        return {**super().get_config(), "block_size": self.block_size}
+
+    @classmethod
+    def from_config(cls, config):
+        """The configuration that `get_config` described; without a block size, as older files are,
+        a scale a channel.
+        """
+        return cls(get(config.get("weight_quantizer")), get(config.get("activation_quantizer")),
+                   config.get("block_size"))
+
+
 def _refused(name, why):
     """A class of Keras's that cannot be used here, and says so when an object is asked for."""
     def __init__(self, *args, **kwargs):
-        raise NotImplementedError(f"{name}: {why} Use 'int8' (Int8QuantizationConfig).")
+        raise NotImplementedError(f"{name}: {why} Use 'int8' (Int8QuantizationConfig) or 'int4' "
+                                  "(Int4QuantizationConfig).")
     return type(name, (QuantizationConfig,), {"__init__": __init__, "__module__": __name__,
                                               "__doc__": f"Refused: {why}"})
 
 
-Int4QuantizationConfig = _refused("Int4QuantizationConfig",
-                                  "layers with weights of 4 bits are not supported.")
 Float8QuantizationConfig = _refused("Float8QuantizationConfig",
                                     "float8 serves training on accelerators.")
 GPTQConfig = _refused("GPTQConfig", "calibrating weights on a data set is not supported.")
@@ -352,10 +399,11 @@ def resolve(mode, config, who):
                          f"config={config!r} (of type {type(config).__name__})")
     if mode is not None and mode not in MODES:
         raise ValueError(f"{who}: `mode` must be one of {MODES}. Received: mode={mode!r}")
-    if mode not in (None, "int8"):
-        raise NotImplementedError(f"{who}: weights are quantized to 'int8' only. Received: "
+    known = {"int8": Int8QuantizationConfig, "int4": Int4QuantizationConfig}
+    if mode is not None and mode not in known:
+        raise NotImplementedError(f"{who}: weights are quantized to 'int8' or 'int4'. Received: "
                                   f"mode={mode!r}")
-    config = Int8QuantizationConfig() if config is None else config
+    config = known[mode]() if config is None else config
     if mode is not None and config.mode != mode:
         raise ValueError(f"{who}: `mode` and `config` contradict each other. Received: "
                          f"mode={mode!r}, config.mode={config.mode!r}")

@@ -1,5 +1,6 @@
 """Variables: what training changes in place."""
 import types
+import weakref
 
 import numpy as np
 
@@ -10,6 +11,9 @@ from .saving.state import take
 #: [0]: how often a variable was made or a layer changed. Who keeps what it found in layers compares
 #: it.
 changes = [0]
+#: Called with each variable that is made.
+watchers = []
+_live = weakref.WeakValueDictionary()       # by id: variables are compared by their values
 _AGGREGATIONS = (None, "none", "mean", "sum", "only_first_replica")
 _SYNCHRONIZATIONS = (None, "none", "on_read", "on_write", "auto")
 
@@ -59,6 +63,7 @@ class Variable(_core.Variable):
         self.regularizer = None
         self.constraint = None
         self.initializer = initializer if callable(initializer) else None
+        _note(self)
 
     def __reduce__(self):
         """For `copy` and `pickle`: a variable of its own with this one's value."""
@@ -86,7 +91,19 @@ def _restore(cls, value, trainable, state):
     variable.autocast = state.pop("autocast")
     variable.__dict__.update(state)
     changes[0] += 1
+    _note(variable)
     return variable
+
+
+def _note(variable):
+    _live[id(variable)] = variable
+    for told in watchers:
+        told(variable)
+
+
+def live():
+    """All variables that there are."""
+    return list(_live.values())
 
 
 def _check_choice(name, argument, value, choices):

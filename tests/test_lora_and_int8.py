@@ -23,6 +23,16 @@ LAYERS = {
                                     "bias_axes": "y"}, (2, 6)),
     "einsum-batch": ("EinsumDense", {"equation": "abc,bcd->abd", "output_shape": (3, 5)}, (3, 6)),
 }
+#: The same for layers that have adapters only.
+CONVOLUTIONS = {
+    "conv1d": ("Conv1D", {"filters": 4, "kernel_size": 3, "padding": "causal", "dilation_rate": 2,
+                          "activation": "relu"}, (9, 3)),
+    "conv2d": ("Conv2D", {"filters": 5, "kernel_size": (2, 3), "strides": 2, "padding": "same"},
+               (6, 7, 3)),
+    "conv2d-groups": ("Conv2D", {"filters": 6, "kernel_size": 3, "groups": 3, "use_bias": False},
+                      (5, 5, 6)),
+    "conv3d": ("Conv3D", {"filters": 3, "kernel_size": 2, "activation": "tanh"}, (3, 4, 3, 2)),
+}
 
 
 def data(shape, rows=4):
@@ -32,7 +42,7 @@ def data(shape, rows=4):
 
 def pair(key, **more):
     """A layer of ours and Keras's with the same weights, as the only layer of a model."""
-    name, arguments, shape = LAYERS[key]
+    name, arguments, shape = (LAYERS | CONVOLUTIONS)[key]
     made = []
     for k in (nnc, keras):
         layer = getattr(k.layers, name)(**arguments, **more)
@@ -64,7 +74,7 @@ def alike(ours, theirs):
 # ---- adapters ------------------------------------------------------------------------------------
 
 @pytest.mark.parametrize("alpha", [None, 6])
-@pytest.mark.parametrize("key", LAYERS)
+@pytest.mark.parametrize("key", LAYERS | CONVOLUTIONS)
 def test_lora_numbers_and_variables(key, alpha):
     ours, theirs, x = pair(key)
     before = values(ours(x))
@@ -79,7 +89,7 @@ def test_lora_numbers_and_variables(key, alpha):
     same(getattr(ours.layers[-1], main), getattr(theirs.layers[-1], main), rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize("key", ["dense", "einsum", "embedding"])
+@pytest.mark.parametrize("key", ["dense", "einsum", "embedding", "conv1d", "conv2d"])
 def test_lora_trains_adapters_only(key):
     """Three steps of both; the frozen weight keeps its bits, and thawing the layer leaves it."""
     ours, theirs, x = pair(key)
@@ -100,7 +110,7 @@ def test_lora_trains_adapters_only(key):
         len(theirs.trainable_weights)
 
 
-@pytest.mark.parametrize("key", ["dense", "embedding", "einsum-heads"])
+@pytest.mark.parametrize("key", ["dense", "embedding", "einsum-heads", *CONVOLUTIONS])
 def test_lora_files_both_ways(tmp_path, key):
     """A file holds the merged weight; what is loaded has adapters that begin from zero."""
     ours, theirs, x = pair(key, lora_rank=2)
@@ -133,6 +143,43 @@ def test_adapters_saved_alone(tmp_path):
             if v.name in file:
                 v.assign(file[v.name])
     assert values(other(x)).tobytes() == before.tobytes()
+
+
+@pytest.mark.parametrize("key", CONVOLUTIONS)
+def test_convolution_op(key):
+    """The convolution alone, of any kernel; bias and activation are not in it."""
+    ours, theirs, x = pair(key)
+    layer, rng = ours.layers[-1], np.random.default_rng(3)
+    kernel = rng.normal(size=layer.kernel.shape).astype("float32")
+    got = layer.convolution_op(x, kernel)
+    name, arguments, shape = CONVOLUTIONS[key]
+    alone = getattr(keras.layers, name)(**{**arguments, "use_bias": False, "activation": None})
+    alone.build((None, *shape))
+    alone.set_weights([kernel])
+    same(got, alone(x), rtol=2e-5, atol=1e-5)
+    if arguments.get("padding") != "causal":                # of which Keras's method knows nothing
+        same(got, theirs.layers[-1].convolution_op(x, kernel), rtol=2e-5, atol=1e-5)
+
+
+def test_convolution_op_overridden():
+    """What a derived class makes of it is what calls, training and prediction compute."""
+    def derived(k):
+        class Standardized(k.layers.Conv2D):
+            def convolution_op(self, inputs, kernel):
+                mean, variance = k.ops.moments(kernel, axes=[0, 1, 2], keepdims=True)
+                return super().convolution_op(inputs, (kernel - mean) / k.ops.sqrt(variance + 1e-5))
+        return k.Sequential([k.Input((6, 6, 3)), Standardized(4, 3), k.layers.Flatten(),
+                             k.layers.Dense(1)])
+    ours, theirs = derived(nnc), derived(keras)
+    theirs.set_weights(ours.get_weights())
+    x = data((6, 6, 3), 8)
+    same(ours(x), theirs(x), rtol=2e-5, atol=1e-5)
+    for model, k in ((ours, nnc), (theirs, keras)):
+        model.compile(k.optimizers.SGD(0.05), loss="mse")
+        model.fit(x, np.ones((8, 1), "float32"), batch_size=4, epochs=2, shuffle=False, verbose=0)
+    for a, b in zip(ours.weights, theirs.weights):
+        same(a, b, rtol=1e-3, atol=1e-4)                    # four steps, each relative to the last
+    same(ours.predict(x, verbose=0), theirs(x), rtol=1e-3, atol=1e-4)
 
 
 # ---- eight bits ----------------------------------------------------------------------------------
@@ -281,10 +328,18 @@ REFUSED = [
     (lambda: built(kernel_constraint="non_neg").enable_lora(2), ValueError, "constraint"),
     (lambda: built(lora_rank=2).enable_lora(2), ValueError, "adapters already"),
     (lambda: nnc.layers.Dense(3, lora_rank=-1), ValueError, "lora_rank"),
+    (lambda: nnc.layers.Conv2D(3, 3).enable_lora(2), ValueError, "no weights yet"),
+    (lambda: nnc.layers.Conv1D(3, 3, lora_rank=0), ValueError, "Conv1D: `lora_rank`"),
     (lambda: nnc.layers.Dense(3).quantize("int8"), ValueError, "no weights"),
     (lambda: built().quantize("int7"), ValueError, "must be one of"),
-    (lambda: built().quantize("float8"), NotImplementedError, "'int8' only"),
-    (lambda: built().quantize("int4"), NotImplementedError, "'int8' only"),
+    (lambda: built().quantize("float8"), NotImplementedError, "'int8' or 'int4'"),
+    (lambda: built().quantize("int4", config=nnc.quantizers.Int8QuantizationConfig()), ValueError,
+     "contradict"),
+    (lambda: nnc.quantizers.Int4QuantizationConfig(block_size=0), ValueError, "block_size=0"),
+    (lambda: nnc.quantizers.Int4QuantizationConfig(nnc.quantizers.AbsMaxQuantizer()), ValueError,
+     "one's own"),
+    (lambda: nnc.quantizers.Int4QuantizationConfig(nnc.quantizers.AbsMaxQuantizer(), block_size=-1),
+     ValueError, "value_range"),
     (lambda: built().quantize(), ValueError, "`mode` or `config`"),
     (lambda: built().quantize(config=3), ValueError, "QuantizationConfig"),
     (lambda: nnc.layers.Dense(3, dtype="gptq/4/8_from_float32"), NotImplementedError, "int8"),

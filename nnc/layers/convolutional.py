@@ -7,9 +7,10 @@ family differ in their number of spatial axes only.
 from .. import activations, config, constraints, initializers, regularizers
 from .._core import op
 from ..ops import conv_family as _ops
-from ..ops.core import cast_array
+from ..ops.core import cast_array, tensor
 from .input_spec import InputSpec
 from .layer import Layer
+from .low_rank import LowRank
 
 
 def output_size(size, kernel, stride, padding, dilation):
@@ -66,13 +67,15 @@ class _Convolution(Layer):
             raise ValueError(f"Layer '{self.name}': the number of channels must be known. "
                              f"Received: input_shape={tuple(input_shape)}")
         self.compute_output_shape(input_shape)      # refuses what cannot be
-        for name, prefix, shape in zip(self._kernels, self._prefixes,
-                                       self._kernel_shapes(channels)):
-            setattr(self, name, self._weight(name, prefix, shape))
+        self._add_kernels(self._kernel_shapes(channels))
         self.bias = self._weight("bias", "bias", (self._filters(channels),)) \
             if self.use_bias else None
         axis = -1 if self.data_format == "channels_last" else 1
         self.input_spec = InputSpec(min_ndim=self._rank + 2, axes={axis: channels})
+
+    def _add_kernels(self, shapes):
+        for name, prefix, shape in zip(self._kernels, self._prefixes, shapes):
+            setattr(self, name, self._weight(name, prefix, shape))
 
     def _weight(self, name, prefix, shape):
         return self.add_weight(name=name, shape=shape,
@@ -81,10 +84,10 @@ class _Convolution(Layer):
                                constraint=getattr(self, f"{prefix}_constraint"))
 
     def call(self, inputs):
-        kernel = getattr(self, self._kernels[0])
-        if inputs.dtype != kernel.dtype:
-            inputs = cast_array(inputs, kernel.dtype)
-        x = self._convolve(inputs)
+        kernels = [getattr(self, name) for name in self._kernels]
+        if inputs.dtype != kernels[0].dtype:
+            inputs = cast_array(inputs, kernels[0].dtype)
+        x = self._convolve(inputs, *kernels)
         if self.bias is not None:
             bias = self.bias
             if self.data_format == "channels_first":
@@ -125,15 +128,22 @@ class _Convolution(Layer):
 
 # ---- Conv ----------------------------------------------------------------------------------------
 
-class _Conv(_Convolution):
+class _Conv(LowRank, _Convolution):
     _plain = True
+
+    def __init_subclass__(cls, **kwargs):
+        super().__init_subclass__(**kwargs)
+        if "convolution_op" in cls.__dict__ and "_plain" not in cls.__dict__:
+            cls._plain = False                  # rows may depend on one another there
 
     def __init__(self, filters, kernel_size, strides=1, padding="valid", data_format=None,
                  dilation_rate=1, groups=1, activation=None, use_bias=True,
                  kernel_initializer="glorot_uniform", bias_initializer="zeros",
                  kernel_regularizer=None, bias_regularizer=None, activity_regularizer=None,
-                 kernel_constraint=None, bias_constraint=None, **kwargs):
+                 kernel_constraint=None, bias_constraint=None, *, lora_rank=None, lora_alpha=None,
+                 **kwargs):
         self._set_up(locals(), activity_regularizer, kwargs)
+        self._take_rank(lora_rank, lora_alpha)
         if self.filters % self.groups:
             raise ValueError(f"{type(self).__name__}: `filters` must be a multiple of `groups`. "
                              f"Received: filters={filters}, groups={groups}")
@@ -146,9 +156,33 @@ class _Conv(_Convolution):
                              f"`groups`. Received: {channels} channels, groups={self.groups}")
         return ((*self.kernel_size, channels // self.groups, self.filters),)
 
-    def _convolve(self, inputs):
-        return _ops.conv(inputs, self.kernel, self.strides, self.padding, self.data_format,
+    def _add_kernels(self, shapes):
+        self._add_main(shapes[0])
+
+    def build(self, input_shape):
+        super().build(input_shape)
+        self._adapt()
+
+    @property
+    def kernel(self):
+        """The kernel, `(*kernel_size, channels / groups, filters)`: with its adapters, where there
+        are some.
+        """
+        return self._merged()
+
+    def convolution_op(self, inputs, kernel):
+        """The convolution of `inputs` with `kernel` by the layer's strides, padding, dilation rate
+        and data format, without bias and activation. Derived classes may override it, to change the
+        kernel or the inputs.
+        """
+        return _ops.conv(inputs, kernel, self.strides, self.padding, self.data_format,
                          self.dilation_rate)
+
+    def _convolve(self, inputs, kernel):
+        return self.convolution_op(inputs, kernel)
+
+    def get_config(self):
+        return {**super().get_config(), **self._rank_config()}
 
 
 _CONV = """Convolution over {axes} and bias, then the activation.
@@ -170,6 +204,9 @@ _CONV = """Convolution over {axes} and bias, then the activation.
         activity_regularizer: Penalty of the output.
         kernel_constraint: What the kernel is mapped by after each step.
         bias_constraint: What the bias is mapped by after each step.
+        lora_rank: Integer or `None`: the rank of trained adapters; see `enable_lora`.
+        lora_alpha: What the adapters are multiplied by, times `lora_rank`. Defaults to
+            `lora_rank`.
         **kwargs: See `Layer`.
 
     Raises:
@@ -189,13 +226,13 @@ class Conv1D(_Conv):
     _rank = 1
     _paddings = ("valid", "same", "causal")
 
-    def _convolve(self, inputs):
+    def convolution_op(self, inputs, kernel):
         if self.padding != "causal":
-            return super()._convolve(inputs)
+            return super().convolution_op(inputs, kernel)
         before = self.dilation_rate[0] * (self.kernel_size[0] - 1)
         low = (0, before, 0) if self.data_format == "channels_last" else (0, 0, before)
-        inputs = op.pad(inputs, low + (0, 0, 0), 0.0)
-        return _ops.conv(inputs, self.kernel, self.strides, "valid", self.data_format,
+        inputs = op.pad(tensor(inputs), low + (0, 0, 0), 0.0)
+        return _ops.conv(inputs, kernel, self.strides, "valid", self.data_format,
                          self.dilation_rate)
 
 
@@ -234,8 +271,8 @@ class _ConvTranspose(_Convolution):
     def _kernel_shapes(self, channels):
         return ((*self.kernel_size, self.filters, channels),)
 
-    def _convolve(self, inputs):
-        return _ops.conv_transpose(inputs, self.kernel, self.strides, self.padding,
+    def _convolve(self, inputs, kernel):
+        return _ops.conv_transpose(inputs, kernel, self.strides, self.padding,
                                    self.output_padding, self.data_format, self.dilation_rate)
 
     def _output_sizes(self, sizes):
@@ -323,8 +360,8 @@ class _DepthwiseConv(_Convolution):
     def _kernel_shapes(self, channels):
         return ((*self.kernel_size, channels, self.depth_multiplier),)
 
-    def _convolve(self, inputs):
-        return _ops.depthwise_conv(inputs, self.kernel, self.strides, self.padding,
+    def _convolve(self, inputs, kernel):
+        return _ops.depthwise_conv(inputs, kernel, self.strides, self.padding,
                                    self.data_format, self.dilation_rate)
 
 
@@ -381,10 +418,9 @@ class _SeparableConv(_Convolution):
         return ((*self.kernel_size, channels, self.depth_multiplier),
                 (*(1,) * self._rank, channels * self.depth_multiplier, self.filters))
 
-    def _convolve(self, inputs):
-        return _ops.separable_conv(inputs, self.depthwise_kernel, self.pointwise_kernel,
-                                   self.strides, self.padding, self.data_format,
-                                   self.dilation_rate)
+    def _convolve(self, inputs, depthwise_kernel, pointwise_kernel):
+        return _ops.separable_conv(inputs, depthwise_kernel, pointwise_kernel, self.strides,
+                                   self.padding, self.data_format, self.dilation_rate)
 
 
 _SEPARABLE = """A depthwise convolution over {axes}, one of size 1, bias, then the activation.

@@ -35,7 +35,7 @@ class Dense(Adaptable, Layer):
         lora_rank: Integer or `None`: the rank of trained adapters; see `enable_lora`.
         lora_alpha: What the adapters are multiplied by, times `lora_rank`. Defaults to
             `lora_rank`.
-        quantization_config: A `quantizers.Int8QuantizationConfig`, for a quantized `dtype`.
+        quantization_config: A `quantizers.QuantizationConfig`, for a quantized `dtype`.
         **kwargs: See `Layer`.
 
     Input shape: `(batch_size, ..., inputs)`. Output shape: `(batch_size, ..., units)`.
@@ -105,23 +105,27 @@ class Dense(Adaptable, Layer):
         return activation(op.dense(inputs, kernel, self.bias, -1, 0.0))
 
     def _adapted_call(self, inputs):
-        activation, bias = self.activation, self.bias
-        fused = -1 if self.lora_enabled else _FUSED.get(activation, -1)
-        if self._is_quantized:
-            x = dense_int8(self, inputs, self._main, self._scale,
+        activation, bias, fused = self.activation, self.bias, -1
+        if self._is_quantized and self._block is None:
+            if not self.lora_enabled:
+                fused = _FUSED.get(activation, -1)
+            whole = self._unpacked(self._main) if self._is_packed else self._main
+            x = dense_int8(self, inputs, whole, self._scale,
                            None if self.lora_enabled else bias, fused)
+            bias = bias if self.lora_enabled else None
         else:
-            inputs = cast_array(inputs, self._main.dtype)
-            x = op.matmul(inputs, self._main, 0, 0)
+            kernel = self._floating()
+            inputs = cast_array(inputs, kernel.dtype)
+            x = op.matmul(inputs, kernel, 0, 0)
         if self.lora_enabled:
             a, b = self._adapters
             low = op.matmul(op.matmul(inputs, a, 0, 0), b, 0, 0)
             x = ops.add(x, ops.multiply(self._share, low))
-            x = x if bias is None else ops.add(x, bias)
+        x = x if bias is None else ops.add(x, bias)
         return x if fused >= 0 or activation is activations.linear else activation(x)
 
     def quantized_call(self, inputs):
-        """The output with the kernel of 8 bits."""
+        """The output with the kernel of 8 or 4 bits."""
         return self._adapted_call(inputs)
 
     def _shared_axes(self):

@@ -23,7 +23,7 @@ class EinsumDense(Adaptable, Layer):
         lora_alpha: What the adapters are multiplied by, times `lora_rank`. Defaults to
             `lora_rank`.
         gptq_unpacked_column_size: Must be `None`: there is no GPTQ here.
-        quantization_config: A `quantizers.Int8QuantizationConfig`, for a quantized `dtype`.
+        quantization_config: A `quantizers.QuantizationConfig`, for a quantized `dtype`.
         **kwargs: See `Layer`.
     """
 
@@ -118,7 +118,9 @@ class EinsumDense(Adaptable, Layer):
     def call(self, inputs):
         letters, result, _ = self._full(tuple(inputs.shape))
         w = self._letters[1]
-        if self._is_quantized:
+        if self._is_packed:
+            x = self._contract_packed(letters, w, result, inputs)
+        elif self._is_quantized:
             x = self._contract_int8(letters, w, result, inputs)
         else:
             x = _contract(letters, w, result, inputs, self._main)
@@ -139,7 +141,7 @@ class EinsumDense(Adaptable, Layer):
         return _contract(result.replace(w[-1], rank), rank + w[-1], result, low, b)
 
     def quantized_call(self, inputs):
-        """The output with the kernel of 8 bits."""
+        """The output with the kernel of 8 or 4 bits."""
         return self.call(inputs)
 
     def _contract_int8(self, x, w, y, inputs):
@@ -154,14 +156,32 @@ class EinsumDense(Adaptable, Layer):
                 scale = ops.reshape(ops.transpose(self._scale, rest + places), (-1,))
                 return dense_int8(self, a, b, scale, None, -1)
             return _contract(x, w, y, inputs, self._main, product)
-        output_scale = self._scale
-        if self.inputs_quantizer is not None:
-            summed = tuple(i for i, c in enumerate(x) if c not in y)
-            inputs, scale = self.inputs_quantizer(inputs, axis=summed)
-            output_scale = ops.multiply(output_scale, _aligned(scale, x, y))
-        dtype = self.compute_dtype
+        output_scale, dtype = self._scale, self.compute_dtype
+        inputs, scale = self._whole_inputs(inputs, x, y)
+        if scale is not None:
+            output_scale = ops.multiply(output_scale, scale)
         result = _contract(x, w, y, ops.cast(inputs, dtype), ops.cast(self._main, dtype))
         return ops.divide(result, output_scale)
+
+    def _contract_packed(self, x, w, y, inputs):
+        """The einsum with the kernel of 4 bits."""
+        inputs, scale = self._whole_inputs(inputs, x, y)
+        result = _contract(x, w, y, ops.cast(inputs, self.compute_dtype), self._floating())
+        return result if scale is None else ops.divide(result, scale)
+
+    def _whole_inputs(self, inputs, x, y):
+        """The inputs as the quantizer makes them, and their scale as it divides the output; without
+        one, the inputs and `None`.
+        """
+        if self.inputs_quantizer is None:
+            return inputs, None
+        summed = tuple(i for i, c in enumerate(x) if c not in y)
+        inputs, scale = self.inputs_quantizer(inputs, axis=summed)
+        return inputs, _aligned(scale, x, y)
+
+    def _matrix_shape(self, shape):
+        rows = math.prod(shape[i] for i in self._shared_axes())
+        return rows, math.prod(shape) // max(rows, 1)
 
     def _shared_axes(self):
         y = self._output_letters

@@ -19,13 +19,14 @@ class Embedding(Adaptable, Layer):
         lora_rank: Integer or `None`: the rank of trained adapters; see `enable_lora`.
         lora_alpha: What the adapters are multiplied by, times `lora_rank`. Defaults to
             `lora_rank`.
-        quantization_config: A `quantizers.Int8QuantizationConfig`, for a quantized `dtype`.
+        quantization_config: A `quantizers.QuantizationConfig`, for a quantized `dtype`.
         **kwargs: See `Layer`.
 
     Input shape: `(batch_size, ...)`. Output shape: `(batch_size, ..., output_dim)`.
     """
 
     _MAIN = "embeddings"
+    _group_axis = 1
 
     def __init__(self, input_dim, output_dim, embeddings_initializer="uniform",
                  embeddings_regularizer=None, embeddings_constraint=None, mask_zero=False,
@@ -77,7 +78,11 @@ class Embedding(Adaptable, Layer):
 
     def _adapted_call(self, inputs):
         outputs = ops.take(self._main, inputs, axis=0)
-        if self._is_quantized:
+        if self._is_packed:
+            scale = ops.take(self._scale, inputs, axis=0)
+            zero = None if self._zero is None else ops.take(self._zero, inputs, axis=0)
+            outputs = self._scaled(self._unpacked(outputs), scale, zero, -1)
+        elif self._is_quantized:
             scale = ops.expand_dims(ops.take(self._scale, inputs, axis=0), -1)
             outputs = ops.divide(ops.cast(outputs, self.compute_dtype), scale)
         if self.lora_enabled:
@@ -87,7 +92,7 @@ class Embedding(Adaptable, Layer):
         return outputs
 
     def quantized_call(self, inputs):
-        """The output with the table of 8 bits."""
+        """The output with the table of 8 or 4 bits."""
         return self.call(inputs)
 
     def _shared_axes(self):

@@ -26,6 +26,7 @@ from ..random.seed_generator import SeedGenerator
 from ..rematerialization import get_current_remat_mode, rematerialized
 from ..saving.saveable import LayerFiles
 from ..saving.state import may_wait, wait
+from ..stateless import collect_loss
 from ..utils.text import suggest
 from ..variables import Variable, changes
 from .arrays import numeric_array
@@ -669,10 +670,8 @@ class Layer(LayerFiles, LayerQuantization, Operation):
 
     def compute_output_shape(self, input_shape):
         """The output's shape for an input of a shape; `None` are sizes not known."""
-        spec = tree.map_leaves(lambda leaf: leaf.shape,
-                               self.compute_output_spec(_placeholders(input_shape,
-                                                                      self.input_dtype)))
-        return spec
+        return tree.map_leaves(lambda leaf: leaf.shape, self.compute_output_spec(
+            _placeholders(input_shape, self.input_dtype)))
 
     def compute_output_spec(self, *args, **kwargs):
         """A KerasTensor for each output, of the arguments of a call."""
@@ -698,6 +697,7 @@ class Layer(LayerFiles, LayerQuantization, Operation):
                 raise ValueError("`add_loss()` can only be called from inside `build()` or "
                                  f"`call()`, on a tensor input. Received invalid value: {leaf!r}")
             self._losses.append(leaf)
+            collect_loss(leaf)
         added_losses[0] = True
 
     @property

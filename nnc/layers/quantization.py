@@ -8,7 +8,7 @@ class LayerQuantization:
 
     @property
     def quantization_mode(self):
-        """`"int8"` where the weights are quantized, else `None`."""
+        """`"int8"` or `"int4"` where the weights are quantized, else `None`."""
         return self._dtype_policy.quantization_mode
 
     def quantize(self, mode=None, type_check=True, config=None):
@@ -38,8 +38,8 @@ class ModelQuantization:
         """Quantizes the weights of all layers that can do it; the others are left, with a warning.
 
         Args:
-            mode: `"int8"`; may be left out if `config` is given.
-            config: A `quantizers.Int8QuantizationConfig`.
+            mode: `"int8"` or `"int4"`; may be left out if `config` is given.
+            config: A `quantizers.Int8QuantizationConfig` or `Int4QuantizationConfig`.
             filters: Which layers: a regular expression, a list of them (for names), or a function
                 of a layer.
             **kwargs: `type_check`: whether layers derived from Keras's classes are left out.

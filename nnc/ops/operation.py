@@ -9,6 +9,7 @@ import collections
 from .. import _core, tree
 from ..naming import auto_name
 from ..rematerialization import get_current_remat_mode, rematerialized
+from ..stateless import SymbolicScope
 from .keras_tensor import KerasTensor, any_symbolic_tensors
 
 KerasHistory = collections.namedtuple("KerasHistory", ("operation", "node_index", "tensor_index"))
@@ -195,7 +196,7 @@ def _recorded(function, args, kwargs, size):
         if mask is not None:
             made._keras_mask = concrete(mask)
         return made
-    with graph:
+    with graph, SymbolicScope():
         return function(*tree.map_leaves(concrete, list(args)),
                         **tree.map_leaves(concrete, dict(kwargs)))
 
