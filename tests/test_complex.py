@@ -202,3 +202,63 @@ def test_every_other_op_refuses_complex_numbers():
         inputs[:row.effects] = map(_core.Variable, inputs[:row.effects])
         with pytest.raises(TypeError, match="complex64"):
             getattr(op, name)(*inputs, *attributes)
+
+
+# ---- eigenvalues ----
+
+MATRICES = {"turns": np.array([[0, 1], [-1, 0]], "float32"),
+            "real": rng.normal(size=(2, 4, 4)).astype("float32"), "complex": draw(3, 3)}
+
+
+def _spectrum(library, x):
+    """What does not depend on the vectors' phases nor on the order of the eigenvalues: the squares
+    of the sizes, weighted by smooth functions of the values."""
+    if library is nnc:
+        w, v = ops.eig(x)
+        u, size = ops.view_as_real(w), ops.square(ops.abs(v))
+        weight = ops.cos(u[..., 0]) + ops.sin(2.0 * u[..., 1])
+        rows = ops.sum(size * ops.expand_dims(weight, -2), -1)
+        return ops.sum(rows * ROWS[:x.shape[-1]])
+    w, v = keras.ops.eig(x)
+    weight = tf.cos(tf.math.real(w)) + tf.sin(2.0 * tf.math.imag(w))
+    rows = tf.reduce_sum(tf.square(tf.abs(v)) * tf.expand_dims(weight, -2), -1)
+    return tf.reduce_sum(rows * ROWS[:x.shape[-1]])
+
+
+ROWS = np.array([1.0, -0.5, 2.0, 0.3], "float32")
+
+
+@pytest.mark.parametrize("name", MATRICES)
+def test_eig_and_its_gradient(name):
+    x = MATRICES[name]
+    w, v = (part.numpy() for part in ops.eig(x))
+    assert w.dtype == v.dtype == np.complex64
+    # float32, LAPACK: some dozen units of numbers up to 4 in size
+    np.testing.assert_allclose(x @ v, v * w[..., None, :], atol=2e-5)
+    np.testing.assert_allclose(np.sum(np.abs(v) ** 2, -2), 1, rtol=1e-5)
+    a, z = Tensor(x), tf.constant(x)
+    with nnc.GradientTape() as tape:
+        tape.watch(a)
+        y = _spectrum(nnc, a)
+    with tf.GradientTape() as other:
+        other.watch(z)
+        goal = _spectrum(tf, z)
+    got = tape.gradient(y, a)
+    assert got.dtype == a.dtype
+    same(y, goal, rtol=1e-4, atol=1e-5)
+    same(got, other.gradient(goal, z), rtol=1e-3, atol=1e-4)     # gaps of some tenths divide it
+
+
+def test_eig_recorded_is_eager_bit_for_bit():
+    for x in MATRICES.values():
+        graph = Graph()
+        with graph:
+            a = graph.input(x.shape, x.dtype.name)
+            outputs = [*ops.eig(a), *graph.gradients([_spectrum(nnc, a)], [a])]
+        t = Tensor(x)
+        with nnc.GradientTape() as tape:
+            tape.watch(t)
+            y = _spectrum(nnc, t)
+        expected = [*ops.eig(t), tape.gradient(y, t)]
+        for got, want in zip(Program(graph, outputs)(x), expected, strict=True):
+            assert values(got).tobytes() == values(want).tobytes()

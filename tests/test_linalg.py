@@ -51,6 +51,7 @@ GRADIENTS = {
     "svd wide": (invariant(lambda x: ops.svd(x, False)), [WIDE]),
     "svd values": (lambda x: ops.svd(x)[1], [WIDE]),
     "eigh": (invariant(ops.eigh), [POSITIVE]),
+    "eig": (invariant(ops.eig), [POSITIVE + np.triu(SQUARE)]),
     "pinv": (ops.pinv, [TALL]),
     "lstsq": (ops.lstsq, [TALL[0], numbers(5)]),
     "nuclear norm": (lambda x: ops.norm(x, "nuc", (1, 2)), [TALL]),
@@ -63,7 +64,8 @@ def test_gradient(name):
     check_gradient(function, inputs, range(len(inputs)), name)
 
 
-@pytest.mark.parametrize("name", ["cholesky", "inv", "det", "solve", "qr wide", "svd tall", "eigh"])
+@pytest.mark.parametrize("name", ["cholesky", "inv", "det", "solve", "qr wide", "svd tall", "eigh",
+                                  "eig"])
 def test_second_gradient(name):
     function, inputs = GRADIENTS[name]
     small = [x[:1] for x in inputs]
@@ -105,7 +107,8 @@ def test_definition(name, dtype, tolerance):
     x = x.astype(dtype)
     results = getattr(ops, name)(x)
     results = results if isinstance(results, tuple) else (results,)
-    assert all(y.dtype in (dtype, "int32") for y in results)
+    expected = "complex64" if name == "eig" and dtype == "float32" else dtype
+    assert all(y.dtype in (expected, "int32") for y in results)
     got, want = check(x, *(y.numpy() for y in results))
     np.testing.assert_allclose(got, want, rtol=tolerance, atol=tolerance * np.abs(want).max())
 
@@ -118,13 +121,15 @@ REFUSED = {
     "singular solve": (lambda: ops.solve(SINGULAR, np.ones(2)), ValueError, "solve.*singular"),
     "rows": (lambda: ops.solve(SQUARE, np.ones((2, 3))), ValueError, r"solve.*\(2, 3\)"),
     "mode": (lambda: ops.qr(TALL, "full"), ValueError, "qr.*'full'"),
-    "complex": (lambda: ops.eig(np.array([[0.0, 1], [-1, 0]])), ValueError, "eig.*complex"),
+    "complex": (lambda: ops.eig(np.array([[0.0, 1], [-1, 0]])), ValueError,
+                "eig.*complex128.*float32"),
     "lstsq": (lambda: ops.lstsq(TALL, TALL), ValueError, "lstsq"),
     "half": (lambda: ops.inv(SQUARE.astype("float16")), TypeError, "inv.*float16"),
     "complete": (lambda: _gradient(lambda x: ops.qr(x, "complete")[0], TALL), NotImplementedError,
                  "qr.*complete"),
     "full": (lambda: _gradient(lambda x: ops.svd(x)[0], TALL), NotImplementedError, "svd.*full"),
-    "eig": (lambda: _gradient(lambda x: ops.eig(x)[0], POSITIVE), NotImplementedError, "eig"),
+    "eig of complex": (lambda: ops.eig(np.ones((2, 3), "complex64")), ValueError,
+                       r"eig.*square.*\(2, 3\)"),
 }
 
 

@@ -296,16 +296,69 @@ def _eigh_gradient(inputs, y, dy, need, *_):
     return [op.multiply(op.add(g, transposed(g)), _half_diagonal(n, y.dtype))]
 
 
-def _eig(a, *_):
-    w, v = _lapack("eig", np.linalg.eig, a)
+def _eig(*arguments):
+    # a, or its real and its imaginary part; parts: 2 where the results are complex, else 1
+    *a, parts, _ = arguments
+    w, v = _lapack("eig", np.linalg.eig, a[0] if len(a) == 1 else a[0] + 1j * a[1])
+    if parts == 2:
+        return _pack(a[0].ndim - 2, w.real, w.imag, v.real, v.imag)
     if np.iscomplexobj(w) and (w.imag.any() or v.imag.any()):
-        raise ValueError("eig: the matrix has complex eigenvalues, and there is no complex dtype "
-                         "here. Use eigh for symmetric matrices")
-    return _pack(a.ndim - 2, w.real, v.real)
+        raise ValueError("eig: the matrix has complex eigenvalues, and there is no complex128 for "
+                         "those of float64. Cast `x` to float32, whose results are complex64")
+    return _pack(a[0].ndim - 2, w.real, v.real)
 
 
-def _eig_gradient(*_):
-    raise NotImplementedError("eig: there is no gradient. Use eigh for symmetric matrices")
+def eig_parts(packed, n, parts):
+    """Values (..., n) and vectors (..., n, n) of what _eig gives."""
+    if parts == 1:
+        return unpack(packed, (n,), (n, n))
+    w_real, w_imag, v_real, v_imag = unpack(packed, (n,), (n,), (n, n), (n, n))
+    return [op.complex(w_real, w_imag), op.complex(v_real, v_imag)]
+
+
+def _same(x):
+    return x
+
+
+def _complex(x):
+    return op.complex(x, op.multiply(x, 0.0))
+
+
+def _linear(function, a, b):
+    """`function(a, b)`, linear in b: of complex numbers on [[real, -imag], [imag, real]] and
+    [real, imag]."""
+    if a.dtype != "complex64":
+        return function(a, b)
+    n, real, imag = a.shape[-1], op.real(a), op.imag(a)
+    whole = arrays.concatenate([arrays.concatenate([real, op.negative(imag)], -1),
+                                arrays.concatenate([imag, real], -1)], -2)
+    y = function(whole, arrays.concatenate([op.real(b), op.imag(b)], -2))
+    return op.complex(y[..., :n, :], y[..., n:, :])
+
+
+def _eig_gradient(inputs, y, dy, need, parts, _):
+    # H: conjugate transposed, F[i,j] = 1/(w[j] - w[i]), dv's part along v taken off, since vectors
+    # have length 1: da = v^-H (diag(dw) + conj(F) (vH dv - vH v diag(real(vH dv)))) vH
+    n = inputs[0].shape[-1]
+    (w, v), (dw, dv) = eig_parts(y, n, parts), eig_parts(dy, n, parts)
+    eye = arrays.eye(n, dtype=y.dtype)
+    gap = op.subtract(_row(w), _column(w))
+    if parts == 1:
+        conjugate = real = cast = _same
+        equal = op.equal(gap, 0.0)
+    else:
+        conjugate, real, cast = op.conj, op.real, _complex
+        equal = op.logical_and(op.equal(op.real(gap), 0.0), op.equal(op.imag(gap), 0.0))
+    equal = op.cast(equal, y.dtype)             # 1 on the diagonal at least
+    f = op.multiply(conjugate(op.reciprocal(op.add(gap, cast(equal)))),
+                    cast(op.subtract(1.0, equal)))
+    vh = conjugate(transposed(v))
+    along, vdv = _linear(_mm, vh, v), _linear(_mm, vh, dv)
+    length = cast(op.sum(op.multiply(real(vdv), eye), (-2,), False))
+    middle = op.add(op.multiply(_column(dw), cast(eye)),
+                    op.multiply(f, op.subtract(vdv, op.multiply(along, _row(length)))))
+    da = _linear(lambda a, b: call("solve", b.shape, b.dtype, a, b), vh, _linear(_mm, middle, vh))
+    return [da] if parts == 1 else [op.real(da), op.imag(da)][:len(inputs)]
 
 
 # ---- Fourier transforms: (2, ..., n), the real parts and the imaginary ones ----------------------

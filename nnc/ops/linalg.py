@@ -5,7 +5,7 @@ Matrices are the last two axes, all axes before them are a batch.
 """
 from .._core import op
 from . import arrays, host, numpy as _numpy
-from .core import cast_array, float_array, many_axes
+from .core import cast_array, float_array, is_complex, many_axes
 
 _INFINITY = float("inf")
 _EPSILON = {"float32": 2.0 ** -23, "float64": 2.0 ** -52}
@@ -162,18 +162,23 @@ def eigh(x):
 
 
 def eig(x):
-    """`(values, vectors)` of square matrices whose eigenvalues are real.
+    """`(values, vectors)` of square matrices; the vectors, of length 1, are the columns.
 
-    There is no complex dtype here, so the results are real, where Keras's are complex; there is no
-    gradient.
+    The results are complex64, of float32 and of complex64. There is no complex128: those of float64
+    are float64, and the eigenvalues must be real then.
+
+    The gradient is that of distinct eigenvalues. A complex vector may be turned by any phase: the
+    gradient is right for functions that do not depend on it.
 
     Raises:
-        ValueError: If an eigenvalue is complex.
+        ValueError: If a matrix of float64 has complex eigenvalues.
     """
-    x = _matrix("eig", x, True)
-    n = x.shape[-1]
-    packed = host.call("eig", (*x.shape[:-2], n + n * n), x.dtype, x)
-    return tuple(host.unpack(packed, (n,), (n, n)))
+    x = float_array(x)
+    pair = is_complex(x)
+    inputs = [_matrix("eig", part, True) for part in ([op.real(x), op.imag(x)] if pair else [x])]
+    n, dtype, parts = x.shape[-1], inputs[0].dtype, 1 if x.dtype == "float64" else 2
+    packed = host.call("eig", (*x.shape[:-2], parts * (n + n * n)), dtype, *inputs, parts)
+    return tuple(host.eig_parts(packed, n, parts))
 
 
 def _cut_inverse(s, rcond):

@@ -95,7 +95,7 @@ V_FN vec v_expm1(vec x)
     return v_or_sign(v_fma(p, a, a - inverse_b) * b, x);
 }
 
-/* 1.8 ulp. 1/(1 + exp(-x)) = 2^-b / (2^-b + 2^a + 2^a p), exp(-x) = 2^(a+b) (1 + p): one
+/* 1.7 ulp. 1/(1 + exp(-x)) = 2^-b / (2^-b + 2^a + 2^a p), exp(-x) = 2^(a+b) (1 + p): one
  * rounding where 2^a + 2^-b is exact; beyond, 2^-b goes first to what is small. Neither overflows,
  * and small results pass through the denormals to 0. */
 V_FN vec v_sigmoid(vec x)
