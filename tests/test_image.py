@@ -2,6 +2,7 @@
 import numpy as np
 import pytest
 
+import nnc
 from live import keras, same
 from nnc import ops
 from reference.row import numbers
@@ -32,6 +33,7 @@ CASES = {
                                          "right_cropping": 1}),
     "patches": ("extract_patches", (IMAGE, (2, 3)), {}),
     "patches same": ("extract_patches", (IMAGE[0], 2, 1, 1, "same"), {}),
+    "blur deviations": ("gaussian_blur", (IMAGE, (5, 5), (0.4, 2.0)), {"data_format": "channels_last"}),
     "blur": ("gaussian_blur", (IMAGE, (3, 3), (1.0, 1.0)), {"data_format": "channels_last"}),
 }
 
@@ -55,6 +57,66 @@ def test_channels_first_is_a_transpose():
         np.testing.assert_array_equal(
             function(first, *arguments, data_format="channels_first").numpy(),
             function(IMAGE, *arguments).numpy().transpose(0, 3, 1, 2))
+
+
+MOVED = np.array([[1, 0, 0.5, 0, 1, -0.5, 0, 0], [1, 0.1, 0, 0, 1, 0, 0, 0.01]], "float32")
+CORNERS = numbers(2, 4, 2, low=0, high=6).astype("float32")
+SYMBOLIC = [
+    ("rgb_to_grayscale", {}), ("rgb_to_hsv", {}), ("hsv_to_rgb", {}),
+    ("resize", {"size": (3, 4), "interpolation": "nearest"}),
+    ("resize", {"size": (3, 8), "pad_to_aspect_ratio": True, "fill_value": 0.5}),
+    ("affine_transform", {"transform": MOVED, "fill_mode": "reflect"}),
+    ("perspective_transform", {"start_points": CORNERS, "end_points": CORNERS[:, ::-1] + 1}),
+    ("extract_patches", {"size": (2, 3)}),
+    ("pad_images", {"top_padding": 1, "left_padding": 2, "target_height": 9, "right_padding": 0}),
+    ("crop_images", {"top_cropping": 1, "left_cropping": 0, "target_height": 3, "target_width": 4}),
+    ("gaussian_blur", {"sigma": (0.5, 1.5)}),
+]
+
+
+@pytest.mark.parametrize("data_format", ["channels_last", "channels_first"])
+@pytest.mark.parametrize("name, options", SYMBOLIC, ids=[f"{n}-{i}" for i, (n, _) in
+                                                         enumerate(SYMBOLIC)])
+def test_on_keras_tensors(name, options, data_format, tmp_path):
+    """A node beside Keras's; the file of the model is read by both."""
+    images = IMAGE if data_format == "channels_last" else IMAGE.transpose(0, 3, 1, 2)
+    models = []
+    for library in (nnc, keras):
+        inputs = library.Input(images.shape[1:])
+        models.append(library.Model(inputs, getattr(library.ops.image, name)(
+            inputs, **options, data_format=data_format)))
+    ours, theirs = models
+    assert ours.output_shape == theirs.output_shape
+    wanted = theirs(images)
+    same(ours(images), wanted, rtol=2e-5, atol=2e-5)        # as `test_image`
+    ours.save(tmp_path / "ours.keras")
+    theirs.save(tmp_path / "theirs.keras")
+    for library in (nnc, keras):
+        for file in ("ours.keras", "theirs.keras"):
+            same(library.saving.load_model(tmp_path / file)(images), wanted, rtol=2e-5, atol=2e-5)
+
+
+def test_patches_of_volumes_on_keras_tensors():
+    inputs = nnc.Input((4, 5, 6, 2))
+    model = nnc.Model(inputs, ops.image.extract_patches_3d(inputs, 2))
+    x = numbers(2, 4, 5, 6, 2).astype("float32")
+    again = nnc.Model.from_config(model.get_config())
+    np.testing.assert_array_equal(again(x), ops.image.extract_patches_3d(x, 2))
+    assert again.output_shape == (None, 2, 2, 3, 16)
+
+
+@pytest.mark.parametrize("name, options", [
+    ("resize", {"size": (3, 4)}), ("rgb_to_hsv", {}), ("extract_patches", {"size": 2}),
+    ("gaussian_blur", {}),
+    ("crop_images", {"top_cropping": 1, "left_cropping": 0, "target_height": 3, "target_width": 4})])
+def test_sizes_not_known(name, options):
+    models = []
+    for library in (nnc, keras):
+        inputs = library.Input((None, None, 3))
+        models.append(library.Model(inputs, getattr(library.ops.image, name)(inputs, **options)))
+    assert models[0].output_shape == models[1].output_shape
+    for images in (IMAGE, IMAGE[:, :5, :4]):
+        same(models[0](images), models[1](images), rtol=2e-5, atol=2e-5)
 
 
 @pytest.mark.parametrize("how", ["bilinear", "nearest", "bicubic"])

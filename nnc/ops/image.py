@@ -266,8 +266,8 @@ def gaussian_blur(images, kernel_size=(3, 3), sigma=(1.0, 1.0), data_format=None
 
     Args:
         images: `(h, w, c)` or `(n, h, w, c)`, floating point.
-        kernel_size: Integer or two of them.
-        sigma: Number or two: deviations along the kernel's first and second axis.
+        kernel_size: Integer or two of them: height and width.
+        sigma: Number or two: deviations along the width and along the height.
         data_format: `"channels_last"` or `"channels_first"`. Defaults to `image_data_format()`.
     """
     size = conv_family.whole_numbers("gaussian_blur", "kernel_size", kernel_size, 2)
@@ -280,7 +280,7 @@ def gaussian_blur(images, kernel_size=(3, 3), sigma=(1.0, 1.0), data_format=None
     x = float_array(x)
     batched = len(x.shape) == 4
     y = x if batched else op.reshape(x, (1, *x.shape))
-    for axis, (count, deviation) in enumerate(zip(size, sigma)):
+    for axis, (count, deviation) in enumerate(zip(size, sigma[::-1])):
         bell = np.exp(-0.5 * ((np.arange(count) - (count - 1) / 2) / deviation) ** 2)
         bell = (bell / bell.sum()).reshape((count, 1) if axis == 0 else (1, count))
         kernel = np.repeat(bell[:, :, None, None], x.shape[-1], 2)

@@ -20,18 +20,19 @@ _TENSORS = frozenset((
     "y_pred", "a", "b", "data", "segment_ids", "variable", "kernel", "mean", "variance", "targets",
     "predictions", "start", "stop", "y", "query", "value", "bias", "mask", "operands", "images",
     "target_length", "output_length", "sequence_lengths", "N", "sorted_sequence", "v", "bins",
-    "coordinates", "abs_", "angle"))
+    "coordinates", "abs_", "angle", "volumes", "transform", "start_points", "end_points"))
 # Names that are not the op's in camel case; and what is no tensor in one op though in others.
 _CLASSES = {"abs": "Absolute", "psnr": "PSNR", "batch_normalization": "BatchNorm",
             "layer_normalization": "LayerNorm", "rms_normalization": "RMSNorm", "swish": "Silu",
             "hard_swish": "HardSilu", "expand_dims": "ExpandDims", "conj": "Conjugate",
-            "absolute": "Absolute",
+            "absolute": "Absolute", "rgb_to_grayscale": "RGBToGrayscale", "rgb_to_hsv": "RGBToHSV",
+            "hsv_to_rgb": "HSVToRGB", "extract_patches_3d": "ExtractPatches",
             "ctc_loss": "CTCLoss", "ctc_decode": "CTCDecode"}
 _OPTIONS = {"threshold": ("value",), "full_like": ("value",)}
 _MATH = frozenset(("segment_sum", "segment_max", "top_k", "in_top_k", "logsumexp", "rsqrt", "erf",
                    "erfinv", "logdet", "fft", "fft2", "ifft2", "rfft", "irfft", "stft", "istft",
                    "extract_sequences", "view_as_complex", "view_as_real"))
-_PLACES = {"arrays": "numpy"}
+_PLACES = {"arrays": "numpy", "sampling": "image"}
 # The classes of `activations`, of which some have the names of ops.
 _ACTIVATIONS = {"relu": "ReLU", "mish": "Mish"}
 
@@ -113,11 +114,12 @@ def find_op(form):
     module = str(form.get("module"))
     if not module.startswith(OP_MODULES):
         return None
-    place = activations if "activations" in module else ops
+    place = next((part for name, part in (("activations", activations), ("image", ops.image))
+                  if name in module), ops)
     for name in dir(place):
         function = getattr(place, name)
         if hasattr(function, "_nnc_op") and form["class_name"] == (
-                class_name(name) if place is ops else _ACTIVATIONS.get(name)):
+                _ACTIVATIONS.get(name) if place is activations else class_name(name)):
             return function
     return None
 
@@ -158,6 +160,8 @@ def _symbolic(function, args, kwargs):
         tensors.pop()                           # an optional tensor that was not given
     if function.__name__ in ("one_hot", "multi_hot") and options.get("dtype") is None:
         options["dtype"] = config.floatx()      # noted in the configuration
+    if function.__name__ == "extract_patches_3d" and isinstance(options["size"], int):
+        options["size"] = (options["size"],) * 3        # the class is that of `extract_patches`
     operation = OpOperation(function, **_without_name(options))
     outputs = fresh(traced_spec(operation.call, tensors, {}))
     noted = {"constant_values": None} if function.__name__ == "pad" and len(tensors) == 1 else {}
@@ -223,12 +227,14 @@ def dispatching(function):
     return op
 
 
-def dispatch_all(names, package):
-    """Puts `dispatching` about the ops among `names` (a module's dictionary)."""
+def dispatch_all(names, package, sources=None):
+    """Puts `dispatching` about the ops among `names` (the dictionary of the module `package`),
+    which modules whose names begin as `sources` (`package`, if not given) define.
+    """
     plain = ("shape", "dtype", "is_tensor", "convert_to_numpy", "ndim", "size")
     for name, value in list(names.items()):
         if inspect.isfunction(value) and not name.startswith("_") and name not in plain \
-                and value.__module__.startswith(package) and not hasattr(value, "_nnc_op") \
-                and value.__module__ != __name__:
+                and value.__module__.startswith(sources or package + ".") \
+                and not hasattr(value, "_nnc_op") and value.__module__ != __name__:
             names[name] = dispatching(value)
-            names[name].__module__ = package.rstrip(".")    # `pickle` finds it there by its name
+            names[name].__module__ = package            # `pickle` finds it there by its name
