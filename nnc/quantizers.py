@@ -205,12 +205,15 @@ def unpack_int4(packed, orig_len, axis=0, dtype="int8"):
         raise TypeError(f"unpack_int4: expected a tensor of int8 or uint8. Received: "
                         f"{packed.dtype}")
     axis %= len(packed.shape)
-    halves = [ops.bitwise_and(packed, ops.cast(15, packed.dtype)),
-              ops.bitwise_and(ops.right_shift(packed, ops.cast(4, packed.dtype)),
-                              ops.cast(15, packed.dtype))]
-    if dtype == "int8":
-        eight = ops.cast(8, packed.dtype)
-        halves = [ops.subtract(ops.bitwise_xor(half, eight), eight) for half in halves]
+    four = ops.cast(4, packed.dtype)
+    if packed.dtype == dtype == "int8":                 # shifts to the right keep the sign
+        halves = [ops.right_shift(ops.left_shift(packed, four), four), ops.right_shift(packed, four)]
+    else:
+        halves = [ops.bitwise_and(half, ops.cast(15, packed.dtype))
+                  for half in (packed, ops.right_shift(packed, four))]
+        if dtype == "int8":
+            eight = ops.cast(8, packed.dtype)
+            halves = [ops.subtract(ops.bitwise_xor(half, eight), eight) for half in halves]
     shape = list(packed.shape)
     shape[axis] *= 2
     both = ops.reshape(ops.stack(halves, axis=axis + 1), shape)

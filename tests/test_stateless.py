@@ -1,4 +1,6 @@
-"""StatelessScope and SymbolicScope: beside Keras's, and what must be the same again afterwards."""
+"""StatelessScope, SymbolicScope and `compiled_loss`: beside Keras's, and what must be the same again
+afterwards.
+"""
 import gc
 import threading
 
@@ -205,6 +207,20 @@ def test_symbolic_scope():
     assert not in_symbolic_scope() and len(scope.losses) == 1
 
 
+def test_compiled_loss():
+    """Keras's deprecated name of `compute_loss`; the losses of layers are in it, once."""
+    y, weight = np.ones((5, 2), "float32"), np.arange(5, dtype="float32")
+    found = []
+    for k in (nnc, keras):
+        model = model_of(k, kernel_regularizer="l2")
+        model.compile("sgd", loss="mae")
+        with pytest.warns(UserWarning, match="compiled_loss"):
+            total = model.compiled_loss(y, model(X), weight, regularization_losses=model.losses)
+        found.append(float(total))
+        assert float(model.compute_loss(None, y, model(X), weight)) == found[-1]
+    np.testing.assert_allclose(found[0], found[1], rtol=1e-6)
+
+
 def within_a_step():
     class Inner(nnc.Model):
         def train_step(self, data):
@@ -216,6 +232,12 @@ def within_a_step():
     model = Inner()
     model.compile(nnc.optimizers.SGD())
     model.fit(X, X, verbose=0)
+
+
+def other_losses():
+    model = model_of(nnc)
+    model.compile("sgd", loss="mae")
+    model.compiled_loss(np.ones((5, 2)), model(X), regularization_losses=[nnc.ops.ones(())])
 
 
 def twice():
@@ -230,6 +252,7 @@ REFUSED = [
     (lambda: nnc.StatelessScope(initialize_variables=False), ValueError, "initialize_variables"),
     (lambda: nnc.StatelessScope().add_update((nnc.Variable([1.0]), [[1.0]])), ValueError, "shape"),
     (twice, RuntimeError, "open already"),
+    (other_losses, ValueError, "`model.losses`, 0 here"),
     (within_a_step, RuntimeError, "run_eagerly"),
 ]
 

@@ -75,8 +75,9 @@ class Packed:
         if zero is None:
             return ops.divide(whole, ops.expand_dims(scale, axis))
         numbers = ops.cast(self.g_idx, "int32")
-        scale, zero = (ops.take(part, numbers, axis=axis) for part in (scale, zero))
-        return ops.multiply(ops.subtract(whole, ops.cast(zero, scale.dtype)), scale)
+        scale, zero = (ops.take(part, numbers, axis=axis)
+                       for part in (scale, ops.cast(zero, scale.dtype)))
+        return ops.multiply(ops.subtract(whole, zero), scale)
 
     @property
     def _zero(self):

@@ -157,6 +157,26 @@ class Model(ModelFiles, ModelQuantization, Trainer, Layer):
 
         return model_html(self)
 
+    def compiled_loss(self, y, y_pred, sample_weight=None, regularization_losses=None):
+        """`compute_loss`, by its name of earlier versions, with a warning.
+
+        Args:
+            y, y_pred, sample_weight: As for `compute_loss`.
+            regularization_losses: `None` or `model.losses`, which are in the result either way.
+
+        Raises:
+            ValueError: If `regularization_losses` are not as many as `model.losses`.
+        """
+        import warnings
+
+        own = len(self.losses)
+        if regularization_losses is not None and len(regularization_losses) != own:
+            raise ValueError("compiled_loss: `regularization_losses` must be None or `model.losses`, "
+                             f"{own} here. Received: {len(regularization_losses)}")
+        warnings.warn("`model.compiled_loss()` is deprecated. Use `model.compute_loss(x, y, y_pred, "
+                      "sample_weight, training)`.", UserWarning, stacklevel=2)
+        return self.compute_loss(x=None, y=y, y_pred=y_pred, sample_weight=sample_weight)
+
     def stateless_compute_loss(self, trainable_variables, non_trainable_variables,
                                metrics_variables, x=None, y=None, y_pred=None,
                                sample_weight=None, training=True):
