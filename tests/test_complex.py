@@ -262,3 +262,21 @@ def test_eig_recorded_is_eager_bit_for_bit():
         expected = [*ops.eig(t), tape.gradient(y, t)]
         for got, want in zip(Program(graph, outputs)(x), expected, strict=True):
             assert values(got).tobytes() == values(want).tobytes()
+
+
+@pytest.mark.parametrize("name", ["turns", "real"])
+def test_second_gradient_of_eig(name):
+    x = MATRICES[name]
+
+    def second(library, tape_of, total, a):
+        with tape_of() as outer:
+            outer.watch(a)
+            with tape_of() as tape:
+                tape.watch(a)
+                y = _spectrum(library, a)
+            z = total(tape.gradient(y, a) ** 2)
+        return outer.gradient(z, a)
+    got = second(nnc, nnc.GradientTape, ops.sum, Tensor(x))
+    want = second(tf, tf.GradientTape, tf.reduce_sum, tf.constant(x))
+    # float32; the gaps of the eigenvalues, some tenths, divide the error up to four times
+    same(got, want, rtol=1e-2, atol=1e-3 * np.abs(want).max())

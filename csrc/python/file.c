@@ -35,12 +35,14 @@ PyObject *py_read_file(PyObject *module, PyObject *args, PyObject *kwargs)
         }
         nnc_tensor_retain(storage);
     }
-    py_gil_release(&saved);
+    /* with the GIL, which keeps other threads from their tapes */
     nnc_status status = storage == NULL ? NNC_OK : nnc_tape_detach(storage);
-    if (status == NNC_OK)
+    if (status == NNC_OK) {
+        py_gil_release(&saved);
         status = nnc_read(file, offset, size, storage == NULL ? NULL : storage->array.data,
                           check ? &crc : NULL);
-    py_gil_take(&saved);
+        py_gil_take(&saved);
+    }
     nnc_tensor_release(storage);
     if (status != NNC_OK)
         return py_raise(state, status);

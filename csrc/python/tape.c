@@ -1,4 +1,8 @@
-/* tape.c - the type Tape: records eager ops of this thread between push() and pop(). */
+/* tape.c - the type Tape: records eager ops of this thread between push() and pop().
+ *
+ * Whatever reads or changes a tape holds the GIL, gradients() from its first op to its last: an
+ * assignment to a variable, in any thread, gives every tape alive a copy of what the variable was
+ * (nnc_tape_detach), and a rule's op reads the arrays of the tape as it runs. */
 #include "python.h"
 
 typedef struct py_tape {
