@@ -7,6 +7,26 @@ from . import tree
 BLOCK = 512
 
 
+def rows_are_independent(layer):
+    """Whether it is known that each row of a layer's output depends on that row of its input only.
+
+    It is not of functions of the user's in the place of an activation.
+    """
+    from . import activations
+    from .layers.layer import Layer
+    from .models.sequential import Sequential
+
+    for part in layer._flatten_layers():
+        if not part._plain and type(part) is not Sequential:
+            return False
+        made = part.__dict__.get("activation")
+        if made is not None and not isinstance(made, Layer) and not (
+                getattr(made, "__module__", "").startswith("nnc.")
+                and hasattr(activations, getattr(made, "__name__", ""))):
+            return False
+    return True
+
+
 class Outputs:
     """What `predict` gathers: arrays with a row for each sample, written to by the programs."""
 

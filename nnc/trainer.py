@@ -19,7 +19,7 @@ from .data.arrays import limited
 from .data.sources import Rows, open_rows
 from .fit_options import capped, check_options, check_verbose, is_due
 from .metrics import Mean, Metric
-from .predicting import Outputs, row_blocks
+from .predicting import Outputs, row_blocks, rows_are_independent
 from .random.seed_generator import make_default_seed
 from .recording import Run, check_finite, feed_dtype
 from .saving.object_registration import deserialize_keras_object, serialize_keras_object
@@ -573,7 +573,8 @@ class Trainer:
 
         Args:
             x: Inputs.
-            batch_size: Samples in a step. Defaults to 32. The numbers do not depend on it.
+            batch_size: Samples in a step. Defaults to 32. The numbers depend on it only
+                where the samples of a batch depend on one another.
             verbose: See `fit`.
             steps: Steps; by default all of the data.
             callbacks: List of callbacks.
@@ -631,7 +632,7 @@ class Trainer:
                     callbacks.on_predict_batch_end(-(-first // batch_size) - 1, {"outputs": made})
         if callbacks is not None:
             callbacks.on_predict_end()
-        if len(segments) == 1 and segments[0][2] == 1:
+        if blocks and len(segments) == 1 and segments[0][2] == 1:
             self._remember_fast(run)
         return outputs.result()
 
@@ -685,10 +686,7 @@ class Trainer:
 
     def _rows_are_independent(self):
         """Whether it is known that each row of the output depends on that row of the input only."""
-        from .models.sequential import Sequential
-
-        return type(self).predict_step is Trainer.predict_step and all(
-            layer._plain or type(layer) is Sequential for layer in self._flatten_layers())
+        return type(self).predict_step is Trainer.predict_step and rows_are_independent(self)
 
     # ---- single batches ----
 

@@ -33,7 +33,8 @@ CASES = {
                                          "right_cropping": 1}),
     "patches": ("extract_patches", (IMAGE, (2, 3)), {}),
     "patches same": ("extract_patches", (IMAGE[0], 2, 1, 1, "same"), {}),
-    "blur deviations": ("gaussian_blur", (IMAGE, (5, 5), (0.4, 2.0)), {"data_format": "channels_last"}),
+    "blur deviations": ("gaussian_blur", (IMAGE, (5, 5), (0.4, 2.0)),
+                        {"data_format": "channels_last"}),
     "blur": ("gaussian_blur", (IMAGE, (3, 3), (1.0, 1.0)), {"data_format": "channels_last"}),
 }
 
@@ -108,7 +109,8 @@ def test_patches_of_volumes_on_keras_tensors():
 @pytest.mark.parametrize("name, options", [
     ("resize", {"size": (3, 4)}), ("rgb_to_hsv", {}), ("extract_patches", {"size": 2}),
     ("gaussian_blur", {}),
-    ("crop_images", {"top_cropping": 1, "left_cropping": 0, "target_height": 3, "target_width": 4})])
+    ("crop_images", {"top_cropping": 1, "left_cropping": 0, "target_height": 3,
+                     "target_width": 4})])
 def test_sizes_not_known(name, options):
     models = []
     for library in (nnc, keras):

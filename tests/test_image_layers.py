@@ -163,6 +163,7 @@ def test_configurations_are_keras(name, options):
 SIZES = [("CenterCrop", {"height": 6, "width": 5}), ("CenterCrop", {"height": 20, "width": 8}),
          ("CenterCrop", {"height": 5, "width": 30}), ("Resizing", {"height": 5, "width": 24}),
          ("Resizing", {"height": 5, "width": 8, "interpolation": "nearest"}),
+         ("Resizing", {"height": 5, "width": 8, "interpolation": "area"}),
          ("Resizing", {"height": 7, "width": 7, "crop_to_aspect_ratio": True}),
          ("Resizing", {"height": 7, "width": 7, "pad_to_aspect_ratio": True, "fill_value": 9.0})]
 
@@ -389,6 +390,7 @@ ERRORS = [
     (lambda: layers.RandomGrayscale(1.5), "factor"),
     (lambda: layers.RandomFlip(mode="both"), "mode"), (lambda: layers.RandomCrop(0, 3), "height"),
     (lambda: layers.RandomPosterization(9), "factor"),
+    (lambda: layers.RandomPosterization((2, 4.5)), "integer"),
     (lambda: layers.RandomGaussianBlur(kernel_size=4), "kernel_size"),
     (lambda: layers.Equalization(bins=1), "bins"), (lambda: layers.MixUp(alpha=0), "alpha"),
     (lambda: layers.RandomErasing(fill_value=(1, 2)), "fill_value"),

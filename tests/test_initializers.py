@@ -14,6 +14,8 @@ RANDOM = [
     ("RandomUniform", {"minval": 1.0, "maxval": 3.0}), ("TruncatedNormal", {}),
     ("TruncatedNormal", {"mean": 1.0, "stddev": 0.5}), ("VarianceScaling", {}),
     ("VarianceScaling", {"scale": 2.0, "mode": "fan_out", "distribution": "uniform"}),
+    ("VarianceScaling", {"scale": 0.3, "mode": "fan_in", "distribution": "truncated_normal"}),
+    ("RandomUniform", {"minval": -5.0, "maxval": 2.0}),
     ("VarianceScaling", {"mode": "fan_avg", "distribution": "untruncated_normal"}),
     ("GlorotUniform", {}), ("GlorotNormal", {}), ("HeUniform", {}), ("HeNormal", {}),
     ("LecunUniform", {}), ("LecunNormal", {}), ("Orthogonal", {}), ("Orthogonal", {"gain": 2.0}),
@@ -183,6 +185,9 @@ def test_regularizers(name, arguments):
 @pytest.mark.parametrize("name, arguments", [
     ("MaxNorm", {}), ("MaxNorm", {"max_value": 0.5, "axis": 1}), ("NonNeg", {}), ("UnitNorm", {}),
     ("UnitNorm", {"axis": (0, 1)}), ("MinMaxNorm", {}),
+    ("MaxNorm", {"max_value": 1, "axis": [0, 1]}), ("MaxNorm", {"axis": None}),
+    ("UnitNorm", {"axis": -1}), ("UnitNorm", {"axis": None}), ("MinMaxNorm", {"rate": 0.0}),
+    ("MinMaxNorm", {"min_value": 1.5, "max_value": 1.6, "axis": [0, 1]}),
     ("MinMaxNorm", {"min_value": 0.5, "rate": 0.3})], ids=str)
 def test_constraints(name, arguments):
     w = np.random.default_rng(0).normal(size=(5, 4)).astype("float32")

@@ -24,7 +24,11 @@ ROWS = [
     ("Dot", {"axes": -1, "normalize": True}, PAIR),
     ("Reshape", {"target_shape": (6, 2)}, (3, 4)), ("Reshape", {"target_shape": (-1, 2)}, (3, 4)),
     ("Permute", {"dims": (2, 1)}, (3, 4)), ("Permute", {"dims": (3, 1, 2)}, IMAGE),
-    ("RepeatVector", {"n": 3}, (4,)),
+    ("RepeatVector", {"n": 3}, (4,)), ("RepeatVector", {"n": 1}, (4,)),
+    ("Reshape", {"target_shape": [3, -1]}, (12,)), ("Reshape", {"target_shape": (-1,)}, (3, 4)),
+    ("Dot", {"axes": (-1, -2)}, [(3, 4), (4, 3)]), ("Dot", {"axes": [2, 1]}, [(3, 4), (4,)]),
+    ("Add", {}, [(4,), (3, 4), (2, 3, 4)]), ("Maximum", {}, [(3, 1), (1, 4)]),
+    ("Concatenate", {"axis": -2}, [(3, 4), (1, 4)]),
     ("Cropping1D", {}, (5, 2)), ("Cropping1D", {"cropping": (0, 2)}, (5, 2)),
     ("Cropping2D", {"cropping": ((1, 0), (0, 2))}, IMAGE), ("Cropping2D", {"cropping": 1}, IMAGE),
     ("Cropping2D", {"cropping": (1, 0), "data_format": "channels_first"}, (2, 4, 5)),
@@ -32,7 +36,10 @@ ROWS = [
     ("ZeroPadding1D", {"padding": (1, 2)}, (3, 2)), ("ZeroPadding1D", {"padding": 2}, (3, 2)),
     ("ZeroPadding2D", {"padding": ((1, 0), (0, 2))}, IMAGE), ("ZeroPadding2D", {}, IMAGE),
     ("ZeroPadding2D", {"padding": 1, "data_format": "channels_first"}, (2, 3, 3)),
-    ("ZeroPadding3D", {}, VOLUME),
+    ("ZeroPadding3D", {}, VOLUME), ("ZeroPadding3D", {"padding": (1, 2, 0)}, VOLUME),
+    ("ZeroPadding3D", {"padding": ((1, 2), (0, 1), (2, 0)), "data_format": "channels_first"},
+     VOLUME),
+    ("ZeroPadding1D", {"padding": (1, 2), "data_format": "channels_first"}, (2, 3)),
     ("UpSampling1D", {"size": 3}, (3, 2)), ("UpSampling2D", {}, IMAGE),
     ("UpSampling2D", {"size": (1, 3), "data_format": "channels_first"}, (2, 3, 3)),
     ("UpSampling2D", {"size": (2, 3), "interpolation": "bilinear"}, IMAGE),
@@ -41,10 +48,14 @@ ROWS = [
     ("UpSampling3D", {"size": (2, 1, 3)}, VOLUME),
     ("ReLU", {}, (4,)), ("ReLU", {"max_value": 1.0, "negative_slope": 0.1, "threshold": 0.2}, (4,)),
     ("LeakyReLU", {}, (4,)), ("LeakyReLU", {"negative_slope": 0.1}, (4,)),
-    ("ELU", {"alpha": 0.7}, (4,)),
+    ("ReLU", {"max_value": 0, "threshold": 1}, (3, 4)), ("LeakyReLU", {"negative_slope": 0}, (4,)),
+    ("ELU", {"alpha": 0.7}, (4,)), ("ELU", {"alpha": 0.0}, (4,)),
+    ("PReLU", {"alpha_constraint": "non_neg", "shared_axes": (2,)}, IMAGE),
     ("PReLU", {"alpha_initializer": "ones"}, (3, 4)),
     ("PReLU", {"shared_axes": [1], "alpha_regularizer": "l2"}, (3, 4)),
     ("Softmax", {}, (4,)), ("Softmax", {"axis": [1, 2]}, (3, 4)),
+    ("Softmax", {"axis": (-1, -2)}, (2, 3, 4)), ("Masking", {"mask_value": 1.0}, (3, 4)),
+    ("Rescaling", {"scale": [1.0, 2.0, 3.0, 4.0], "offset": [0.0, 1.0, 0.0, -1.0]}, (3, 4)),
     ("Masking", {}, (3, 4)), ("Rescaling", {"scale": 0.5, "offset": -1.0}, (4,)),
     ("ActivityRegularization", {"l1": 0.1, "l2": 0.2}, (4,)),
     ("GaussianNoise", {"stddev": 0.5}, (4,)), ("GaussianDropout", {"rate": 0.5}, (4,)),
@@ -62,6 +73,16 @@ ROWS = [
                             "renorm_clipping": {"dmax": 0.3}}, (3, 4)),
     ("BatchNormalization", {"renorm": True, "center": False,
                             "moving_variance_initializer": "zeros"}, (4,)),
+    ("BatchNormalization", {"axis": -1, "momentum": 0.0, "beta_constraint": "non_neg",
+                            "beta_regularizer": "l1", "gamma_constraint": "unit_norm"}, (3, 4)),
+    ("BatchNormalization", {"axis": 2, "momentum": 1.0, "gamma_regularizer": "l1"}, VOLUME),
+    ("LayerNormalization", {"axis": (1, -1), "beta_constraint": "non_neg",
+                            "beta_regularizer": "l2", "gamma_constraint": "unit_norm"}, IMAGE),
+    ("LayerNormalization", {"axis": 1, "gamma_regularizer": "l1", "center": False}, (3, 4)),
+    ("GroupNormalization", {"groups": 2, "axis": -2, "beta_regularizer": "l2",
+                            "gamma_constraint": "non_neg", "epsilon": 0.5}, (4, 3)),
+    ("GroupNormalization", {"groups": 1, "axis": 2, "scale": False}, IMAGE),
+    ("UnitNormalization", {"axis": [0, 1]}, (3, 4)),
     ("LayerNormalization", {}, (3, 4)), ("LayerNormalization", {"axis": [1, 2]}, (3, 4)),
     ("LayerNormalization", {"center": False, "scale": False, "epsilon": 0.1}, (4,)),
     ("GroupNormalization", {"groups": 2}, (3, 4)), ("GroupNormalization", {"groups": -1}, IMAGE),
@@ -193,6 +214,33 @@ def test_in_a_model_and_copied(name, options, shape):
     assert (None, *expected.shape[1:]) == outputs.shape
     assert model.predict(x, verbose=0).tobytes() == values(model(x)).tobytes()
     assert values(copy.deepcopy(model)(x)).tobytes() == expected.tobytes()
+
+
+def across(x):
+    """An activation in which the rows of a batch depend on one another."""
+    return x - ops.max(x, axis=0)
+
+
+@pytest.mark.parametrize("make", [
+    lambda: nnc.layers.Dense(2, activation=across), lambda: nnc.layers.Activation(across),
+    lambda: nnc.layers.Conv1D(2, 1, activation=across), lambda: nnc.layers.UnitNormalization(0),
+    lambda: nnc.layers.UnitNormalization([-3, 2]), lambda: nnc.layers.Softmax(0),
+    lambda: nnc.Sequential([nnc.layers.Activation(across)])])
+def test_predict_keeps_batches_whole(make):
+    """Five samples are one batch, whatever blocks other layers are computed in."""
+    x = data((3, 4))
+    inputs = nnc.Input((3, 4))
+    model = nnc.Model(inputs, make()(inputs))
+    assert model.predict(x, batch_size=5, verbose=0).tobytes() == values(model(x)).tobytes()
+    by_three = [values(model(part)) for part in (x[:3], x[3:])]
+    assert model.predict(x, batch_size=3, verbose=0).tobytes() == np.concatenate(by_three).tobytes()
+
+
+def test_time_distributed_takes_steps_apart():
+    x = data((3, 4))
+    ours, theirs = (k.layers.TimeDistributed(k.layers.Activation(
+        lambda a, k=k: a - k.ops.max(a, axis=0))) for k in (nnc, keras))
+    np.testing.assert_array_equal(values(ours(x)), values(theirs(x)))
 
 
 @pytest.mark.parametrize("name, options, shape, deviation", [
@@ -366,7 +414,9 @@ def test_time_distributed():
     (lambda: nnc.layers.Dot(0)([np.ones((2, 3))] * 2), "batch axis"),
     (lambda: nnc.layers.Reshape((5,))(np.ones((2, 4))), "must be unchanged"),
     (lambda: nnc.layers.Permute((1, 3)), "`dims`"),
-    (lambda: nnc.layers.RepeatVector(-1), "`n` must be"),
+    (lambda: nnc.layers.RepeatVector(0), "`n` must be"),
+    (lambda: nnc.layers.Cropping1D((1,)), "a pair of"),
+    (lambda: nnc.layers.ZeroPadding1D([1]), "a pair of"),
     (lambda: nnc.layers.Cropping1D(3)(np.ones((2, 5, 1))), "must be smaller"),
     (lambda: nnc.layers.ZeroPadding2D((1, 2, 3)), "`padding`"),
     (lambda: nnc.layers.UpSampling2D(0), "`size`"),

@@ -393,6 +393,9 @@ class UnitNormalization(Layer):
             raise TypeError("UnitNormalization: `axis` must be an integer or a list of integers. "
                             f"Received: axis={axis!r}")
         self.axis = list(axis) if isinstance(axis, (list, tuple)) else axis
+        # Axes that may be that of the batch make rows depend on one another.
+        self._plain = all(a == -1 or a > 0 for a in (
+            self.axis if isinstance(self.axis, list) else [axis]))
         self.supports_masking = True
         self._build_at_init()
 

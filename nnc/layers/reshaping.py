@@ -123,8 +123,8 @@ class RepeatVector(Layer):
         if isinstance(n, bool) or not isinstance(n, int):
             raise TypeError(f"RepeatVector: `n` must be an integer. Received: n={n!r} (of type "
                             f"{type(n).__name__})")
-        if n < 0:
-            raise ValueError(f"RepeatVector: `n` must be >= 0. Received: n={n}")
+        if n < 1:
+            raise ValueError(f"RepeatVector: `n` must be >= 1. Received: n={n}")
         self.n = n
         self.input_spec = InputSpec(ndim=2)
 
@@ -141,15 +141,17 @@ class RepeatVector(Layer):
 
 def _pairs(layer, name, value, rank, low=0):
     """A pair of integers for each axis, of an integer, integers or pairs."""
-    wrong = ValueError(f"{layer}: `{name}` must be an integer, {rank} integers or {rank} pairs of "
-                       f"integers >= {low}. Received: {name}={value!r}")
-    if isinstance(value, int):
+    forms = "a pair of" if rank == 1 else f"{rank} integers or {rank} pairs of"
+    wrong = ValueError(f"{layer}: `{name}` must be an integer or {forms} integers >= {low}. "
+                       f"Received: {name}={value!r}")
+    number = isinstance(value, int)
+    if number:
         value = (value,) * rank
     if not isinstance(value, (list, tuple)):
         raise wrong
     if rank == 1 and len(value) == 2 and all(isinstance(v, int) for v in value):
         value = (tuple(value),)
-    if len(value) != rank:
+    if len(value) != rank or rank == 1 and isinstance(value[0], int) and not number:
         raise wrong
     pairs = tuple((v, v) if isinstance(v, int) else tuple(v) for v in value)
     if any(len(p) != 2 or any(isinstance(n, bool) or not isinstance(n, int) or n < low for n in p)

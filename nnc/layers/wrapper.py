@@ -85,9 +85,8 @@ class TimeDistributed(Wrapper):
         return ops.stack(steps, axis=1)
 
     def _by_rows(self):
-        from ..models.sequential import Sequential
+        from ..predicting import rows_are_independent
         from .normalization import BatchNormalization
 
-        return all((inner._plain or type(inner) is Sequential)
-                   and not isinstance(inner, BatchNormalization)
-                   for inner in self.layer._flatten_layers())
+        return rows_are_independent(self.layer) and not any(
+            isinstance(inner, BatchNormalization) for inner in self.layer._flatten_layers())

@@ -206,6 +206,12 @@ class RandomPosterization(_Factored):
 
     _FACTOR_BOUNDS = (1, 8)
 
+    def __init__(self, factor, value_range=(0, 255), data_format=None, seed=None, **kwargs):
+        super().__init__(factor, value_range, data_format, seed, **kwargs)
+        if any(n != int(n) for n in self.factor):
+            raise ValueError("RandomPosterization: `factor` must be an integer or two. Received: "
+                             f"factor={factor!r}")
+
     def get_random_transformation(self, data, training=True, seed=None):
         batch = (self._batch(data),)
         if self.factor[0] == self.factor[1]:

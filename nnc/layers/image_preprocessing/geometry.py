@@ -161,7 +161,8 @@ class Resizing(_Sized):
 
     Args:
         height, width: The size, in pixels.
-        interpolation: `"bilinear"`, `"nearest"`, `"bicubic"`, `"lanczos3"` or `"lanczos5"`.
+        interpolation: `"bilinear"`, `"nearest"`, `"bicubic"`, `"lanczos3"`, `"lanczos5"` or
+            `"area"`.
         crop_to_aspect_ratio: Whether images are cut to the aspect ratio first, not distorted.
         pad_to_aspect_ratio: Whether they are filled up to it instead.
         fill_mode: Must be `"constant"`: how they are filled up.
@@ -176,7 +177,7 @@ class Resizing(_Sized):
                  pad_to_aspect_ratio=False, fill_mode="constant", fill_value=0.0, antialias=False,
                  data_format=None, **kwargs):
         super().__init__(height, width, data_format=data_format, **kwargs)
-        known = ("bilinear", "nearest", "bicubic", "lanczos3", "lanczos5")
+        known = ("bilinear", "nearest", "bicubic", "lanczos3", "lanczos5", "area")
         if interpolation not in known:
             raise ValueError(f"Resizing: `interpolation` must be one of {known}. Received: "
                              f"interpolation={interpolation!r}")
