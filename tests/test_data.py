@@ -296,6 +296,24 @@ def test_tables():
         fit(b, table.assign(c="text"), y, verbose=0)
 
 
+def test_tables_of_polars():
+    polars = pytest.importorskip("polars")
+    x, y, _ = arrays()
+    table = polars.DataFrame(x, schema=list("abcde"))
+    a, b = model(), model()
+    fit(a, x, y, verbose=0)
+    fit(b, table, polars.Series("y", y))
+    same(a, b)
+    np.testing.assert_array_equal(b.predict(table, verbose=0), a.predict(x, verbose=0))
+    with pytest.raises(TypeError, match="column 'c' of `x` holds strings"):
+        fit(b, table.with_columns(polars.lit("z").alias("c")), y, verbose=0)
+    inputs = [nnc.Input((1,), name=name) for name in "ab"]
+    named = nnc.Model(inputs, nnc.layers.Dense(3)(nnc.layers.Concatenate()(inputs)))
+    np.testing.assert_array_equal(named.predict(table, verbose=0), named.predict([x[:, 0], x[:, 1]], verbose=0))
+    with pytest.raises(ValueError, match="`x` has no column 'b'"):
+        named.predict(table.drop("b"), verbose=0)
+
+
 def test_columns_of_a_hugging_face_data_set():
     x, y, _ = arrays()
 
