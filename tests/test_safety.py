@@ -397,13 +397,14 @@ def test_killed_while_saving(tmp_path, suffix, kills):
     Children share one start: each is a fork of a process that has imported everything. With the
     shards of test_shards.py they are more than 300.
     """
+    size = 512                      # a megabyte: most of a save is writing, where kills shall come
     path = str(tmp_path / f"m.{suffix}")
-    made = nnc.Sequential([nnc.Input((64,)), layers.Dense(64, use_bias=False,
-                                                                  kernel_initializer="zeros")])
+    made = nnc.Sequential([nnc.Input((size,)), layers.Dense(size, use_bias=False,
+                                                            kernel_initializer="zeros")])
     whole = suffix in ("keras", "h5")
 
     def save(value):
-        made.set_weights([np.full((64, 64), value, "float32")])
+        made.set_weights([np.full((size, size), value, "float32")])
         (made.save if whole else made.save_weights)(path)
 
     save(0)

@@ -306,20 +306,22 @@ TEST(dtypes_promote_as_in_keras)
 #define i2 NNC_I16
 #define i4 NNC_I32
 #define i8 NNC_I64
+#define C NNC_C64
     static const nnc_dtype expected[NNC_DTYPE_COUNT][NNC_DTYPE_COUNT] = {
-        {B, u1, u2, u4, u8, i1, i2, i4, i8, H, BF, F, D},
-        {u1, u1, u2, u4, u8, i2, i2, i4, i8, H, BF, F, D},
-        {u2, u2, u2, u4, u8, i4, i4, i4, i8, H, BF, F, D},
-        {u4, u4, u4, u4, u8, i8, i8, i8, i8, H, BF, F, D},
-        {u8, u8, u8, u8, u8, F, F, F, F, H, BF, F, D},
-        {i1, i2, i4, i8, F, i1, i2, i4, i8, H, BF, F, D},
-        {i2, i2, i4, i8, F, i2, i2, i4, i8, H, BF, F, D},
-        {i4, i4, i4, i8, F, i4, i4, i4, i8, H, BF, F, D},
-        {i8, i8, i8, i8, F, i8, i8, i8, i8, H, BF, F, D},
-        {H, H, H, H, H, H, H, H, H, H, F, F, D},
-        {BF, BF, BF, BF, BF, BF, BF, BF, BF, F, BF, F, D},
-        {F, F, F, F, F, F, F, F, F, F, F, F, D},
-        {D, D, D, D, D, D, D, D, D, D, D, D, D},
+        {B, u1, u2, u4, u8, i1, i2, i4, i8, H, BF, F, D, C},
+        {u1, u1, u2, u4, u8, i2, i2, i4, i8, H, BF, F, D, C},
+        {u2, u2, u2, u4, u8, i4, i4, i4, i8, H, BF, F, D, C},
+        {u4, u4, u4, u4, u8, i8, i8, i8, i8, H, BF, F, D, C},
+        {u8, u8, u8, u8, u8, F, F, F, F, H, BF, F, D, C},
+        {i1, i2, i4, i8, F, i1, i2, i4, i8, H, BF, F, D, C},
+        {i2, i2, i4, i8, F, i2, i2, i4, i8, H, BF, F, D, C},
+        {i4, i4, i4, i8, F, i4, i4, i4, i8, H, BF, F, D, C},
+        {i8, i8, i8, i8, F, i8, i8, i8, i8, H, BF, F, D, C},
+        {H, H, H, H, H, H, H, H, H, H, F, F, D, C},
+        {BF, BF, BF, BF, BF, BF, BF, BF, BF, F, BF, F, D, C},
+        {F, F, F, F, F, F, F, F, F, F, F, F, D, C},
+        {D, D, D, D, D, D, D, D, D, D, D, D, D, C},
+        {C, C, C, C, C, C, C, C, C, C, C, C, C, C},
     };
     for (int a = 0; a < NNC_DTYPE_COUNT; a++) {
         for (int b = 0; b < NNC_DTYPE_COUNT; b++)
