@@ -1,6 +1,7 @@
 """Files made to do harm: each is refused, by an exception that says which member and why, within
 limits of time and memory, and nothing of it is run.
 """
+import gc
 import io
 import json
 import os
@@ -378,6 +379,7 @@ def saving_child(save, n):
     starts, end = os.pipe()
     child = os.fork()
     if child == 0:
+        gc.disable()                    # a collection would copy all pages of a large parent
         try:
             while True:
                 n += 1
