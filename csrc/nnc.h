@@ -285,6 +285,8 @@ typedef struct nnc_call {
     void *workspace;
     nnc_fault *fault;
     bool wide;              /* 16-bit floats go through float32 copies: set by the plan */
+    const void *const *rows;    /* where each row of one input lies, if not side by side at its data:
+                                 * only of the input that nnc_call_lists names; else NULL */
 } nnc_call;
 
 /* For a kernel that meets bad data: keeps the report with the lowest position. */
@@ -460,8 +462,9 @@ typedef struct {
 
 /* Replays `steps` times. Step s feeds input i with `batch` rows of sources[i]: order[first +
  * s*batch + j], or row first + s*batch + j where order is NULL; `batch` is the leading size of the
- * program's inputs. A source with row_bytes 0 is fed whole, unchanged. Outputs are written behind
- * one another into targets[k] (NULL: not wanted). Ends early after `seconds` (<= 0: never) with
+ * program's inputs. A source with row_bytes 0 is fed whole, unchanged. While it runs, variables may
+ * hold what they held before it (passes/turn.c); when it returns, they are as the last step left
+ * them. Outputs are written behind one another into targets[k] (NULL: not wanted). Ends early after `seconds` (<= 0: never) with
  * *done < steps. A step that is interrupted before its first effect leaves every variable
  * untouched; after it, the step is finished. */
 nnc_status nnc_program_replay(nnc_program *program, const nnc_rows *sources, const int64_t *order,
@@ -505,12 +508,13 @@ typedef struct {
     int64_t nodes_recorded, nodes_kept, fused, folded;
     int64_t arena_bytes, values_bytes;  /* planned; what it would be without sharing */
     int threads;                        /* chosen by timing; 0: not yet */
+    int64_t turned;                     /* variables that long runs keep turned; 0 before the first */
 } nnc_program_stats;
 void nnc_program_describe(const nnc_program *program, nnc_program_stats *out);
 /* The schedule as text, a line a node; the caller frees it with nnc_free. */
 nnc_status nnc_program_text(const nnc_program *program, char **out);
-/* For tests: switches passes by name (fold remat fuse narrow prune update order chain plan; verify is
- * off at first); returns false if unknown. */
+/* For tests: switches passes by name (fold remat fuse narrow prune update order chain turn plan;
+ * verify is off at first); returns false if unknown. */
 bool nnc_pass_enable(const char *name, bool on);
 
 #endif

@@ -8,7 +8,7 @@ import pytest
 from nnc import _core
 from nnc._core import Graph, Program, Tape, Tensor, Variable, op
 
-PASSES = ("fold", "fuse", "prune", "update", "order", "chain", "verify", "plan")
+PASSES = ("fold", "fuse", "prune", "update", "order", "chain", "verify", "turn", "plan")
 OFF_AT_FIRST = {"verify"}
 
 

@@ -80,6 +80,12 @@ typedef struct {
     int64_t begin, end, low, high;
 } rows_part;
 
+static int64_t row_of(const replay *run, int64_t j)
+{
+    return run->order == NULL ? run->first + run->done * run->batch + j
+                              : run->order[run->first + run->done * run->batch + j];
+}
+
 /* A part of the batch of input i, into its place in the arena. */
 static void gather(replay *run, int64_t i, const rows_part *part)
 {
@@ -88,12 +94,10 @@ static void gather(replay *run, int64_t i, const rows_part *part)
     const nnc_array *input = nnc_program_input(program, i);
     int64_t size = nnc_dtype_size(input->dtype), count = part->high - part->low;
     int64_t bytes = row_elements(input, source) * size;
-    int64_t first = run->first + run->done * run->batch;
     char *target = (char *)program->bound[i] + part->low * size;
     const char *data = (const char *)source->data + part->low * nnc_dtype_size(source->dtype);
     for (int64_t j = part->begin; j < part->end; j++) {
-        int64_t r = run->order == NULL ? first + j : run->order[first + j];
-        const char *from = data + r * source->row_bytes;
+        const char *from = data + row_of(run, j) * source->row_bytes;
         if (source->dtype == input->dtype)
             memcpy(target + j * bytes, from, (size_t)(count * size));
         else
@@ -114,14 +118,34 @@ static void look_ahead(replay *run, int64_t i, const rows_part *part)
         .order = run->order + run->first + (run->done + 1) * run->batch + part->begin,
         .row_bytes = source->row_bytes, .rows = part->end - part->begin,
         .lines = ((part->high - part->low) * size + 63) / 64};
-    if (ahead.lines * ahead.rows < LONG_AHEAD || nnc_ahead_now.row < nnc_ahead_now.rows)
+    if (ahead.lines * ahead.rows < LONG_AHEAD || !nnc_ahead_done(&nnc_ahead_now))
         nnc_ahead_ask(&ahead, INT64_MAX);
     else
         nnc_ahead_now = ahead;
 }
 
-/* Thread 0: binds what is not copied, copies what is small; the rest is marked for
- * gather_shares. */
+/* The rows lie side by side where the input is bound. */
+static void list_bound(nnc_program *program, int64_t i)
+{
+    nnc_list *list = &program->lists[i];
+    const nnc_array *input = nnc_program_input(program, i);
+    if (list->rows == NULL || list->count == 0 || list->rows[0] == program->bound[i])
+        return;
+    int64_t bytes = nnc_shape_size(&input->shape) / list->count * nnc_dtype_size(input->dtype);
+    for (int64_t j = 0; j < list->count; j++)
+        list->rows[j] = (const char *)program->bound[i] + j * bytes;
+}
+
+static void list_source(replay *run, int64_t i)
+{
+    const nnc_rows *source = &run->sources[i];
+    nnc_list *list = &run->program->lists[i];
+    for (int64_t j = 0; j < run->batch; j++)
+        list->rows[j] = (const char *)source->data + row_of(run, j) * source->row_bytes;
+}
+
+/* Thread 0: binds or lists what is not copied, copies what is small; the rest is marked for
+ * take_share. */
 static void prepare_batch(replay *run, int threads)
 {
     nnc_program *program = run->program;
@@ -132,21 +156,27 @@ static void prepare_batch(replay *run, int threads)
         const nnc_rows *source = &run->sources[i];
         const nnc_array *input = nnc_program_input(program, i);
         int64_t row = row_elements(input, source), bytes = row * nnc_dtype_size(input->dtype);
-        bool whole = source->row_bytes == 0;
-        program->large[i] = false;
-        if (source->dtype == input->dtype &&
-            (whole || (run->order == NULL && source->row_bytes == bytes))) {
+        bool whole = source->row_bytes == 0, same = source->dtype == input->dtype;
+        if (same && (whole || (run->order == NULL && source->row_bytes == bytes))) {
+            program->feed[i] = NNC_FEED_BOUND;
             nnc_program_bind(program, i,
                              (char *)source->data + (whole ? 0 : first * source->row_bytes));
+            list_bound(program, i);
+            continue;
+        }
+        if (same && program->lists[i].rows != NULL) {
+            program->feed[i] = NNC_FEED_LISTED;
+            list_source(run, i);
             continue;
         }
         nnc_program_bind(program, i, program->arena + program->offset[program->graph->inputs[i]]);
-        program->large[i] = !whole && (threads > 1 || run->batch * bytes > UNPOLLED_BYTES) &&
-            run->batch * bytes > SHARED_BYTES;
-        run->gathering |= program->large[i];
+        list_bound(program, i);
+        program->feed[i] = !whole && (threads > 1 || run->batch * bytes > UNPOLLED_BYTES) &&
+            run->batch * bytes > SHARED_BYTES ? NNC_FEED_GATHERED : NNC_FEED_COPIED;
+        run->gathering |= program->feed[i] == NNC_FEED_GATHERED;
         if (whole)
             nnc_convert(source->data, source->dtype, program->bound[i], input->dtype, row);
-        else if (!program->large[i]) {
+        else if (program->feed[i] == NNC_FEED_COPIED) {
             rows_part all = {0, run->batch, 0, row};
             gather(run, i, &all);
             look_ahead(run, i, &all);
@@ -154,15 +184,16 @@ static void prepare_batch(replay *run, int threads)
     }
 }
 
-/* This thread's part of the large inputs, a few rows at a time: a part of every row where rows are
- * long, since a thread that reads the same columns as its part of a weight finds them in its own
- * cache; else, and where two threads would write one cache line of a row, a part of the rows. */
-static void gather_share(replay *run, int thread, int threads)
+/* This thread's part of the inputs that are not thread 0's: gathered, a few rows at a time, or asked
+ * for. A part of every row where rows are long, since a thread that reads the same columns as its
+ * part of a weight finds them in its own cache; else, and where two threads would write one cache
+ * line of a row, a part of the rows. */
+static void take_share(replay *run, int thread, int threads)
 {
     nnc_program *program = run->program;
     for (int64_t i = 0; i < program->graph->input_count; i++) {
         const nnc_array *input = nnc_program_input(program, i);
-        if (!program->large[i])
+        if (program->feed[i] != NNC_FEED_GATHERED && program->feed[i] != NNC_FEED_LISTED)
             continue;
         rows_part part = {0, run->batch, 0, row_elements(input, &run->sources[i])}, some;
         int64_t bytes = part.high * nnc_dtype_size(input->dtype);
@@ -174,10 +205,13 @@ static void gather_share(replay *run, int thread, int threads)
         } else {
             nnc_call_share(run->batch, thread, threads, &part.begin, &part.end);
         }
-        for (some = part; some.begin < part.end && !nnc_running_stopped(&run->running, thread); some.begin = some.end) {
+        some = part;
+        while (program->feed[i] == NNC_FEED_GATHERED && some.begin < part.end &&
+               !nnc_running_stopped(&run->running, thread)) {
             some.end = some.begin + UNPOLLED_BYTES / (bytes + 1) + 1;
             some.end = some.end < part.end ? some.end : part.end;
             gather(run, i, &some);
+            some.begin = some.end;
         }
         look_ahead(run, i, &part);
     }
@@ -282,7 +316,7 @@ static void replay_task(void *argument, int thread, int threads)
 {
     replay *run = argument;
     for (;;) {
-        nnc_ahead_now.rows = 0;
+        nnc_ahead_now = (nnc_ahead){.rows = 0};
         if (thread == 0) {
             run->finish = run->done >= run->limit || atomic_load(&run->running.stop) ||
                 atomic_load(&run->running.fault.set) || run->guarded ||
@@ -294,11 +328,9 @@ static void replay_task(void *argument, int thread, int threads)
             nnc_pool_barrier(thread);
         if (run->finish)
             return;
-        if (run->gathering) {
-            gather_share(run, thread, threads);
-            if (threads > 1)
-                nnc_pool_barrier(thread);
-        }
+        take_share(run, thread, threads);
+        if (run->gathering && threads > 1)
+            nnc_pool_barrier(thread);
         if (run->seen == NULL)
             run_steps(run, thread, threads);
         else
@@ -481,7 +513,7 @@ nnc_status nnc_program_replay_guarded(nnc_program *program, const nnc_rows *sour
     char **next = NULL;
     replay run = {.program = program, .sources = sources, .order = order, .first = first,
                   .steps = steps, .deadline = seconds > 0 ? now() + seconds : 0,
-                  .batch = batch_of(program, sources), .guard = guard_of(program, guard)};
+                  .batch = batch_of(program, sources)};
     *done = 0;
     *stopped_early = false;
     if (targets != NULL) {
@@ -491,8 +523,15 @@ nnc_status nnc_program_replay_guarded(nnc_program *program, const nnc_rows *sour
     }
     nnc_lock_at_fork(&replay_lock, false);
     pthread_mutex_lock(&replay_lock);
-    run_all(&run);
+    status = nnc_program_for(program, steps, &run.program);
+    if (status == NNC_OK) {
+        run.guard = guard_of(run.program, guard);
+        nnc_twins_load(&run.program->twins);
+        run_all(&run);
+        nnc_twins_store(&run.program->twins);
+    }
     pthread_mutex_unlock(&replay_lock);
+    NNC_TRY(status);
     *done = run.done;
     *stopped_early = run.guarded;
     if (atomic_load(&run.running.stop))

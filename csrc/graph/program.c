@@ -8,6 +8,7 @@
 
 #include "graph/call.h"
 #include "ops/chain.h"
+#include "ops/optimizer.h"
 #include "passes/passes.h"
 
 #include <stdarg.h>
@@ -33,6 +34,7 @@ static struct {
     {"chain", true, nnc_pass_chain},
     {"snapshot", true, nnc_pass_snapshot},      /* cannot be switched off */
     {"verify", false, nnc_pass_verify},
+    {"turn", true, NULL},           /* of programs for long runs alone */
     {"plan", true, NULL},           /* off: no memory is shared */
 };
 enum { PASS_COUNT = sizeof passes / sizeof passes[0] };
@@ -202,6 +204,52 @@ static nnc_status fill_addresses(nnc_program *program)
     }
     for (int64_t j = 0; j < graph->input_count; j++)
         program->bound[j] = nnc_program_data(program, graph->inputs[j]);
+done:
+    return status;
+}
+
+/* Whether all who read the input take its rows wherever they lie; views keep the rows. */
+static bool may_be_listed(const nnc_program *program, int64_t input)
+{
+    const nnc_graph *graph = program->graph;
+    int value = graph->inputs[input];
+    const nnc_shape *shape = &graph->values[value].array.shape;
+    bool read = false;
+    for (int k = 0; k < program->output_count; k++) {
+        if (nnc_rewrite_root(graph, program->outputs[k]) == value)
+            return false;
+    }
+    for (int64_t s = 0; s < program->step_count; s++) {
+        const nnc_step *step = &program->steps[s];
+        const nnc_node *node = &graph->nodes[step->node];
+        for (int k = 0; k < node->input_count; k++) {
+            const nnc_array *in = &graph->values[node->inputs[k]].array;
+            if (nnc_rewrite_root(graph, node->inputs[k]) != value)
+                continue;
+            if (step->flow != NULL || shape->rank < 2 || in->shape.rank != 2 ||
+                in->shape.dim[0] != shape->dim[0] || nnc_call_lists(&step->call) != k)
+                return false;
+            read = true;
+        }
+    }
+    return read;
+}
+
+static nnc_status list_rows(nnc_program *program, int64_t input)
+{
+    nnc_status status = NNC_OK;
+    nnc_list *list = &program->lists[input];
+    if (program->inner || !may_be_listed(program, input))
+        return NNC_OK;
+    list->count = nnc_program_input(program, input)->shape.dim[0];
+    NNC_TRY(nnc_alloc_zero(list->count * (int64_t)sizeof *list->rows, &list->rows));
+    for (int64_t s = 0; s < program->step_count; s++) {
+        nnc_step *step = &program->steps[s];
+        int k = nnc_call_lists(&step->call);
+        if (k >= 0 && nnc_rewrite_root(program->graph, program->graph->nodes[step->node].inputs[k]) ==
+                          program->graph->inputs[input])
+            step->call.rows = list->rows;
+    }
 done:
     return status;
 }
@@ -393,8 +441,46 @@ static nnc_status place(nnc_program *program, char *arena)
     program->offset = program->plan.value;
     program->plan.value = NULL;
     NNC_TRY(fill_addresses(program));
+    for (int64_t i = 0; i < program->graph->input_count; i++)
+        NNC_TRY(list_rows(program, i));
     place_barriers(program);
     nnc_plan_clear(&program->plan);
+done:
+    return status;
+}
+
+/* A program with its own copy of the graph, not yet rewritten. */
+static nnc_status begin(const nnc_graph *graph, const int *outputs, int output_count,
+                        nnc_program **out)
+{
+    nnc_status status;
+    nnc_program *program = NULL;
+    NNC_TRY(nnc_alloc_zero(sizeof *program, &program));
+    atomic_init(&program->references, 1);
+    NNC_TRY(nnc_graph_clone(graph, &program->graph));
+    NNC_TRY(nnc_alloc(output_count * (int64_t)sizeof *outputs, &program->outputs));
+    for (int i = 0; i < output_count; i++)
+        program->outputs[i] = outputs[i];
+    program->output_count = output_count;
+    *out = program;
+    program = NULL;
+done:
+    nnc_program_release(program);
+    return status;
+}
+
+/* Steps for the rewritten graph, and where everything will lie. */
+static nnc_status schedule(nnc_program *program)
+{
+    nnc_status status;
+    const nnc_graph *g = program->graph;
+    NNC_TRY(nnc_alloc_zero(g->node_count * (int64_t)sizeof *program->steps, &program->steps));
+    NNC_TRY(nnc_alloc(count_node_inputs(g) * (int64_t)sizeof *program->in, &program->in));
+    NNC_TRY(nnc_alloc_zero(g->input_count * (int64_t)sizeof *program->bound, &program->bound));
+    NNC_TRY(nnc_alloc_zero(g->input_count * (int64_t)sizeof *program->feed, &program->feed));
+    NNC_TRY(nnc_alloc_zero(g->input_count * (int64_t)sizeof *program->lists, &program->lists));
+    NNC_TRY(prepare_calls(program));
+    NNC_TRY(plan_memory(program));
 done:
     return status;
 }
@@ -405,28 +491,29 @@ static nnc_status prepare(const nnc_graph *graph, const int *outputs, int output
 {
     nnc_status status;
     nnc_program *program = NULL;
-    NNC_TRY(nnc_alloc_zero(sizeof *program, &program));
-    atomic_init(&program->references, 1);
+    NNC_TRY(begin(graph, outputs, output_count, &program));
     program->inner = inner;
-    NNC_TRY(nnc_graph_clone(graph, &program->graph));
-    NNC_TRY(nnc_alloc(output_count * (int64_t)sizeof *outputs, &program->outputs));
-    for (int i = 0; i < output_count; i++)
-        program->outputs[i] = outputs[i];
-    program->output_count = output_count;
     NNC_TRY(run_passes(program));
     if (inner)
         NNC_TRY(copy_fed_outputs(program));
-    const nnc_graph *g = program->graph;
-    NNC_TRY(nnc_alloc_zero(g->node_count * (int64_t)sizeof *program->steps, &program->steps));
-    NNC_TRY(nnc_alloc(count_node_inputs(g) * (int64_t)sizeof *program->in, &program->in));
-    NNC_TRY(nnc_alloc_zero(g->input_count * (int64_t)sizeof *program->bound, &program->bound));
-    NNC_TRY(nnc_alloc_zero(g->input_count, &program->large));
-    NNC_TRY(prepare_calls(program));
-    NNC_TRY(plan_memory(program));
+    NNC_TRY(schedule(program));
     *out = program;
     program = NULL;
 done:
     nnc_program_release(program);
+    return status;
+}
+
+/* An arena of its own. */
+static nnc_status settle(nnc_program *program)
+{
+    nnc_status status;
+    char *arena = NULL;
+    NNC_TRY(nnc_alloc(program->plan.arena_bytes, &arena));
+    status = place(program, arena);
+    if (program->arena == NULL)
+        nnc_free(arena);
+done:
     return status;
 }
 
@@ -435,16 +522,41 @@ nnc_status nnc_program_new(const nnc_graph *graph, const int *outputs, int outpu
 {
     nnc_status status;
     nnc_program *program = NULL;
-    char *arena = NULL;
     NNC_TRY(prepare(graph, outputs, output_count, false, &program));
-    NNC_TRY(nnc_alloc(program->plan.arena_bytes, &arena));
-    NNC_TRY(place(program, arena));
+    NNC_TRY(settle(program));
     *out = program;
     program = NULL;
 done:
-    if (program != NULL && program->arena == NULL)
-        nnc_free(arena);
     nnc_program_release(program);
+    return status;
+}
+
+/* Turning weights there and back takes about as long as one step saves. */
+enum { LONG_RUN = 8 };
+
+nnc_status nnc_program_for(nnc_program *program, int64_t steps, nnc_program **out)
+{
+    nnc_status status = NNC_OK;
+    nnc_program *turned = NULL;
+    *out = program->turned != NULL && steps >= LONG_RUN ? program->turned : program;
+    if (program->turned_tried || steps < LONG_RUN || !nnc_pass_enabled("turn"))
+        return NNC_OK;
+    NNC_TRY(begin(program->graph, program->outputs, program->output_count, &turned));
+    nnc_pass pass = {.graph = turned->graph, .outputs = turned->outputs,
+                     .output_count = turned->output_count, .stats = &turned->stats,
+                     .twins = &turned->twins};
+    NNC_TRY(nnc_pass_turn(&pass));
+    if (turned->twins.count > 0) {
+        NNC_TRY(schedule(turned));
+        NNC_TRY(settle(turned));
+        turned->stats = program->stats;
+        program->turned = turned;
+        *out = turned;
+        turned = NULL;
+    }
+    program->turned_tried = true;
+done:
+    nnc_program_release(turned);
     return status;
 }
 
@@ -473,7 +585,6 @@ void nnc_program_release(nnc_program *program)
     for (int64_t i = 0; i < program->step_count; i++)
         release_flow(program->steps[i].flow);
     nnc_plan_clear(&program->plan);
-    nnc_graph_release(program->graph);
     nnc_free(program->outputs);
     if (!program->inner)
         nnc_free(program->arena);
@@ -481,7 +592,13 @@ void nnc_program_release(nnc_program *program)
     nnc_free(program->steps);
     nnc_free(program->in);
     nnc_free(program->bound);
-    nnc_free(program->large);
+    nnc_free(program->feed);
+    for (int64_t i = 0; program->lists != NULL && i < program->graph->input_count; i++)
+        nnc_free(program->lists[i].rows);
+    nnc_free(program->lists);
+    nnc_twins_clear(&program->twins);
+    nnc_program_release(program->turned);
+    nnc_graph_release(program->graph);
     nnc_free(program->patches);
     nnc_free(program);
 }
@@ -551,6 +668,9 @@ int64_t nnc_program_output_maker(const nnc_program *program, int64_t k)
 void nnc_program_describe(const nnc_program *program, nnc_program_stats *out)
 {
     *out = program->stats;
+    if (program->turned != NULL)
+        program = program->turned;
+    out->turned = program->twins.count;
     if (program->time_one > 0 && program->time_all > 0)
         out->threads = program->time_all < program->time_one ? program->threads_timed : 1;
 }

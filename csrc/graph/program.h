@@ -40,6 +40,18 @@ typedef struct {
     void **slot;
 } nnc_patch;
 
+typedef enum {
+    NNC_FEED_BOUND,         /* the user's rows, side by side */
+    NNC_FEED_COPIED,        /* copied by thread 0 */
+    NNC_FEED_GATHERED,      /* copied by all threads */
+    NNC_FEED_LISTED         /* the user's rows, anywhere */
+} nnc_feed;
+
+typedef struct {
+    const void **rows;      /* NULL: somebody wants them side by side */
+    int64_t count;
+} nnc_list;
+
 struct nnc_program {
     atomic_int references;
     nnc_graph *graph;       /* what is replayed, after the passes */
@@ -56,7 +68,8 @@ struct nnc_program {
     bool end_waits;         /* and in what comes after the last barrier */
     nnc_array *in;          /* every step's inputs, one after another */
     void **bound;           /* (inputs) where each input lies now */
-    bool *large;            /* (inputs) whether all threads gather the batch in hand */
+    nnc_feed *feed;         /* (inputs) how the batch in hand comes to the steps */
+    nnc_list *lists;        /* (inputs) where its rows lie, if all who read it take that */
     nnc_patch *patches;
     int64_t patch_count;
     double cost;            /* nanoseconds on one thread, estimated */
@@ -71,10 +84,18 @@ struct nnc_program {
     double timing_best[2];  /* so far: on all threads, on one */
     double timed_at;        /* seconds, of a clock that only goes on */
     int threads_timed;      /* nnc_pool_threads() when they were measured */
+    /* The same program for long runs, with turned weights (passes/turn.c). */
+    nnc_program *turned;
+    bool turned_tried;      /* whether it is known that there is one, or none */
+    nnc_twins twins;        /* of such a program */
 };
 
 /* The value's memory for this replay; NULL if it has none. */
 void *nnc_program_data(const nnc_program *program, int value);
+
+/* The program to replay `steps` times: itself, or what turned weights make of it. The caller holds
+ * the replay lock. */
+nnc_status nnc_program_for(nnc_program *program, int64_t steps, nnc_program **out);
 
 /* ---- steps.c ---- */
 

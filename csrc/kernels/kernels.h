@@ -58,9 +58,14 @@ typedef struct {
     int activation;          /* nnc_unary, or -1 */
     double alpha;            /* the activation's parameter */
     int64_t most_rows;       /* of a piece, where somebody goes on with it at once; 0: any */
+    int64_t most_columns;    /* the same */
     int half;                /* NNC_HALF_*: b and bias hold such; a, C the kernel's own. ROUNDED: b
                               * is float32, bias bfloat16 */
+    int listed;              /* NNC_LIST_*: the operand whose rows lie at rows[i], wherever that is */
+    const void *const *rows;
 } nnc_gemm;
+
+enum { NNC_LIST_NONE, NNC_LIST_A = 1, NNC_LIST_B = 2 };
 
 /* Rows r0..r1-1, columns c0..c1-1; r0 == r1: nothing. */
 typedef struct {
@@ -158,6 +163,8 @@ typedef struct {
                          real *c, void *workspace, int phase, int64_t begin, int64_t end);            \
         /* The part of C that is finished once a piece of a phase has run. */                         \
         nnc_region (*gemm_region)(const nnc_gemm *gemm, int phase, int64_t piece);                    \
+        /* Which operand may be a list of rows: NNC_LIST_*. */                                        \
+        int (*gemm_lists)(const nnc_gemm *gemm);                                                      \
         /* 2 * 12 * lanes * rounds operations, as quick as they go; returns some number */            \
         real (*peak)(int64_t rounds);                                                                 \
     } nnc_kernels_##suffix;

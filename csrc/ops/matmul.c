@@ -49,6 +49,9 @@ static void matmul_product(const nnc_call *call, product *p)
     g->k = a->dim[a->rank - (turn_a ? 2 : 1)];
     g->ldc = g->n;
     g->most_rows = call->attrs->k[NNC_MATMUL_MOST_ROWS];
+    g->most_columns = call->attrs->k[NNC_MATMUL_MOST_COLUMNS];
+    g->listed = call->rows != NULL ? NNC_LIST_B : NNC_LIST_NONE;
+    g->rows = call->rows;
     matrix_strides(a->dim[a->rank - 1], turn_a, &g->a_row, &g->a_col);
     matrix_strides(b->dim[b->rank - 1], turn_b, &g->b_row, &g->b_col);
     p->batch = nnc_shape_size(&p->lead);
@@ -167,6 +170,14 @@ static void kernel_plan(const nnc_call *call, const nnc_gemm *gemm, int64_t batc
         work->pieces[work->phases++] = own.pieces[phase] * batch;
     work->workspace = (own.workspace + 63) / 64 * 64 * batch + wide_bytes(call, &call->in[0]) +
         wide_bytes(call, &call->out[0]);
+}
+
+/* Which operand may be a list of rows. */
+static int product_lists(const nnc_call *call, const nnc_gemm *gemm)
+{
+    if (call->in[0].dtype == NNC_F32 && call->in[1].dtype == NNC_F32)
+        return nnc_kernels->f32->gemm_lists(gemm);
+    return call->in[0].dtype == NNC_F64 ? nnc_kernels->f64->gemm_lists(gemm) : NNC_LIST_NONE;
 }
 
 static void widen_a(const nnc_call *call, int64_t begin, int64_t end)
@@ -333,6 +344,13 @@ nnc_region nnc_matmul_region(const nnc_call *call, int phase, int64_t piece)
     return nnc_kernels->f32->gemm_region(&p.gemm, phase, piece);
 }
 
+bool nnc_matmul_lists_b(const nnc_call *call)
+{
+    product p;
+    matmul_product(call, &p);
+    return p.batch == 1 && product_lists(call, &p.gemm) == NNC_LIST_B;
+}
+
 static nnc_status emit_matmul(nnc_graph *graph, int a, int b, bool turn_a, bool turn_b, int *out)
 {
     nnc_attrs attrs = {.k = {turn_a, turn_b}};
@@ -401,10 +419,12 @@ done:
 static void dense_product(const nnc_call *call, nnc_gemm *g)
 {
     const nnc_shape *x = &call->in[0].shape, *w = &call->in[1].shape;
-    int64_t k = w->dim[0], n = w->dim[1];
+    bool turned = call->attrs->k[NNC_DENSE_TURNED] != 0;
+    int64_t k = w->dim[turned], n = w->dim[!turned];
     *g = (nnc_gemm){.m = nnc_dims_product(x, 0, x->rank - 1), .n = n, .k = k, .a_row = k, .a_col = 1,
-                    .b_row = n, .b_col = 1, .ldc = n, .activation = -1,
-                    .alpha = call->attrs->f[0], .half = half_of(call)};
+                    .ldc = n, .activation = -1, .alpha = call->attrs->f[0], .half = half_of(call),
+                    .listed = call->rows != NULL ? NNC_LIST_A : NNC_LIST_NONE, .rows = call->rows};
+    matrix_strides(w->dim[1], turned, &g->b_row, &g->b_col);
     if (call->attrs->k[0] >= 0)
         g->activation = (int)call->attrs->k[0] - (int)NNC_OP_relu;
 }
@@ -414,12 +434,13 @@ nnc_status nnc_op_dense_infer(nnc_op op, const nnc_attrs *attrs, const nnc_array
 {
     nnc_status status;
     char x[NNC_SHAPE_TEXT], w[NNC_SHAPE_TEXT], bias[NNC_SHAPE_TEXT];
+    bool turned = attrs->k[NNC_DENSE_TURNED] != 0;
     (void)input_count;
     NNC_TRY(infer_pair(op, in, attrs->k[NNC_DENSE_WIDE]));
     NNC_TRY(nnc_check_same_dtype(op, &in[0], &in[2]));
     if (in[1].shape.rank != 2 || in[2].shape.rank != 1 ||
-        in[0].shape.dim[in[0].shape.rank - 1] != in[1].shape.dim[0] ||
-        in[2].shape.dim[0] != in[1].shape.dim[1])
+        in[0].shape.dim[in[0].shape.rank - 1] != in[1].shape.dim[turned] ||
+        in[2].shape.dim[0] != in[1].shape.dim[!turned])
         status = nnc_fail(NNC_EVALUE, "dense: expected x (..., k), w (k, n) and bias (n), received "
                           "shapes %s, %s and %s", nnc_shape_text(&in[0].shape, x),
                           nnc_shape_text(&in[1].shape, w), nnc_shape_text(&in[2].shape, bias));
@@ -429,9 +450,16 @@ nnc_status nnc_op_dense_infer(nnc_op op, const nnc_attrs *attrs, const nnc_array
                           (long long)attrs->k[0]);
     *out = in[0];
     if (status == NNC_OK)
-        out->shape.dim[out->shape.rank - 1] = in[1].shape.dim[1];
+        out->shape.dim[out->shape.rank - 1] = in[1].shape.dim[!turned];
 done:
     return status;
+}
+
+bool nnc_dense_is_dot(const nnc_call *call)
+{
+    nnc_gemm gemm;
+    dense_product(call, &gemm);
+    return product_lists(call, &gemm) == NNC_LIST_A;
 }
 
 void nnc_op_dense_plan(const nnc_call *call, nnc_work *work)

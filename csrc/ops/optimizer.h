@@ -16,9 +16,13 @@ double nnc_optimizer_rate(const nnc_call *call);
 void nnc_optimizer_rows(nnc_call *call, double rate, int64_t first, int64_t rows, int64_t columns,
                         int64_t apart, const void *gradient, int64_t gradient_apart);
 
-/* Attributes of a matmul: nnc_gemm's most_rows, and which of its arrays are float32 though it is a
- * product of bfloat16. Of a dense: NNC_DENSE_WIDE, the same. Passes set them. */
-enum { NNC_MATMUL_MOST_ROWS = 2, NNC_MATMUL_WIDE = 3, NNC_DENSE_WIDE = 1 };
+/* Attributes of a matmul: nnc_gemm's most_rows and most_columns, and which of its arrays are float32
+ * though it is a product of bfloat16. Of a dense: NNC_DENSE_WIDE, the same; NNC_DENSE_TURNED: w is
+ * (n, k). Passes set them. */
+enum {
+    NNC_MATMUL_MOST_ROWS = 2, NNC_MATMUL_WIDE = 3, NNC_MATMUL_MOST_COLUMNS = 4,
+    NNC_DENSE_WIDE = 1, NNC_DENSE_TURNED = 2
+};
 enum {
     NNC_WIDE_B = 1,             /* the second operand: rounded as it is read */
     NNC_WIDE_C = 2              /* the result: not rounded */
@@ -33,6 +37,13 @@ int nnc_matmul_first_phase(const nnc_call *call);
 
 /* The part of a product of two matrices that is finished once a piece of a phase has run. */
 nnc_region nnc_matmul_region(const nnc_call *call, int phase, int64_t piece);
+
+/* Whether the dense's product runs along k, so that w turned is what it likes best. */
+bool nnc_dense_is_dot(const nnc_call *call);
+/* Whether the rows of b may lie anywhere. */
+bool nnc_matmul_lists_b(const nnc_call *call);
+/* The input whose rows may lie anywhere (call->rows), -1 if there is none. */
+int nnc_call_lists(const nnc_call *call);
 
 /* The optimizers whose step may stand behind a product that is its gradient (update.c), and the op
  * that does both; `integers`: how many of its attributes are whole numbers. */

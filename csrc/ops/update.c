@@ -57,16 +57,20 @@ static void split(const nnc_call *call, halves *h)
 {
     const nnc_update *row = nnc_update_of_both(call->op);
     int slots = nnc_op_effects(&nnc_ops[call->op]), count = 0;
+    int64_t rows = call->in[0].shape.rank == 2 ? call->in[0].shape.dim[0] : 1;
     int64_t columns = call->in[0].shape.rank == 2 ? call->in[0].shape.dim[1] : 1;
     h->product_attrs = (nnc_attrs){.k = {call->attrs->k[row->integers],
                                          call->attrs->k[row->integers + 1]}};
     h->product_attrs.k[NNC_MATMUL_WIDE] = wide_of(&call->in[0], &call->in[slots]);
     h->product_attrs.k[NNC_MATMUL_MOST_ROWS] =
         columns >= NEAR_NUMBERS / NEAR_ROWS ? NEAR_ROWS : NEAR_NUMBERS / (columns + 1) + 1;
+    if (rows < NEAR_ROWS)
+        h->product_attrs.k[NNC_MATMUL_MOST_COLUMNS] = NEAR_NUMBERS / (rows + 1) + 1;
     h->factors[0] = call->in[slots];
     h->factors[1] = call->in[slots + 1];
     h->product = (nnc_call){.op = NNC_OP_matmul, .input_count = 2, .output_count = 1,
-                            .attrs = &h->product_attrs, .in = h->factors, .fault = call->fault};
+                            .attrs = &h->product_attrs, .in = h->factors, .fault = call->fault,
+                            .rows = call->rows};
     h->product.out[0] = call->in[0];
     nnc_op_matmul_plan(&h->product, &h->product.work);
     h->product_workspace = (h->product.work.workspace + 63) / 64 * 64;
@@ -80,6 +84,19 @@ static void split(const nnc_call *call, halves *h)
         h->step_in[count++] = call->in[k];
     h->step = (nnc_call){.op = row->step, .input_count = count, .attrs = call->attrs,
                          .in = h->step_in, .fault = call->fault};
+}
+
+int nnc_call_lists(const nnc_call *call)
+{
+    halves h;
+    nnc_call shapes = *call;
+    if (call->op == NNC_OP_dense)
+        return nnc_dense_is_dot(call) ? 0 : -1;
+    if (nnc_update_of_both(call->op) == NULL)
+        return -1;
+    shapes.workspace = NULL;
+    split(&shapes, &h);
+    return nnc_matmul_lists_b(&h.product) ? nnc_op_effects(&nnc_ops[call->op]) + 1 : -1;
 }
 
 nnc_status nnc_op_update_infer(nnc_op op, const nnc_attrs *attrs, const nnc_array *in,

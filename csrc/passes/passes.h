@@ -6,12 +6,23 @@
 
 #include "nnc.h"
 
+/* A variable and the same numbers, turned. */
+typedef struct {
+    nnc_tensor *plain, *turned;
+} nnc_twin;
+
+typedef struct {
+    nnc_twin *items;
+    int64_t count, capacity;
+} nnc_twins;
+
 typedef struct {
     nnc_graph *graph;       /* not a tape, not shared */
     int *outputs;           /* values that the program gives back */
     int output_count;
     bool inputs_apart;      /* inputs need no place in the arena */
     nnc_program_stats *stats;
+    nnc_twins *twins;       /* of the pass turn */
 } nnc_pass;
 
 /* rewrite.c: the tools */
@@ -41,6 +52,11 @@ nnc_status nnc_pass_chain(nnc_pass *pass);   /* chain.c */
 nnc_status nnc_pass_lead(nnc_pass *pass);    /* lead.c */
 nnc_status nnc_pass_snapshot(nnc_pass *pass);    /* snapshot.c; always */
 nnc_status nnc_pass_verify(nnc_pass *pass);  /* verify.c; off unless enabled */
+nnc_status nnc_pass_turn(nnc_pass *pass);    /* turn.c: not of the list, but of programs for long runs */
+/* Before the first step of a run: the variables' numbers into their twins; after the last: back. */
+void nnc_twins_load(const nnc_twins *twins);
+void nnc_twins_store(const nnc_twins *twins);
+void nnc_twins_clear(nnc_twins *twins);
 
 /* plan.c: where every computed value, fed input and workspace lies in the arena. */
 typedef struct {

@@ -177,15 +177,15 @@ TEST(gemm_row_does_not_depend_on_the_others)
  * blocks of the sum, and not into too many. */
 TEST(gemm_cuts_long_sums)
 {
-    nnc_gemm turned = {64, 32, 50000, 1, 64, 32, 1, 32, -1, 0, 0, 0};
-    nnc_gemm plain = {64, 32, 50000, 50000, 1, 32, 1, 32, -1, 0, 0, 0};
+    nnc_gemm turned = {64, 32, 50000, 1, 64, 32, 1, 32, -1, 0, 0, 0, 0, 0, NULL};
+    nnc_gemm plain = {64, 32, 50000, 50000, 1, 32, 1, 32, -1, 0, 0, 0, 0, 0, NULL};
     nnc_work work;
     for (int i = 0; level(i); i++) {
         nnc_kernels->f32->gemm_plan(&turned, &work);
         CHECK(work.phases == 2 && work.workspace > 0 && work.pieces[0] >= 8);
         nnc_kernels->f32->gemm_plan(&plain, &work);
         CHECK(work.phases == 1);
-        nnc_gemm narrow = {64, 2 * nnc_kernels->f32->lanes, 784, 784, 1, 0, 1, 0, -1, 0, 0, 0};
+        nnc_gemm narrow = {64, 2 * nnc_kernels->f32->lanes, 784, 784, 1, 0, 1, 0, -1, 0, 0, 0, 0, 0, NULL};
         narrow.b_row = narrow.ldc = narrow.n;
         nnc_kernels->f32->gemm_plan(&narrow, &work);
         CHECK(work.phases == 2 && work.pieces[0] >= 2 && work.pieces[1] == 1);

@@ -43,6 +43,17 @@ V_FOLD(v_reduce_max, max)
 V_FOLD(v_reduce_min, min)
 #undef V_FOLD
 
+/* y[0..3] = v_reduce_add of a, b, c, d. */
+#define V_HAS_REDUCE_4 1
+V_FN void v_reduce_add_4(vec a, vec b, vec c, vec d, real *y)
+{
+    __m256 ab = _mm256_permute2f128_ps(a, b, 0x20) + _mm256_permute2f128_ps(a, b, 0x31);
+    __m256 cd = _mm256_permute2f128_ps(c, d, 0x20) + _mm256_permute2f128_ps(c, d, 0x31);
+    __m256 s = _mm256_shuffle_ps(ab, cd, 0x44) + _mm256_shuffle_ps(ab, cd, 0xee);
+    s = _mm256_shuffle_ps(s, s, 0x88) + _mm256_shuffle_ps(s, s, 0xdd);      /* a c .. | b d .. */
+    _mm_storeu_ps(y, _mm_unpacklo_ps(_mm256_castps256_ps128(s), _mm256_extractf128_ps(s, 1)));
+}
+
 /* Within 16 bytes: every second lane of a, then of b; and lanes of a and b in turns. */
 V_FN vec v_evens(vec a, vec b) { return _mm256_shuffle_ps(a, b, 0x88); }
 V_FN vec v_odds(vec a, vec b) { return _mm256_shuffle_ps(a, b, 0xdd); }
