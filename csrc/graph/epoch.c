@@ -481,7 +481,7 @@ nnc_status nnc_program_replay_guarded(nnc_program *program, const nnc_rows *sour
     char **next = NULL;
     replay run = {.program = program, .sources = sources, .order = order, .first = first,
                   .steps = steps, .deadline = seconds > 0 ? now() + seconds : 0,
-                  .batch = batch_of(program, sources), .guard = guard_of(program, guard)};
+                  .batch = batch_of(program, sources)};
     *done = 0;
     *stopped_early = false;
     if (targets != NULL) {
@@ -491,6 +491,8 @@ nnc_status nnc_program_replay_guarded(nnc_program *program, const nnc_rows *sour
     }
     nnc_lock_at_fork(&replay_lock, false);
     pthread_mutex_lock(&replay_lock);
+    nnc_program_settle(program);
+    run.guard = guard_of(program, guard);
     run_all(&run);
     pthread_mutex_unlock(&replay_lock);
     *done = run.done;
@@ -514,6 +516,7 @@ nnc_status nnc_program_watch(nnc_program *program, const nnc_rows *sources, cons
         seen[i] = (nnc_seen){.nonfinite = false};
     nnc_lock_at_fork(&replay_lock, false);
     pthread_mutex_lock(&replay_lock);
+    nnc_program_settle(program);
     threads = threads > 0 ? threads : nnc_pool_threads();
     run.began = now();
     if (threads > 1)
