@@ -1,9 +1,9 @@
-"""`steps_per_epoch`, `validation_steps` and `steps`: which batches each step sees, what ends an epoch,
-and what is warned of, beside Keras itself.
+"""`steps_per_epoch`, `validation_steps` and `steps`: which batches each step sees, what ends an
+epoch, and what is warned of, beside Keras itself.
 
 Not compared, for Keras's own is of no use there: generators that end (it repeats their first two
-batches), data of unknown length whose pass ends with an epoch (it adds an empty epoch with a loss of
-0), validation by a generator (it begins with the first two batches again), and the rounding up of
+batches), data of unknown length whose pass ends with an epoch (it adds an empty epoch with a loss
+of 0), validation by a generator (it begins with the first two batches again), and the rounding up of
 steps to `steps_per_execution`.
 """
 import warnings
@@ -145,7 +145,7 @@ def test_steps_of_evaluate_and_predict(name, steps):
 def test_a_generator_for_validation_that_ends():
     """No validation is told of that did not happen."""
     batches = [Batches()[i] for i in range(5)]
-    with pytest.warns(UserWarning, match="ran out of data: `x` .a generator. can be read once only"):
+    with pytest.warns(UserWarning, match="ran out of data: `x` .a generator. can be read once"):
         history = model(nnc).fit(ROWS, ROWS, epochs=4, verbose=0, validation_steps=3,
                                  validation_data=(batch for batch in batches)).history
     assert len(history["loss"]) == 4 and len(history["val_loss"]) == 2

@@ -33,8 +33,8 @@ class TensorBoard(Callback):
         if profile_batch:
             raise NotImplementedError(
                 "TensorBoard: `profile_batch` is not supported: what TensorBoard reads profiles "
-                "from is TensorFlow's own. Use `nnc.profile(model, x, y)`, which can write a Chrome "
-                f"trace. Received: profile_batch={profile_batch!r}")
+                "from is TensorFlow's own. Use `nnc.profile(model, x, y)`, which can write a "
+                f"Chrome trace. Received: profile_batch={profile_batch!r}")
         if embeddings_metadata and not embeddings_freq:
             raise ValueError("TensorBoard: `embeddings_metadata` needs `embeddings_freq` > 0. "
                              f"Received: embeddings_freq={embeddings_freq!r}")
@@ -127,8 +127,8 @@ class TensorBoard(Callback):
 
 
 class Tables:
-    """The tables of a model's `Embedding` layers as files that TensorBoard's projector reads: one of
-    numbers with tabs between them for each time, and `projector_config.pbtxt` that names them all.
+    """The tables of a model's `Embedding` layers as files that TensorBoard's projector reads: one
+    of numbers with tabs between them each time, and `projector_config.pbtxt`, which names them all.
 
     Args:
         model: The model.

@@ -126,8 +126,9 @@ def save_weights(model, filepath, overwrite=True, max_shard_size=None, **kwargs)
 
 
 def load_weights(model, filepath, skip_mismatch=False, **kwargs):
-    """Loads weights into a built model; shapes are compared before any weight changes, and so are a
-    `.keras` file's checksums. Where the disk fails later, the error says which weights have changed.
+    """Loads weights into a built model; shapes are compared before any weight changes, and so are
+    a `.keras` file's checksums. Where the disk fails later, the error says which weights have
+    changed.
 
     Args:
         model: A built model.
