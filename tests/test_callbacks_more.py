@@ -145,6 +145,7 @@ def test_lr_find_leaves_the_model_as_it_was():
     for a, b in zip(before, [v.numpy() for v in (*m.variables, *m.optimizer.variables)]):
         np.testing.assert_array_equal(a, b)
     assert 1e-4 <= found["suggestion"] < 1.0 and len(found["rates"]) == len(found["losses"])
+    assert len(callbacks.lr_find(m, X, Y, high=1e-3, steps=10, batch_size=10)["rates"]) == 10
     with pytest.raises(ValueError, match="low"):
         callbacks.lr_find(m, X, Y, low=1.0, high=0.1)
 
