@@ -119,8 +119,9 @@ class Tape:
     watched: tuple[Variable, ...]    # Variables
 
 class Program:
-    """A trace made ready to run: `Program(graph, outputs)`. Keeps its variables alive."""
-    def __init__(self, graph: Graph, outputs: Sequence[Tensor]) -> None: ...
+    """A trace made ready to run: `Program(graph, outputs)`. Keeps its variables alive. It runs in the
+    memory of the program `beside`, if there is one: replays exclude one another."""
+    def __init__(self, graph: Graph, outputs: Sequence[Tensor], beside: Program | None = None) -> None: ...
     def __call__(self, *inputs: Any) -> list[Tensor]:
         """One replay; each input must have the program's shape (dtype is converted)."""
     def replay(self, sources: Sequence[Any], order: Any | None, first: int, steps: int,

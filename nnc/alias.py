@@ -9,6 +9,8 @@ import importlib.machinery
 import sys
 import types
 
+from nnc.saving.keras_file import KERAS_VERSION
+
 #: The packages whose place nnc takes.
 NAMES = ("keras", "tf_keras", "tensorflow.keras")
 missing = {}        # names that were asked for and are not there, with how often
@@ -18,6 +20,8 @@ class _Alias(types.ModuleType):
     """Passes every name on to nnc's module."""
 
     def __getattr__(self, name):
+        if name == "__version__":
+            return KERAS_VERSION                # scripts ask whether it is Keras 3
         if name.startswith("__"):
             raise AttributeError(name)
         module = self.__dict__["_module"]
@@ -67,7 +71,7 @@ class _Tensorflow(types.ModuleType):
     def __getattr__(self, name):
         if name == "keras":
             return importlib.import_module("tensorflow.keras")
-        if name.startswith("__"):
+        if name.startswith("__") and name != "__version__":
             raise AttributeError(name)
         full = f"tensorflow.{name}"
         missing[full] = missing.get(full, 0) + 1

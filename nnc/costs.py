@@ -4,8 +4,9 @@ The forward pass and, if the model is compiled, the training step are recorded w
 their layers for a batch of the asked size and made into the programs that `predict` and `fit`
 would run; their arenas are planned, but nothing of them is touched. Peak memory is then the
 weights, the optimizer's slots and the arena, which holds the batch, activations, gradients and
-workspaces; the user's arrays, the outputs and Python itself come on top, and for a shorter last
-batch an arena of its own.
+workspaces. All programs of a model lie in one arena: a shorter last batch and validation in batches
+of the same size need none of their own. The user's arrays, the outputs and Python itself come on
+top.
 
 Time: products by their multiply-adds at a share of the measured peak, everything else by the core's
 own estimates. It is right within a factor of two or so on an idle machine.

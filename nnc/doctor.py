@@ -5,7 +5,9 @@ _ROOTS = ("tensorflow.keras", "tf_keras", "keras")
 
 
 def names_used(text):
-    """Set of full names, `"keras.layers.Dense"`, that a script imports or reaches by attributes."""
+    """Set of full names, `"keras.layers.Dense"`, that a script imports or reaches by attributes;
+    what it uses of TensorFlow beside Keras is among them.
+    """
     module = ast.parse(text)
     known, used = {}, set()
     for node in ast.walk(module):
@@ -41,17 +43,21 @@ def _full(node, known):
 
 
 def _inner(full):
-    """The name as Keras's; `None` if it is none of Keras's."""
+    """The name as Keras's, or as TensorFlow's; `None` if it is of neither."""
     for root in _ROOTS:
         if full.startswith(root + "."):
             return "keras" + full[len(root):]
-    return None
+    return full if full.startswith("tensorflow.") and full not in _ROOTS else None
 
 
 def served(name):
-    """Whether nnc has `keras.a.b`."""
+    """Whether nnc has `keras.a.b`; of TensorFlow it has nothing else."""
     import nnc
 
+    if not name.startswith("keras."):
+        return False
+    if name == "keras.__version__":
+        return True
     value = nnc
     for part in name.split(".")[1:]:
         try:

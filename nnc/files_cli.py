@@ -14,18 +14,18 @@ _SUFFIXES = (".keras", ".weights.h5", ".weights.json", ".h5", ".hdf5", ".npz", "
              ".onnx")
 
 
-def add_commands(commands):
-    """Adds the commands to a parser's subparsers."""
-    show = commands.add_parser("inspect", help="what is in a file of a model or of weights")
+def add_commands(add):
+    """Adds the commands; `add(name, text)` makes the parser of one."""
+    show = add("inspect", "what is in a file of a model or of weights")
     show.add_argument("file")
     show.add_argument("--json", action="store_true", help="print JSON")
-    verify = commands.add_parser("verify", help="whether a file is whole and safe to open")
+    verify = add("verify", "whether a file is whole and safe to open")
     verify.add_argument("file")
-    convert = commands.add_parser("convert", help="write a model or weights in another format")
+    convert = add("convert", "write a model or weights in another format")
     convert.add_argument("source")
     convert.add_argument("target")
     convert.add_argument("--dtype", help="store floating-point values so (.npz, .safetensors)")
-    diff = commands.add_parser("diff", help="which weights of two files differ")
+    diff = add("diff", "which weights of two files differ")
     diff.add_argument("a")
     diff.add_argument("b")
 

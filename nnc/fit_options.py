@@ -3,17 +3,26 @@ import warnings
 
 from .data import check_count
 from .data.arrays import limited
+from .warnings import outside
 
 
-def capped(steps, count, batch_size, name, who):
-    """`steps`, at most a pass over the data."""
-    full = -(-count // batch_size)
+def batch_rule(batch_size, steps, name, who):
+    """How many samples a batch has, as a function of how many there are: `batch_size`, or else what
+    makes `steps` batches of them, or else 32."""
+    if batch_size is not None or steps is None:
+        return lambda count: batch_size or 32
+    steps = check_count(steps, name, who)
+    return lambda count: -(-count // steps)
+
+
+def capped(steps, full, name, who):
+    """`steps`, at most the `full` batches of a pass over the data."""
     if steps is None:
         return limited(None, full)
     steps = check_count(steps, name, who)
     if steps > full:
         warnings.warn(f"{who}: `{name}={steps}` is more than the {full} batches that there are; "
-                      "all of the data is used once.", stacklevel=3)
+                      "the input ran out of data; all of it is used once.", stacklevel=outside())
     return limited(min(steps, full))
 
 

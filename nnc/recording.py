@@ -127,7 +127,7 @@ class Run:
         if self.kind == "predict":
             leaves = [_core.convert(leaf) for leaf in tree.flatten(result)]
             structure = tree.map_leaves(lambda leaf: True, result)
-            return Recorded(_core.Program(graph, leaves), structure, False, rows)
+            return Recorded(self._program(graph, leaves), structure, False, rows)
         logs = dict(result) if isinstance(result, dict) else {"loss": result}
         kept = self.model._last_results
         silent = isinstance(result, dict) and set(logs) == set(kept) and all(
@@ -139,7 +139,13 @@ class Run:
             and loss.symbolic else -1
         if guard >= 0:
             outputs.append(loss)
-        return Recorded(_core.Program(graph, outputs), list(logs), silent, rows, guard)
+        return Recorded(self._program(graph, outputs), list(logs), silent, rows, guard)
+
+    def _program(self, graph, outputs):
+        """A program in the memory of the model's others: they never run at the same time."""
+        others = (found.program for found in self.model._programs.values()
+                  if isinstance(found, Recorded))
+        return _core.Program(graph, outputs, next(others, None))
 
     def _turn_eager(self, error):
         model = self.model

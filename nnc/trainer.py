@@ -17,7 +17,7 @@ from .data import (Batches, Data, Stream, check_count, class_weights, open_sourc
                    standardize, unpack_x_y_sample_weight)
 from .data.arrays import limited
 from .data.sources import Rows, open_rows
-from .fit_options import capped, check_options, check_verbose, is_due
+from .fit_options import batch_rule, capped, check_options, check_verbose, is_due
 from .metrics import Mean, Metric
 from .predicting import Outputs, row_blocks, rows_are_independent
 from .random.seed_generator import make_default_seed
@@ -296,8 +296,8 @@ class Trainer:
         """The run and batches of what a user passed."""
         source = open_source(x, bool(shuffle), make_default_seed() if shuffle else 0)
         if source is None:
-            rows = open_rows(x, y, sample_weight, batch_size or 32, shuffle, 0, who,
-                             self._string_inputs())
+            rows = open_rows(x, y, sample_weight, batch_rule(batch_size, steps, name, who), shuffle,
+                             0, who, self._string_inputs())
             if rows is not None:
                 return self._open_stream(kind, who, rows, class_weight, steps, name)
             data = self._standardized(x, y, sample_weight, class_weight, who)
@@ -311,15 +311,16 @@ class Trainer:
 
     def _open_arrays(self, kind, data, batch_size, steps, name, who):
         """The same for arrays, once through."""
-        batch_size = batch_size or 32
+        batch_size = batch_rule(batch_size, steps, name, who)(data.count)
         return Run(self, kind, data), Batches(
-            data.count, batch_size, steps=capped(steps, data.count, batch_size, name, who))
+            data.count, batch_size, steps=capped(steps, -(-data.count // batch_size), name, who))
 
     def _open_stream(self, kind, who, source, class_weight, steps, name):
         """The same for a source of batches: the first one is read."""
-        steps = limited(None if steps is None else check_count(steps, name, who), source.steps)
-        if steps is not None and kind != "train" and source.steps is not None:
-            steps = min(steps, source.steps)
+        if kind == "train" or source.steps is None:
+            steps = limited(None if steps is None else check_count(steps, name, who), source.steps)
+        else:
+            steps = capped(steps, source.steps, name, who)
         stream = Stream(source, steps, class_weight, kind == "predict", who, self._standardized)
         run = Run(self, kind, stream.first())
         stream.attach(run)
@@ -354,7 +355,8 @@ class Trainer:
                 matrix; a memory map. Or what gives batches `(x, y)` or `(x, y, sample_weight)`: a
                 generator, a `PyDataset`, a `tf.data.Dataset`, a PyTorch `DataLoader`, an iterable.
             y: Targets; not with what gives batches.
-            batch_size: Samples in a step. Defaults to 32.
+            batch_size: Samples in a step. Defaults to 32, for arrays with `steps_per_epoch` to what
+                makes so many steps of them.
             epochs: Passes over the data (the number of the last one, with `initial_epoch`).
             verbose: 0 silent, 1 a progress bar, 2 a line an epoch, `"auto"`: 1.
             callbacks: List of callbacks.
@@ -365,7 +367,9 @@ class Trainer:
             class_weight: Dict of class and weight in the loss.
             sample_weight: Weight of each sample in the loss.
             initial_epoch: The number of the first epoch.
-            steps_per_epoch: Steps in an epoch; by default a pass over the data.
+            steps_per_epoch: Steps in an epoch; by default a pass over the data. The next epoch goes
+                on where the last one ended; one that comes to the end of the data ends there, with
+                a warning, and the next one begins a new pass.
             validation_steps: Steps of a validation.
             validation_batch_size: Samples in a step of a validation. Defaults to `batch_size`.
             validation_freq: Epochs between validations, or a list of the epochs with one.
@@ -431,8 +435,8 @@ class Trainer:
                                       batch_size, steps, "steps_per_epoch", shuffle)
         else:
             seed = make_default_seed() if shuffle else 0
-            rows = open_rows(x, y, sample_weight, batch_size or 32, shuffle, seed, "fit",
-                             self._string_inputs())
+            rule = batch_rule(batch_size, steps, "steps_per_epoch", "fit")
+            rows = open_rows(x, y, sample_weight, rule, shuffle, seed, "fit", self._string_inputs())
             if rows is not None:
                 if shares:
                     rows, rest = rows.split(validation_split, validation_batch or 32)
@@ -445,7 +449,7 @@ class Trainer:
                     data, validation_data = split(data, validation_split)
                     if class_weight is not None:    # they are for training alone
                         validation_data = Data(validation_data.x, validation_data.y)
-                batch_size = batch_size or 32
+                batch_size = rule(data.count)
                 steps = limited(steps, -(-data.count // batch_size))
                 batches = Batches(data.count, batch_size, shuffle, steps, seed)
                 run = Run(self, "train", data)
@@ -465,20 +469,21 @@ class Trainer:
         callbacks.on_train_begin()
         logs, watch = None, Watch(self, run, batches)
         for epoch in range(position.epoch, epochs):
+            if not batches.more():
+                break
             self.reset_metrics()
             callbacks.on_epoch_begin(epoch)
             watch.begin(epoch)
             self._run_epoch(run, batches, callbacks, position.begin())
             logs = run.logs()
             watch.end(logs)
+            if validation is not None and not validation[1].more():
+                validation = None
             if validation is not None and is_due(epoch, validation_freq):
                 results = self._evaluate(*validation, callbacks)
                 logs.update({f"val_{name}": value for name, value in results.items()})
             callbacks.on_epoch_end(epoch, logs)
             if self.stop_training:
-                break
-            if batches.exhausted and epoch + 1 < epochs:
-                batches.warn_end()
                 break
         if epochs > initial_epoch and self.optimizer is not None:
             self.optimizer.finalize_variable_values(self.trainable_weights)
@@ -520,6 +525,7 @@ class Trainer:
             end(step - 1, run.logs())
         elif live and not hooks and step:
             end(step - 1, run.logs())
+        batches.ended(step)
 
     # ---- evaluate ----
 
@@ -530,7 +536,8 @@ class Trainer:
         Args:
             x: Inputs.
             y: Targets.
-            batch_size: Samples in a step. Defaults to 32.
+            batch_size: Samples in a step. Defaults to 32; for arrays with `steps` to what makes so
+                many steps of them.
             verbose: See `fit`.
             sample_weight: Weight of each sample in the loss.
             steps: Steps; by default all of the data.
@@ -573,7 +580,7 @@ class Trainer:
 
         Args:
             x: Inputs.
-            batch_size: Samples in a step. Defaults to 32. The numbers depend on it only
+            batch_size: Samples in a step; defaults as in `evaluate`. The numbers depend on it only
                 where the samples of a batch depend on one another.
             verbose: See `fit`.
             steps: Steps; by default all of the data.
@@ -588,15 +595,18 @@ class Trainer:
                 program.replay((x,), None, 0, 1, (out,), 0.0)
                 return out
         check_verbose(verbose, "predict")
-        batch_size = 32 if batch_size is None else check_count(batch_size, "batch_size", "predict")
+        if batch_size is not None:
+            batch_size = check_count(batch_size, "batch_size", "predict")
+        rule = batch_rule(batch_size, steps, "steps", "predict")
         strings = self._string_inputs()
         if not isinstance(x, np.ndarray) or strings:
-            source = open_source(x) or open_rows(x, None, None, batch_size, False, 0, "predict",
+            source = open_source(x) or open_rows(x, None, None, rule, False, 0, "predict",
                                                  strings)
             if source is not None:
                 return self._predict_stream(source, steps, verbose, callbacks)
         data = self._standardized(x, who="predict")
-        steps = capped(steps, data.count, batch_size, "steps", "predict")
+        batch_size = rule(data.count)
+        steps = capped(steps, -(-data.count // batch_size), "steps", "predict")
         if steps is not None and steps * batch_size < data.count:
             data = data.slice(0, steps * batch_size)
         total = -(-data.count // batch_size)
@@ -653,6 +663,8 @@ class Trainer:
                 callbacks.on_predict_batch_end(step, {"outputs": made})
                 if self.stop_predicting:
                     break
+            else:
+                batches.ended(step + 1)
             callbacks.on_predict_end()
             return outputs.result()
         finally:

@@ -44,6 +44,21 @@ def test_a_script_for_keras_runs(tmp_path):
     assert command("run", str(tmp_path / "none.py")).returncode == 2
 
 
+def test_a_script_that_asks_for_versions(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text("import keras, tensorflow as tf\nassert int(keras.__version__[0]) == 3\n"
+                      "assert tf.keras.__version__ == keras.__version__\ntf.__version__\n")
+    result = command("run", str(script))
+    assert result.returncode == 1 and "nnc run: not in nnc: tensorflow.__version__" in result.stderr
+
+
+def test_help_has_examples():
+    for name in ("", "info", "run", "doctor", "inspect", "verify", "convert", "diff", "predict",
+                 "bench"):
+        result = command(*[name] * bool(name), "--help")
+        assert result.returncode == 0 and "examples:\n  nnc " in result.stdout, name
+
+
 def test_doctor(tmp_path):
     assert names_used(SCRIPT) == {
         "keras.layers", "keras.layers.Dense", "keras.models.Sequential", "keras.Input",
@@ -53,6 +68,12 @@ def test_doctor(tmp_path):
     result = command("doctor", str(script), "--json")
     assert result.returncode == 1
     assert json.loads(result.stdout) == {"keras.layers.Dense": True, "keras.layers.NoSuch": False}
+    script.write_text("import tensorflow as tf\ntf.keras.layers.Dense(1)\ntf.random.set_seed(1)\n"
+                      "from tensorflow import keras, data\nkeras.__version__\n")
+    result = command("doctor", str(script), "--json")
+    assert json.loads(result.stdout) == {
+        "keras.layers.Dense": True, "keras.__version__": True, "tensorflow.random.set_seed": False,
+        "tensorflow.data": False} and result.returncode == 1
     script.write_text("import keras\nkeras.layers.Dense(1)\n")
     assert command("doctor", str(script)).returncode == 0
     script.write_text("def")

@@ -145,6 +145,7 @@ def test_lr_find_leaves_the_model_as_it_was():
     for a, b in zip(before, [v.numpy() for v in (*m.variables, *m.optimizer.variables)]):
         np.testing.assert_array_equal(a, b)
     assert 1e-4 <= found["suggestion"] < 1.0 and len(found["rates"]) == len(found["losses"])
+    assert len(callbacks.lr_find(m, X, Y, high=1e-3, steps=10, batch_size=10)["rates"]) == 10
     with pytest.raises(ValueError, match="low"):
         callbacks.lr_find(m, X, Y, low=1.0, high=0.1)
 
@@ -238,6 +239,52 @@ def test_tensorboard_has_the_graph_of_an_eager_model(tmp_path):
     assert {"a", "b"} <= {node.name for node in read_back(tmp_path / "train").Graph().node}
 
 
+def reader(sizes=(9, 4)):
+    made = nnc.Sequential([nnc.Input((3,), dtype="int32"), nnc.layers.Embedding(*sizes, name="words"),
+                           nnc.layers.Flatten(), nnc.layers.Dense(1)])
+    made.compile("sgd", "mse")
+    return made
+
+
+def test_embeddings_are_what_the_projector_reads(tmp_path):
+    """By the plugin itself: names, tables of all epochs asked for, metadata."""
+    pytest.importorskip("tensorboardX")
+    projector = pytest.importorskip("tensorboard.plugins.projector.projector_plugin")
+    test = pytest.importorskip("werkzeug.test")
+    context = pytest.importorskip("tensorboard.plugins.base_plugin").TBContext(logdir=str(tmp_path))
+    (tmp_path / "words.tsv").write_text("".join(f"word{i}\n" for i in range(9)))
+    made, tables = reader(), []
+    note = callbacks.LambdaCallback(
+        on_epoch_end=lambda epoch, logs: tables.append(made.layers[0].embeddings.numpy()))
+    x = np.arange(30).reshape(10, 3) % 9
+    made.fit(x, np.ones((10, 1)), epochs=3, verbose=0, callbacks=[note, callbacks.TensorBoard(
+        tmp_path, embeddings_freq=2, embeddings_metadata={"words": "words.tsv"})])
+    plugin = projector.ProjectorPlugin(context)
+    plugin._update_configs()
+    assert [e.tensor_name for e in plugin._configs["."].embeddings] == ["words (epoch 0)",
+                                                                       "words (epoch 2)"]
+
+    def served(what, epoch):
+        request = test.EnvironBuilder(query_string={
+            "run": ".", "name": f"words (epoch {epoch})"}).get_environ()
+        return b"".join(getattr(plugin, what)(request, lambda *args: None))
+    for epoch in (0, 2):
+        np.testing.assert_array_equal(
+            np.frombuffer(served("_serve_tensor", epoch), "float32").reshape(9, 4), tables[epoch])
+    assert served("_serve_metadata", 0).decode().split()[8] == "word8"
+
+
+def test_embeddings_that_are_not_there(tmp_path):
+    pytest.importorskip("tensorboardX")
+    for make, options, text in ((model, {}, "needs a model with an `Embedding` layer"),
+                                (reader, {"embeddings_metadata": {"other": "a"}}, "'other'")):
+        made = make()
+        with pytest.raises(ValueError, match=text):
+            made.fit(X, Y, verbose=0, callbacks=callbacks.TensorBoard(tmp_path, embeddings_freq=1,
+                                                                      **options))
+        assert made.optimizer.iterations.numpy() == 0
+
+
 @pytest.mark.parametrize("shape, images", [
     ((), None), ((5,), (1, 5, 1, 1)), ((5, 3), (1, 3, 5, 1)), ((3, 5), (1, 3, 5, 1)),
     ((3, 4, 1, 2), (2, 3, 4, 1)), ((2, 2, 2, 2), None)])
@@ -255,8 +302,10 @@ def test_live_plot_and_refused_arguments():
     assert plot.html().count("<svg") == 1 and "val_loss" in plot.html()
     with pytest.raises(ValueError, match="update_freq"):
         callbacks.TensorBoard(update_freq=0)
-    with pytest.raises(NotImplementedError, match="embeddings_freq"):
-        callbacks.TensorBoard(embeddings_freq=1)
+    with pytest.raises(NotImplementedError, match="profile_batch.*nnc.profile"):
+        callbacks.TensorBoard(profile_batch=2)
+    with pytest.raises(ValueError, match="`embeddings_metadata` needs `embeddings_freq`"):
+        callbacks.TensorBoard(embeddings_metadata="words.tsv")
 
 
 # ---- the history, and what fit adds to Keras -----------------------------------------------------
@@ -300,8 +349,9 @@ def test_limits_of_epochs_and_steps():
     nnc.config.set_max_steps_per_epoch(3)
     try:
         m = model()
-        assert fit(m, epochs=9).epoch == [0, 1]
-        assert m.optimizer.iterations.numpy() == 6
+        with pytest.warns(UserWarning, match="gave 1 of the 3 batches"):
+            assert fit(m, epochs=9).epoch == [0, 1]
+        assert m.optimizer.iterations.numpy() == 4      # three of the pass, and the last one
         assert m.evaluate(X, Y, batch_size=10, verbose=0) == m.evaluate(
             X[:30], Y[:30], batch_size=10, verbose=0)
         assert len(m.predict(X, batch_size=10, verbose=0)) == 30

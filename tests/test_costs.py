@@ -156,7 +156,7 @@ def status(name):
         return 1024 * next(int(line.split()[1]) for line in f if line.startswith(name + ":"))
 small = nnc.Sequential([nnc.Input((4,)), L.Dense(2)])
 small.compile("adam", "mse")
-small.fit(np.ones((8, 4)), np.ones((8, 2)), verbose=0)
+small.fit(np.ones((8, 4)), np.ones((8, 2)), verbose=0, validation_data=(np.ones((7, 4)), np.ones((7, 2))))
 small.predict(np.ones((600, 4)), verbose=0)
 shape, out, _ = make(case)
 x, y = np.ones((2 * max(rows, 512), *shape), "float32"), np.ones((2 * max(rows, 512), *out), "float32")
@@ -166,6 +166,9 @@ with open("/proc/self/clear_refs", "w") as f:
     f.write("5")                                # the peak begins anew
 if what == "fit":
     model.fit(x, y, batch_size=rows, verbose=0)
+elif what == "fit, short batch, validation":
+    model.fit(x[:rows + rows // 2 + 1], y[:rows + rows // 2 + 1], batch_size=rows, verbose=0, epochs=2,
+              validation_data=(x[-rows - 7:], y[-rows - 7:]))
 else:
     before += model.predict(x, batch_size=rows, verbose=0).nbytes
 print(status("VmHWM") - before)
@@ -175,7 +178,9 @@ print(status("VmHWM") - before)
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 @pytest.mark.parametrize("case, rows, what", [
     ("dense(1500)", 256, "fit"), ("wide()", 8192, "fit"), ("conv()", 256, "fit"),
-    ("dense(1500)", 256, "predict"), ("conv()", 256, "predict")])
+    ("dense(1500)", 256, "predict"), ("conv()", 256, "predict"),
+    ("wide()", 4096, "fit, short batch, validation"),
+    ("conv()", 256, "fit, short batch, validation")])
 def test_peak_memory_is_right(case, rows, what):
     """Within 10 % of what a process really takes, beyond Python, the data and the outputs."""
     made = {}
@@ -184,5 +189,5 @@ def test_peak_memory_is_right(case, rows, what):
     done = subprocess.run([sys.executable, "-c", BIG + CODE, case, str(rows), what],
                           capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    predicted = found.train_bytes if what == "fit" else found.predict_bytes
+    predicted = found.predict_bytes if what == "predict" else found.train_bytes
     assert 0.9 < int(done.stdout) / predicted < 1.1

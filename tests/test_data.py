@@ -190,7 +190,7 @@ def test_the_end_of_a_generator():
     with pytest.warns(UserWarning, match="ran out of data"):
         history = m.fit(iter(cut(x, y)), epochs=3, verbose=0)
     assert len(history.epoch) == 1
-    with pytest.warns(UserWarning, match="gave 2 of the 4 batches"):
+    with pytest.warns(UserWarning, match="gave 2 of the 4 batches"):    # and then has ended
         history = model().fit(iter(cut(x, y)), epochs=3, steps_per_epoch=4, verbose=0)
     assert len(history.epoch) == 2
     with pytest.raises(ValueError, match="gave no batch"):

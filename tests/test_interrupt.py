@@ -69,7 +69,7 @@ def test_what_was_done_is_whole_steps():
     again = classifier(0.2)
     again.fit(x, y, epochs=epochs, shuffle=False, verbose=0)
     if rest:
-        again.fit(x, y, steps_per_epoch=rest, shuffle=False, verbose=0)
+        again.fit(x, y, batch_size=32, steps_per_epoch=rest, shuffle=False, verbose=0)
     assert steps(again) == steps(model)
     assert state(again) == state(model)
 

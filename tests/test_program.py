@@ -64,13 +64,13 @@ class Net:
         self.update(loss, tape.gradients([loss], self.weights))
         return loss.numpy(), z.numpy()
 
-    def program(self, rows, dtype="float32", labels="int64", outputs=True):
+    def program(self, rows, dtype="float32", labels="int64", outputs=True, beside=None):
         graph = Graph()
         with graph:
             x = graph.input((rows, self.weights[0].shape[0]), dtype)
             loss, z = self.forward(x, graph.input((rows,), labels))
             self.update(loss, graph.gradients([loss], self.weights))
-        return Program(graph, [loss, z] if outputs else [])
+        return Program(graph, [loss, z] if outputs else [], beside)
 
     def bits(self):
         variables = [*self.weights, *self.slots[0], *self.slots[1], self.state, self.step,
@@ -297,6 +297,75 @@ def test_two_programs_over_the_same_variables():
     net.program(8).replay([x, labels], None, 0, 2)
     net.program(4).replay([x, labels], None, 16, 1)
     assert net.bits() == eager.bits()
+
+
+@pytest.mark.parametrize("threads", [1, 3], indirect=True)
+def test_programs_in_one_arena(threads):
+    """Programs beside one another give the bits of programs that have their own memory, whichever is
+    the larger, in any order, after the first one has gone."""
+    rows = data(40)
+
+    def steps(beside, sizes):
+        net = Net()
+        programs, results = [], []
+        for size in sizes:
+            programs.append(net.program(size, beside=programs[0] if programs and beside else None))
+        for turn in range(3):
+            for size, program in zip(sizes, programs):
+                loss = np.empty((1,), "float32")
+                z = np.empty((size, 4), "float32")
+                program.replay(rows, None, turn, 1, [loss, z])
+                results += [loss.tobytes(), z.tobytes()]
+            if turn == 1:
+                sizes, programs = sizes[1:], programs[1:]
+        return results, net.bits()
+
+    for sizes in ([4, 16, 7, 30], [30, 7], [5, 5, 5]):
+        assert steps(True, sizes) == steps(False, sizes)
+    with pytest.raises(TypeError, match="`beside` must be a Program or None. Received: 3"):
+        Program(Graph(), [], 3)
+
+
+def test_loops_and_branches_in_one_arena():
+    """Bodies move with the program that they are part of."""
+    import nnc
+
+    class Turns(nnc.layers.Layer):
+        def call(self, x):
+            total, rows = nnc.ops.scan(lambda s, r: (s + nnc.ops.tanh(r), s * r), x[0], x)
+            more = nnc.ops.cond(nnc.ops.sum(total) > 0, lambda: nnc.ops.exp(-x), lambda: x * 2)
+            return nnc.ops.fori_loop(0, 3, lambda i, v: v + nnc.ops.sin(v), rows + more)
+
+    def model():
+        return nnc.Sequential([nnc.Input((5,)), Turns()])
+    x = np.random.default_rng(0).normal(size=(90, 5)).astype("float32")
+    one = model()
+    for size in (4, 90, 4, 33, 90):
+        np.testing.assert_array_equal(one.predict(x[:size], batch_size=size, verbose=0),
+                                      model().predict(x[:size], batch_size=size, verbose=0))
+
+
+def test_memory_of_programs_in_one_arena():
+    """As much as the largest needs, until all have gone."""
+    def live():
+        return _core.alloc_stats()["live_bytes"]
+
+    net, rows = Net(), data(4000)
+    net.program(8)
+    before = live()
+    small = net.program(1000)
+    one = live() - before
+    large = net.program(4000, beside=small)
+    needed = large.stats()["arena_bytes"]
+    large.replay(rows, None, 0, 1)
+    small.replay(rows, None, 0, 1)
+    both = live() - before
+    assert small.stats()["arena_bytes"] < one and needed < both < needed + one / 2
+    del small
+    assert needed < live() - before < both
+    large.replay(rows, None, 0, 1)
+    del large
+    assert live() == before
 
 
 def test_an_early_end_goes_on_where_it_was():

@@ -70,10 +70,14 @@ CASES = {
     "each": (lambda seed: noisy(seed=seed), arrays, {"save_freq": 1, "double_checkpoint": True}),
     "part": (lambda seed: classifier(0.4, seed=seed, steps_per_execution=2), lambda: {
         **arrays(), "steps_per_epoch": 3, "shuffle": "batch"}, {"save_freq": 2}),
+    "each part": (lambda seed: classifier(0.4, seed=seed), lambda: {
+        **arrays(), "steps_per_epoch": 3}, {"save_freq": 1}),
     "eager": (lambda seed: classifier(0.4, seed=seed, run_eagerly=True), arrays,
               {"save_freq": 3}),
     "dataset": (lambda seed: classifier(0.4, seed=seed), lambda: {"x": Dataset()},
                 {"save_freq": 3}),
+    "dataset part": (lambda seed: classifier(0.4, seed=seed), lambda: {
+        "x": Dataset(), "steps_per_epoch": 3}, {"save_freq": 2}),
     "generator": (lambda seed: classifier(0.4, seed=seed), lambda: {
         "x": generator(), "steps_per_epoch": 4}, {"save_freq": 3}),
     "averages": (lambda seed: classifier(0.4, seed=seed, optimizer=nnc.optimizers.Adam(
@@ -153,7 +157,10 @@ def wanted(case):
     ("epochs", "replace", 2), ("epochs", "fsync", 4), ("epochs", "on_train_end", 1),
     ("batches", "on_train_batch_begin", 6), ("batches", "on_test_begin", 2),
     ("each", "on_train_batch_end", 6), ("each", "on_epoch_begin", 3), ("each", "replace", 6),
-    ("part", "on_train_batch_end", 4), ("eager", "on_train_batch_end", 7),
+    ("part", "on_train_batch_end", 4), ("part", "on_epoch_end", 2),
+    ("each part", "on_epoch_end", 2), ("each part", "on_train_batch_end", 7),
+    ("dataset part", "on_epoch_end", 2), ("dataset part", "on_epoch_end", 3),
+    ("dataset part", "on_train_batch_end", 7), ("eager", "on_train_batch_end", 7),
     ("dataset", "on_train_batch_end", 11), ("generator", "on_train_batch_end", 12),
     ("averages", "on_epoch_begin", 3),
 ])

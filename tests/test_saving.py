@@ -1,4 +1,6 @@
 """Files of models: round trips in every format, and what comes back goes on as if nothing were."""
+import errno
+import io
 import json
 import os
 import warnings
@@ -107,6 +109,70 @@ def test_members_and_a_folder(tmp_path):
     assert go_on(again) == go_on(model)
     with open(tmp_path / "m.keras", "rb") as f:
         assert not saving.load_model(f, compile=False).compiled
+
+
+@pytest.mark.parametrize("width", [5, 300])             # small and large arrays take other ways
+def test_open_files(tmp_path, width):
+    """A model goes into anything with `write`, at its end, and comes from what can be sought in."""
+    model = make(layers.Dense(width), layers.Dense(width))
+    memory = io.BytesIO()
+    model.save(memory)
+    with open(tmp_path / "m", "wb") as f:
+        f.write(b"before")
+        saving.save_model(model, f)
+    memory.seek(0)
+    expected = model.predict(X, verbose=0).tobytes()
+    wanted = go_on(model)
+    again = saving.load_model(memory)
+    assert again.predict(X, verbose=0).tobytes() == expected and go_on(again) == wanted
+    data = (tmp_path / "m").read_bytes()
+    assert data[:6] == b"before" and len(data) == 6 + len(memory.getvalue())
+    assert go_on(nnc.models.load_model(io.BytesIO(data[6:]))) == wanted
+    with pytest.raises(ValueError, match="`zipped=False` makes a folder"):
+        model.save(memory, zipped=False)
+    with pytest.raises(ValueError, match="no zip archive"):
+        saving.load_model(io.BytesIO(data[6:-100]))
+
+    class Full(io.BytesIO):
+        def write(self, data):
+            raise OSError(errno.ENOSPC, "full")
+    with pytest.raises(OSError, match="full"):
+        model.save(Full())
+
+
+@pytest.mark.parametrize("name", ["m.weights.h5", "m.keras", "m.h5", "m.safetensors", "m.npz"])
+def test_a_disk_that_fails_midway_is_told(tmp_path, monkeypatch, name):
+    """Which weights have the file's values by then, and which one may be half read."""
+    model = make()
+    (model.save if name in ("m.keras", "m.h5") else model.save_weights)(tmp_path / name)
+    other = make()
+    other.set_weights([w + 1 for w in other.get_weights()])
+    before = {v.path: v.numpy() for v in other.weights}
+    left = [3]
+
+    def failing(whole):
+        def read(*args):
+            left[0] -= 1
+            if left[0] == 0:
+                raise OSError(errno.EIO, "Input/output error")
+            return whole(*args)
+        return read
+    from nnc.saving import arrays, hdf5
+    monkeypatch.setattr(hdf5, "into", failing(hdf5.into))
+    for kind in vars(arrays).values():
+        if isinstance(kind, type) and "into" in vars(kind):
+            monkeypatch.setattr(kind, "into", failing(kind.into))
+    with pytest.raises(OSError, match="reading failed.*Input/output error") as caught:
+        other.load_weights(tmp_path / name)
+    changed = [v.path for v in other.weights if (before[v.path] != v.numpy()).any()]
+    text = str(caught.value)
+    assert changed == [v.path for v in other.weights[:2]] and caught.value.errno == errno.EIO
+    assert f"'{other.weights[2].path}' may be half read" in text
+    assert "the file's values: " + ", ".join(changed) + "; all others are as they were" in text
+    left[0] = 1
+    with pytest.raises(OSError, match="reading failed.*may be half read; all others"):
+        other.load_weights(tmp_path / name)
+
 
 
 def test_schedules_and_shared_objects(tmp_path):

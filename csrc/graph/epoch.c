@@ -525,6 +525,7 @@ nnc_status nnc_program_replay_guarded(nnc_program *program, const nnc_rows *sour
     pthread_mutex_lock(&replay_lock);
     status = nnc_program_for(program, steps, &run.program);
     if (status == NNC_OK) {
+        nnc_program_settle(run.program);
         run.guard = guard_of(run.program, guard);
         nnc_twins_load(&run.program->twins);
         run_all(&run);
@@ -553,6 +554,7 @@ nnc_status nnc_program_watch(nnc_program *program, const nnc_rows *sources, cons
         seen[i] = (nnc_seen){.nonfinite = false};
     nnc_lock_at_fork(&replay_lock, false);
     pthread_mutex_lock(&replay_lock);
+    nnc_program_settle(program);
     threads = threads > 0 ? threads : nnc_pool_threads();
     run.began = now();
     if (threads > 1)

@@ -159,33 +159,42 @@ done:
     return status;
 }
 
-static nnc_status place(nnc_program *program, char *arena);
-
-static nnc_status place_flow(nnc_program *program, const nnc_node *node, nnc_step *step)
+static void fill_addresses(nnc_program *program, char *arena)
 {
-    nnc_status status = NNC_OK;
-    for (int k = 0; k < node->output_count; k++)
-        step->flow->out[k].data = nnc_program_data(program, node->outputs[k]);
-    for (int b = 0; b < step->flow->flow->body_count; b++)
-        NNC_TRY(place(step->flow->bodies[b], step->call.workspace));
-done:
-    return status;
+    nnc_graph *graph = program->graph;
+    program->arena = arena;
+    for (int64_t s = 0; s < program->step_count; s++) {
+        nnc_step *step = &program->steps[s];
+        const nnc_node *node = &graph->nodes[step->node];
+        nnc_call *call = &step->call;
+        for (int k = 0; k < node->input_count; k++)
+            call->in[k].data = nnc_program_data(program, node->inputs[k]);
+        for (int k = 0; k < call->output_count; k++)
+            call->out[k].data = nnc_program_data(program, node->outputs[k]);
+        if (program->plan.workspace[step->node] >= 0)
+            call->workspace = arena + program->plan.workspace[step->node];
+        if (step->flow == NULL)
+            continue;
+        for (int k = 0; k < node->output_count; k++)
+            step->flow->out[k].data = nnc_program_data(program, node->outputs[k]);
+        for (int b = 0; b < step->flow->flow->body_count; b++)
+            fill_addresses(step->flow->bodies[b], call->workspace);
+    }
+    for (int64_t j = 0; j < graph->input_count; j++)
+        program->bound[j] = nnc_program_data(program, graph->inputs[j]);
 }
 
-static nnc_status fill_addresses(nnc_program *program)
+/* The places that hold addresses of inputs. */
+static nnc_status find_patches(nnc_program *program)
 {
     nnc_status status = NNC_OK;
-    nnc_graph *graph = program->graph;
-    int64_t s = 0, capacity = 0;
-    for (int64_t i = 0; i < graph->node_count; i++) {
-        const nnc_node *node = &graph->nodes[i];
-        if (nnc_ops[node->op].flags & NNC_VIEW)
-            continue;
-        nnc_step *step = &program->steps[s++];
-        nnc_call *call = &step->call;
+    const nnc_graph *graph = program->graph;
+    int64_t capacity = 0;
+    for (int64_t s = 0; s < program->step_count; s++) {
+        nnc_call *call = &program->steps[s].call;
+        const nnc_node *node = &graph->nodes[program->steps[s].node];
         for (int k = 0; k < node->input_count; k++) {
             int root = nnc_rewrite_root(graph, node->inputs[k]);
-            call->in[k].data = nnc_program_data(program, node->inputs[k]);
             for (int64_t j = 0; j < graph->input_count; j++) {
                 if (graph->inputs[j] != root)
                     continue;
@@ -195,15 +204,7 @@ static nnc_status fill_addresses(nnc_program *program)
                     (nnc_patch){.input = (int)j, .slot = &call->in[k].data};
             }
         }
-        for (int k = 0; k < call->output_count; k++)
-            call->out[k].data = nnc_program_data(program, node->outputs[k]);
-        if (program->plan.workspace[i] >= 0)
-            call->workspace = program->arena + program->plan.workspace[i];
-        if (step->flow != NULL)
-            NNC_TRY(place_flow(program, node, step));
     }
-    for (int64_t j = 0; j < graph->input_count; j++)
-        program->bound[j] = nnc_program_data(program, graph->inputs[j]);
 done:
     return status;
 }
@@ -426,6 +427,8 @@ static nnc_status plan_memory(nnc_program *program)
             workspaces[i] = program->steps[s++].call.work.workspace;
     }
     NNC_TRY(nnc_plan_memory(&pass, workspaces, &program->plan));
+    program->offset = program->plan.value;
+    program->plan.value = NULL;
     program->stats.arena_bytes = program->plan.arena_bytes;
     program->stats.values_bytes = program->plan.values_bytes;
 done:
@@ -433,18 +436,19 @@ done:
     return status;
 }
 
-/* Gives the program its memory. */
-static nnc_status place(nnc_program *program, char *arena)
+/* Patches and barriers, of the program and its bodies. */
+static nnc_status place(nnc_program *program)
 {
-    nnc_status status;
-    program->arena = arena;
-    program->offset = program->plan.value;
-    program->plan.value = NULL;
-    NNC_TRY(fill_addresses(program));
+    nnc_status status = NNC_OK;
+    NNC_TRY(find_patches(program));
     for (int64_t i = 0; i < program->graph->input_count; i++)
         NNC_TRY(list_rows(program, i));
     place_barriers(program);
-    nnc_plan_clear(&program->plan);
+    for (int64_t s = 0; s < program->step_count; s++) {
+        nnc_flow_step *flow = program->steps[s].flow;
+        for (int b = 0; flow != NULL && b < flow->flow->body_count; b++)
+            NNC_TRY(place(flow->bodies[b]));
+    }
 done:
     return status;
 }
@@ -485,6 +489,58 @@ done:
     return status;
 }
 
+/* ---- memory ---- */
+
+static void release_memory(nnc_arena *memory)
+{
+    if (memory == NULL ||
+        atomic_fetch_sub_explicit(&memory->references, 1, memory_order_acq_rel) != 1)
+        return;
+    nnc_free(memory->data);
+    nnc_free(memory);
+}
+
+/* Memory of its own, or that of a program that lies beside it. Another thread may be replaying that
+ * one: where it is too small it is exchanged by the first replay of this one. */
+static nnc_status take_memory(nnc_program *program, const nnc_program *beside)
+{
+    nnc_status status = NNC_OK;
+    nnc_arena *memory = NULL;
+    int64_t bytes = program->stats.arena_bytes;
+    char *data = NULL;
+    if (beside != NULL) {
+        program->memory = beside->memory;
+        atomic_fetch_add_explicit(&beside->memory->references, 1, memory_order_relaxed);
+        if (bytes > beside->memory->bytes)
+            NNC_TRY(nnc_alloc(bytes, &program->larger));
+        goto done;
+    }
+    NNC_TRY(nnc_alloc_zero(sizeof *memory, &memory));
+    atomic_init(&memory->references, 1);
+    program->memory = memory;
+    NNC_TRY(nnc_alloc(bytes, &data));
+    memory->data = data;
+    memory->bytes = bytes;
+done:
+    return status;
+}
+
+void nnc_program_settle(nnc_program *program)
+{
+    nnc_arena *memory = program->memory;
+    if (program->larger != NULL) {
+        bool grows = program->stats.arena_bytes > memory->bytes;
+        nnc_free(grows ? memory->data : program->larger);
+        if (grows) {
+            memory->data = program->larger;
+            memory->bytes = program->stats.arena_bytes;
+        }
+        program->larger = NULL;
+    }
+    if (program->arena != memory->data)
+        fill_addresses(program, memory->data);
+}
+
 /* Everything but addresses. */
 static nnc_status prepare(const nnc_graph *graph, const int *outputs, int output_count, bool inner,
                           nnc_program **out)
@@ -504,15 +560,13 @@ done:
     return status;
 }
 
-/* An arena of its own. */
-static nnc_status settle(nnc_program *program)
+/* Its memory, and every address in it. */
+static nnc_status settle_new(nnc_program *program, const nnc_program *beside)
 {
     nnc_status status;
-    char *arena = NULL;
-    NNC_TRY(nnc_alloc(program->plan.arena_bytes, &arena));
-    status = place(program, arena);
-    if (program->arena == NULL)
-        nnc_free(arena);
+    NNC_TRY(take_memory(program, beside));
+    fill_addresses(program, program->larger != NULL ? program->larger : program->memory->data);
+    NNC_TRY(place(program));
 done:
     return status;
 }
@@ -520,10 +574,16 @@ done:
 nnc_status nnc_program_new(const nnc_graph *graph, const int *outputs, int output_count,
                            nnc_program **out)
 {
+    return nnc_program_new_beside(graph, outputs, output_count, NULL, out);
+}
+
+nnc_status nnc_program_new_beside(const nnc_graph *graph, const int *outputs, int output_count,
+                                  const nnc_program *beside, nnc_program **out)
+{
     nnc_status status;
     nnc_program *program = NULL;
     NNC_TRY(prepare(graph, outputs, output_count, false, &program));
-    NNC_TRY(settle(program));
+    NNC_TRY(settle_new(program, beside));
     *out = program;
     program = NULL;
 done:
@@ -548,8 +608,7 @@ nnc_status nnc_program_for(nnc_program *program, int64_t steps, nnc_program **ou
     NNC_TRY(nnc_pass_turn(&pass));
     if (turned->twins.count > 0) {
         NNC_TRY(schedule(turned));
-        NNC_TRY(settle(turned));
-        turned->stats = program->stats;
+        NNC_TRY(settle_new(turned, program));
         program->turned = turned;
         *out = turned;
         turned = NULL;
@@ -586,8 +645,8 @@ void nnc_program_release(nnc_program *program)
         release_flow(program->steps[i].flow);
     nnc_plan_clear(&program->plan);
     nnc_free(program->outputs);
-    if (!program->inner)
-        nnc_free(program->arena);
+    nnc_free(program->larger);
+    release_memory(program->memory);
     nnc_free(program->offset);
     nnc_free(program->steps);
     nnc_free(program->in);

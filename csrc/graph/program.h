@@ -51,15 +51,24 @@ typedef struct {
     const void **rows;      /* NULL: somebody wants them side by side */
     int64_t count;
 } nnc_list;
+/* The memory that programs run in: one may serve many, for replays exclude one another and none
+ * reads what another left there. It grows while no program runs, and moves then. */
+typedef struct {
+    atomic_int references;
+    _Atomic(char *) data;
+    atomic_llong bytes;
+} nnc_arena;
 
 struct nnc_program {
     atomic_int references;
     nnc_graph *graph;       /* what is replayed, after the passes */
     int *outputs;
     int output_count;
-    char *arena;
+    nnc_arena *memory;      /* NULL where it is part of another program */
+    char *larger;           /* what the memory becomes before the first replay, or NULL */
+    char *arena;            /* where the steps' addresses say that it lies */
     bool inner;             /* part of another: the arena is not its own, inputs are bound */
-    nnc_memory_plan plan;   /* until it is placed */
+    nnc_memory_plan plan;   /* its values until it is placed, its workspaces for good */
     int64_t *offset;        /* (values) in the arena, or -1 */
     nnc_step *steps;
     int64_t step_count;
@@ -90,8 +99,15 @@ struct nnc_program {
     nnc_twins twins;        /* of such a program */
 };
 
+/* nnc_program_new, in the memory of another program (NULL: its own): both have what the larger one
+ * needs. */
+nnc_status nnc_program_new_beside(const nnc_graph *graph, const int *outputs, int output_count,
+                                  const nnc_program *beside, nnc_program **out);
 /* The value's memory for this replay; NULL if it has none. */
 void *nnc_program_data(const nnc_program *program, int value);
+/* Before replays, while no other program runs: the steps' addresses become those of the memory, which
+ * grows if this program is the first that needs so much. Cannot fail. */
+void nnc_program_settle(nnc_program *program);
 
 /* The program to replay `steps` times: itself, or what turned weights make of it. The caller holds
  * the replay lock. */

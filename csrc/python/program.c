@@ -4,6 +4,7 @@
  * makes one copy); the core converts the dtype as it reads. Everything is checked before the first
  * step: shapes, the range of rows, and (one pass over the part in use) that `order` stays within
  * the rows. */
+#include "graph/program.h"
 #include "python.h"
 
 typedef struct {
@@ -509,17 +510,22 @@ done:
     return result;
 }
 
-/* Program(graph, outputs) */
+/* Program(graph, outputs, beside=None) */
 static PyObject *program_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 {
-    static char *names[] = {"graph", "outputs", NULL};
+    static char *names[] = {"graph", "outputs", "beside", NULL};
     py_state *state = PyType_GetModuleState(type);
-    PyObject *graph, *outputs, *seq;
+    PyObject *graph, *outputs, *seq, *beside = Py_None;
     py_program *self = NULL;
     int *value = NULL;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O!O:Program", names, state->graph_type, &graph,
-                                     &outputs))
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O!O|O:Program", names, state->graph_type, &graph,
+                                     &outputs, &beside))
         return NULL;
+    if (beside != Py_None && !PyObject_TypeCheck(beside, type)) {
+        PyErr_Format(PyExc_TypeError, "Program: `beside` must be a Program or None. Received: %R",
+                     beside);
+        return NULL;
+    }
     seq = PySequence_Tuple(outputs);
     if (seq == NULL)
         return NULL;
@@ -539,7 +545,9 @@ static PyObject *program_new(PyTypeObject *type, PyObject *args, PyObject *kwarg
         self = (py_program *)PyType_GenericAlloc(type, 0);
         if (self == NULL)
             goto done;
-        status = nnc_program_new(((py_graph *)graph)->graph, value, (int)n, &self->program);
+        status = nnc_program_new_beside(((py_graph *)graph)->graph, value, (int)n,
+                                        beside == Py_None ? NULL : program_of(beside),
+                                        &self->program);
     }
     if (status != NNC_OK) {
         Py_CLEAR(self);

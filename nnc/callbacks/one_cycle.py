@@ -99,8 +99,7 @@ def lr_find(model, x, y=None, low=1e-6, high=1.0, steps=100, batch_size=32, **fi
     kept = [(v, v.numpy()) for v in (*model.variables, *optimizer.variables)]
     sweep = _Sweep(low, high, steps)
     try:
-        model.fit(x, y, batch_size=batch_size, epochs=1, steps_per_epoch=steps, verbose=0,
-                  callbacks=[sweep], **fit)
+        model.fit(x, y, batch_size=batch_size, epochs=steps, verbose=0, callbacks=[sweep], **fit)
     finally:
         for variable, value in kept:
             variable.assign(value)

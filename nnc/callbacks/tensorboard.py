@@ -1,5 +1,6 @@
 """Event files for TensorBoard, written by tensorboardX."""
 import os
+import re
 
 from nnc.callbacks.callback import Callback
 
@@ -15,9 +16,12 @@ class TensorBoard(Callback):
             too, as often as histograms: from their least value, black, to their largest.
         write_steps_per_second: Whether the speed is written.
         update_freq: `"epoch"`, `"batch"`, or a number of batches between two scalars.
-        profile_batch: `0`; profiling is not supported.
-        embeddings_freq: `0`; embeddings are not supported.
-        embeddings_metadata: Not supported.
+        profile_batch: `0`: what TensorBoard reads profiles from is TensorFlow's own. `nnc.profile`
+            shows what each op takes, and writes Chrome traces.
+        embeddings_freq: Epochs between two copies of the table of each `Embedding` layer, as text
+            for TensorBoard's projector; `0`: none.
+        embeddings_metadata: Name of a file with a line for each row of the tables, or a dict of
+            layers' names and such files; relative to `log_dir`. The files are the user's.
 
     Needs tensorboardX, which is looked for when the callback is made.
     """
@@ -26,12 +30,14 @@ class TensorBoard(Callback):
                  write_steps_per_second=False, update_freq="epoch", profile_batch=0,
                  embeddings_freq=0, embeddings_metadata=None):
         super().__init__()
-        for name, value in (("profile_batch", profile_batch),
-                            ("embeddings_freq", embeddings_freq),
-                            ("embeddings_metadata", embeddings_metadata)):
-            if value:
-                raise NotImplementedError(f"TensorBoard: `{name}` is not supported. Received: "
-                                          f"{name}={value!r}")
+        if profile_batch:
+            raise NotImplementedError(
+                "TensorBoard: `profile_batch` is not supported: what TensorBoard reads profiles "
+                "from is TensorFlow's own. Use `nnc.profile(model, x, y)`, which can write a "
+                f"Chrome trace. Received: profile_batch={profile_batch!r}")
+        if embeddings_metadata and not embeddings_freq:
+            raise ValueError("TensorBoard: `embeddings_metadata` needs `embeddings_freq` > 0. "
+                             f"Received: embeddings_freq={embeddings_freq!r}")
         if update_freq not in ("epoch", "batch") and (
                 isinstance(update_freq, bool) or not isinstance(update_freq, int)
                 or update_freq < 1):
@@ -46,6 +52,7 @@ class TensorBoard(Callback):
         self.log_dir = os.fspath(log_dir)
         self.histogram_freq, self.write_graph = histogram_freq, write_graph
         self.write_images = write_images
+        self.embeddings_freq, self.embeddings_metadata = embeddings_freq, embeddings_metadata
         self.write_steps_per_second = write_steps_per_second
         self.update_freq = 1 if update_freq == "batch" else update_freq
         self._writers, self._step, self._tests, self._begun = {}, 0, 0, None
@@ -63,6 +70,8 @@ class TensorBoard(Callback):
 
     def on_train_begin(self, logs=None):
         self._step, self._graph_due = 0, self.write_graph
+        self._tables = Tables(self.model, self.log_dir, self.embeddings_metadata) \
+            if self.embeddings_freq else None
         self._graph()
 
     def _graph(self):
@@ -98,6 +107,8 @@ class TensorBoard(Callback):
             self._scalars("train", {"epoch_steps_per_second": speed}, epoch)
         if self.histogram_freq and epoch % self.histogram_freq == 0:
             self._weights(self._writers["train"], epoch)
+        if self._tables is not None and epoch % self.embeddings_freq == 0:
+            self._tables.write(epoch)
         for writer in self._writers.values():
             writer.flush()
 
@@ -113,6 +124,61 @@ class TensorBoard(Callback):
         for writer in self._writers.values():
             writer.close()
         self._writers = {}
+
+
+class Tables:
+    """The tables of a model's `Embedding` layers as files that TensorBoard's projector reads: one
+    of numbers with tabs between them each time, and `projector_config.pbtxt`, which names them all.
+
+    Args:
+        model: The model.
+        folder: Where the configuration lies.
+        metadata: A file's name for all tables, a dict of layers' names and files, or `None`.
+
+    Raises:
+        ValueError: If there is no such layer.
+    """
+
+    def __init__(self, model, folder, metadata=None):
+        from nnc.layers import Embedding
+
+        self._folder, self._entries = folder, []
+        self._layers = [layer for layer in model._flatten_layers() if isinstance(layer, Embedding)]
+        names = [layer.name for layer in self._layers]
+        if not names:
+            raise ValueError(f"TensorBoard: `embeddings_freq` needs a model with an `Embedding` "
+                             f"layer. Received: model '{model.name}' without one")
+        if not isinstance(metadata, dict):
+            metadata = dict.fromkeys(names, metadata)
+        unknown = sorted(set(metadata) - set(names))
+        if unknown:
+            raise ValueError("TensorBoard: `embeddings_metadata` names layers that are no "
+                             f"`Embedding` layers of the model: {unknown}. Known: {names}")
+        self._metadata = metadata
+
+    def write(self, epoch):
+        """Writes each table, and the configuration anew."""
+        import json
+
+        import numpy as np
+
+        from nnc.utils.file import atomic_write
+
+        os.makedirs(os.path.join(self._folder, "train"), exist_ok=True)
+        for layer in self._layers:
+            path = f"train/{re.sub('[^A-Za-z0-9_.-]', '_', layer.name)}-{epoch}.tsv"
+            with atomic_write(os.path.join(self._folder, path), "w", encoding="ascii") as f:
+                np.savetxt(f, layer.embeddings.numpy().astype("float32"), "%.9g", "\t")
+            entry = {"tensor_name": f"{layer.name} (epoch {epoch})", "tensor_path": path}
+            if self._metadata.get(layer.name):
+                entry["metadata_path"] = os.fspath(self._metadata[layer.name])
+            self._entries.append(entry)
+        lines = ["embeddings {\n" + "".join(f"  {key}: {json.dumps(value, ensure_ascii=False)}\n"
+                                            for key, value in entry.items()) + "}\n"
+                 for entry in self._entries]
+        with atomic_write(os.path.join(self._folder, "projector_config.pbtxt"), "w",
+                          encoding="utf-8") as f:
+            f.write("".join(lines))
 
 
 def graph_of(model):

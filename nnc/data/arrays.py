@@ -5,10 +5,12 @@ wants. Only what it cannot read in rows (byte-swapped, Fortran-ordered, longer f
 here, once.
 """
 import math
+import warnings
 
 import numpy as np
 
 from .. import _core, config, tree
+from ..warnings import outside
 from .frames import array_of, columns_xy, frame_arrays, is_columns, is_frame
 
 # Stream of the random generator that orders of samples are drawn from.
@@ -235,6 +237,14 @@ def limited(steps, full=None):
     return min(n for n in (steps, full, most) if n is not None)
 
 
+def warn_end(who, what, done, steps):
+    """Says that the data had fewer batches left than an epoch was to have."""
+    warnings.warn(f"{who}: your input ran out of data: {what} gave {done} of the {steps} batches "
+                  "asked for and then came to its end. Make sure that it gives as many as all "
+                  "epochs take together (for `fit`: `steps_per_epoch * epochs`).",
+                  stacklevel=outside())
+
+
 class Batches:
     """The samples of a run in batches: pass after pass, each pass in an order of its own if
     shuffled.
@@ -244,7 +254,7 @@ class Batches:
         batch: How many in a batch; the last of a pass may have fewer.
         shuffle: `True`, `False`, or `"batch"`: only within each batch.
         steps: How many batches an epoch has; `None`: a pass. With `steps`, an epoch goes on where
-            the last one ended.
+            the last one ended, up to the end of the pass; the next one begins a new pass.
         seed: Seed of the orders.
     """
 
@@ -256,8 +266,6 @@ class Batches:
         self._position = self.per_pass              # nothing left: the first epoch draws an order
         self.order = None
 
-    exhausted = False       # arrays can be read again and again
-
     def close(self):
         """Nothing to be closed."""
 
@@ -266,22 +274,28 @@ class Batches:
         self._position = self.per_pass
 
     def sizes(self):
-        """The different sizes of batches in one epoch."""
+        """The different sizes of batches."""
         full, rest = divmod(self.count, self.batch)
-        found = [self.batch] if full else []
-        if rest and self.steps >= self.per_pass or rest and self._position + self.steps > full:
-            found.append(rest)
-        return found
+        return [self.batch] * (full > 0) + [rest] * (rest > 0)
+
+    def more(self):
+        """Whether there is another batch to begin an epoch with: arrays can be read again."""
+        return True
+
+    def ended(self, step):
+        """Called at the end of an epoch of `step` steps that was not broken off."""
+        if step < self.steps:
+            warn_end("fit", "`x`", step, self.steps)
 
     def epoch(self, step=0):
         """Runs of batches of one size: `(rows in each, first row, how many batches)`; from `step`
-        of the epoch on.
+        of the epoch on. It ends with the pass, if that has fewer batches left.
         """
         remaining = self.steps - step
         full, rest = divmod(self.count, self.batch)
-        while remaining:
-            if self._position >= self.per_pass:
-                self._next_pass()
+        if not step and self._position >= self.per_pass:
+            self._next_pass()
+        while remaining and self._position < self.per_pass:
             if self._position < full:
                 steps = min(remaining, full - self._position)
                 yield self.batch, self._position * self.batch, steps

@@ -127,6 +127,7 @@ def is_lazy(value):
 def open_rows(x, y, sample_weight, batch, shuffle, seed, who, strings=None):
     """A `Rows` if one of the arrays is lazy, or is shuffled in a mapped file; else `None`.
 
+    `batch`: how many rows a batch has, as a function of how many there are.
     `strings`: whether there may be strings, and then (`"batches"`) whether they must come in
     batches.
     """
@@ -145,7 +146,7 @@ def open_rows(x, y, sample_weight, batch, shuffle, seed, who, strings=None):
               for part, name in ((y, "y"), (sample_weight, "sample_weight"))]
     _check_lengths(dict(zip(("x", "y", "sample_weight"), parts)), who)
     count = tree.flatten(parts[0])[0].shape[0]
-    return Rows(parts, (0, count), batch, bool(shuffle), seed)
+    return Rows(parts, (0, count), batch(count), bool(shuffle), seed)
 
 
 def open_source(value, shuffle=False, seed=0):

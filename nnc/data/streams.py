@@ -8,10 +8,11 @@ import queue
 import threading
 import warnings
 
-from .arrays import class_weights, standardize, unpack_x_y_sample_weight
+from ..warnings import outside
+from .arrays import class_weights, standardize, unpack_x_y_sample_weight, warn_end
 
 _AHEAD = 4          # batches that wait for the model
-_END = object()
+_NONE = object()
 
 
 class Stream:
@@ -20,7 +21,7 @@ class Stream:
     Args:
         source: The `Source`.
         steps: How many batches an epoch has; `None`: a pass. With `steps`, an epoch goes on where
-            the last one ended.
+            the last one ended, up to the end of the pass; the next one begins a new pass.
         class_weight: Dict of class and weight, or `None`.
         only_x: Whether targets and weights are left aside.
         who: The method that reads, for messages.
@@ -28,7 +29,6 @@ class Stream:
 
     Attributes:
         steps: Steps of an epoch, or `None` while it is not known.
-        exhausted: Whether a source of one pass has come to its end.
     """
 
     order = None
@@ -37,7 +37,6 @@ class Stream:
                  standardize=standardize):
         self.source, self.who, self._standardize = source, who, standardize
         self.steps = source.steps if steps is None else steps
-        self.exhausted = False
         self._limit, self._class_weight, self._only_x = steps, class_weight, only_x
         self._passes, self._reader, self._run, self._begun = 0, None, None, False
         self._within = self._ended = self.taken = 0     # batches of the pass; epochs; batches
@@ -49,7 +48,7 @@ class Stream:
         self.source.hook("on_epoch_begin")
         self._begun = True
         self._reader = _Reader(self._read())
-        data = self._reader.peek()
+        data = self._reader.first()
         if data is None:
             raise ValueError(f"{self.who}: `x` (a {self.source.what}) gave no batch, expected at "
                              "least one.")
@@ -87,8 +86,9 @@ class Stream:
 
     def where(self):
         """What `seek` needs, as a dictionary for JSON."""
+        over = self._reader is None or self._within == self.source.steps
         return {"what": self.source.what, "seed": getattr(self.source, "_seed", None),
-                "pass": self._passes - (self._reader is not None), "within": self._within,
+                "pass": self._passes - (not over), "within": 0 if over else self._within,
                 "ended": self._ended, "taken": self.taken}
 
     def check(self, where, step):
@@ -112,7 +112,8 @@ class Stream:
         if not self.source.once:
             self.close()
             self._passes = where["pass"]
-            self._reader = _Reader(self._read())
+            if where["within"] or not step:         # else the pass has ended within this epoch
+                self._reader = _Reader(self._read())
         for _ in range(where["within"]):
             if self._reader.next() is None:
                 raise ValueError(f"{self.who}: `x` (a {self.source.what}) has fewer batches than "
@@ -122,47 +123,54 @@ class Stream:
 
     def epoch(self, step=0):
         """Gives each batch to the run, then yields `(its rows, 0, 1)`; from `step` on."""
-        done, empty = step, 0
+        done = step
         if not self._begun:
             self.source.hook("on_epoch_begin")
         self._begun = False
-        while self._limit is None or done < self._limit:
-            if self._reader is None:
-                self._reader = _Reader(self._read())
+        if not step and self._pass_is_over() and not self.source.once:
+            self._reader, self._within = _Reader(self._read()), 0
+        while self._reader is not None and (self._limit is None or done < self._limit):
             data = self._reader.next()
             if data is None:
-                self._reader, self._within = None, 0
-                self.exhausted = self.source.once
-                empty += 1
-                if self._limit is None or self.exhausted or empty > 1:
-                    break
-                continue
-            empty = 0
+                if not self.source.once:
+                    self._reader, self._within = None, 0
+                break
             self._within += 1
             self._run.feed(data)
             yield data.count, 0, 1
             done += 1
-        if self._limit is not None and done < self._limit:
-            self._warn(f"gave {done} of the {self._limit} batches of this epoch")
-        if self.steps is None or self._limit is None:
-            self.steps = done
+
+    def ended(self, step):
+        """Called at the end of an epoch of `step` steps that was not broken off."""
+        if self._limit is None:
+            self.steps = step
+        if step < (self._limit or 1):
+            warn_end(self.who, f"`x` (a {self.source.what})", step, self._limit or 1)
         self._ended += 1
         self.source.hook("on_epoch_end")
+
+    def _pass_is_over(self):
+        """Whether the next epoch begins a new pass; where nobody knows, the next batch tells."""
+        if self._reader is None or self._within == 0:
+            return self._reader is None
+        if self.source.steps is not None:
+            return self._within >= self.source.steps
+        return self._reader.peek() is None
+
+    def more(self):
+        """Whether there is another batch to begin an epoch with; warns if there is none."""
+        if not self.source.once or self._reader is None or self._reader.peek() is not None:
+            return True
+        warnings.warn(f"{self.who}: your input ran out of data: `x` (a {self.source.what}) can be "
+                      "read once only and has come to its end before the last epoch.",
+                      stacklevel=outside())
+        return False
 
     def restart(self):
         """The next epoch begins with the first batch, if the source can be read again."""
         if self._within and not self.source.once:
             self.close()
             self._within = 0
-
-    def warn_end(self):
-        """Says that there will be no further epoch."""
-        self._warn("can be read once only and has come to its end")
-
-    def _warn(self, what):
-        warnings.warn(f"{self.who}: your input ran out of data: `x` (a {self.source.what}) {what}; "
-                      "training stops here. Make sure that it gives at least `steps_per_epoch * "
-                      "epochs` batches.", stacklevel=3)
 
     def close(self):
         """Ends the thread that reads ahead."""
@@ -176,18 +184,25 @@ class _Reader:
 
     def __init__(self, iterator):
         self._iterator = iterator
-        self._first, self._thread = _END, None
+        self._waiting, self._thread = _NONE, None
         self._queue, self._stop = queue.Queue(_AHEAD), threading.Event()
 
-    def peek(self):
+    def first(self):
         """The first item, made in this thread; `None` if there is none."""
-        self._first = next(self._iterator, None)
-        return self._first
+        self._waiting = next(self._iterator, None)
+        return self._waiting
+
+    def peek(self):
+        """The item that `next` will give."""
+        if self._waiting is _NONE:
+            self._waiting = self.next()
+        return self._waiting
 
     def next(self):
-        """The next item; `None` at the end."""
-        if self._first is not _END:
-            item, self._first = self._first, _END
+        """The next item; `None` at the end, and from then on."""
+        if self._waiting is not _NONE:
+            item = self._waiting
+            self._waiting = None if item is None else _NONE
             return item
         if self._thread is None:
             self._thread = threading.Thread(target=self._work, name="nnc-data", daemon=True)
@@ -195,6 +210,8 @@ class _Reader:
         item, error = self._queue.get()
         if error is not None:
             raise error
+        if item is None:
+            self._waiting = None
         return item
 
     def _work(self):

@@ -1,7 +1,7 @@
 """`save_model`, `load_model`, `save_weights`, `load_weights`: which format a name stands for."""
 import os
 
-from .state import load_random, load_state
+from .state import load_random, load_state, telling
 
 _FORMATS = ".keras, .h5, .hdf5"
 
@@ -16,7 +16,8 @@ def save_model(model, filepath, overwrite=True, zipped=None, **kwargs):
 
     Args:
         model: The model.
-        filepath: Path ending in `.keras`; in `.h5` or `.hdf5` for the format of Keras 2.
+        filepath: Path ending in `.keras`; in `.h5` or `.hdf5` for the format of Keras 2. Or a file
+            open for writing bytes (`io.BytesIO`), which gets what a `.keras` file holds.
         overwrite: Whether a file that is there may be replaced. Unlike Keras, which asks, `False`
             raises a `FileExistsError`.
         zipped: `False` makes a folder of the members instead of one `.keras` file.
@@ -30,6 +31,11 @@ def save_model(model, filepath, overwrite=True, zipped=None, **kwargs):
     kwargs.pop("save_format", None)
     if kwargs:
         raise ValueError(f"save_model: unknown arguments {sorted(kwargs)}")
+    if hasattr(filepath, "write"):
+        if zipped is False:
+            raise ValueError("save_model: `zipped=False` makes a folder. Received: an open file")
+        keras_file.save_into(model, filepath)
+        return
     path = os.fspath(filepath)
     _keep(path, overwrite, "save_model")
     if zipped is False:
@@ -120,7 +126,9 @@ def save_weights(model, filepath, overwrite=True, max_shard_size=None, **kwargs)
 
 
 def load_weights(model, filepath, skip_mismatch=False, **kwargs):
-    """Loads weights into a built model; shapes are compared before any weight changes.
+    """Loads weights into a built model; shapes are compared before any weight changes, and so are
+    a `.keras` file's checksums. Where the disk fails later, the error says which weights have
+    changed.
 
     Args:
         model: A built model.
@@ -145,21 +153,22 @@ def load_weights(model, filepath, skip_mismatch=False, **kwargs):
     if not model.built:
         raise ValueError("load_weights: the model has no weights yet. Build it first by calling it "
                          "on some data or by using `build()`.")
-    if path.endswith(".weights.json"):
-        legacy.load_shards(model, path, skip_mismatch, skip)
-    elif path.endswith(".weights.h5"):
-        with hdf5.opened(path, path) as file:
-            load_state(model, hdf5.Store(file), skip_mismatch, skip)
-            load_random(model, file)
-    elif path.endswith(".keras"):
-        with keras_file.members(path) as (_, weights, _), weights() as file:
-            load_state(model, hdf5.Store(file), skip_mismatch)
-            load_random(model, file)
-    elif path.endswith((".h5", ".hdf5")):
-        with hdf5.opened(path, path) as file:
-            legacy.load_weights(model, file, by_name, skip_mismatch)
-    elif path.endswith((".npz", ".safetensors")):
-        arrays.load_into(model, path, by_name, skip_mismatch)
-    else:
-        raise ValueError("load_weights: the name must end in .weights.h5, .weights.json, .keras, "
-                         f".h5, .npz or .safetensors. Received: filepath={path}")
+    with telling(f"load_weights: {path}"):
+        if path.endswith(".weights.json"):
+            legacy.load_shards(model, path, skip_mismatch, skip)
+        elif path.endswith(".weights.h5"):
+            with hdf5.opened(path, path) as file:
+                load_state(model, hdf5.Store(file), skip_mismatch, skip)
+                load_random(model, file)
+        elif path.endswith(".keras"):
+            with keras_file.members(path) as (_, weights, _), weights() as file:
+                load_state(model, hdf5.Store(file), skip_mismatch)
+                load_random(model, file)
+        elif path.endswith((".h5", ".hdf5")):
+            with hdf5.opened(path, path) as file:
+                legacy.load_weights(model, file, by_name, skip_mismatch)
+        elif path.endswith((".npz", ".safetensors")):
+            arrays.load_into(model, path, by_name, skip_mismatch)
+        else:
+            raise ValueError("load_weights: the name must end in .weights.h5, .weights.json, "
+                             f".keras, .h5, .npz or .safetensors. Received: filepath={path}")

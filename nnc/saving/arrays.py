@@ -16,6 +16,7 @@ from .. import _core
 from .archive import Reader, Window, Writer
 from ..ops.core import numpy_dtype
 from .hdf5 import array_of, parse_json
+from .state import begin
 
 _HEADER = 100 << 20
 _DTYPES = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16",
@@ -295,4 +296,5 @@ def _set(weights, values, path, by_name, skip_mismatch):
                              "`skip_mismatch=True` those that fit; no weight was changed")
         warnings.warn(text, stacklevel=5)
     for variable, value in jobs:
+        begin(variable)
         value.into(variable)

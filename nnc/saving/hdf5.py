@@ -54,7 +54,7 @@ def opened(f, what):
                 with _known(file, f):
                     yield file
     except (OSError, RuntimeError, KeyError) as error:
-        if isinstance(error, (FileNotFoundError, PermissionError, IsADirectoryError)):
+        if getattr(error, "errno", None) is not None:   # the system's, not the library's
             raise
         raise ValueError(f"{what} is no HDF5 file, or a damaged one: {error}") from None
 

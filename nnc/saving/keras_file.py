@@ -4,6 +4,8 @@ below `assets/`; or a folder of them.
 import contextlib
 import json
 import os
+import shutil
+import tempfile
 import time
 
 from . import assets, hdf5
@@ -41,18 +43,37 @@ def save(model, path):
     """Writes a `.keras` file; `path` is the old file or the whole new one at any time."""
     from ..utils.file import atomic_write
 
+    with _archived(model) as write, atomic_write(path, "w+b") as f:
+        write(f)
+
+
+def save_into(model, file):
+    """The same into an open file, which gets all of it when it is made."""
+    with _archived(model) as write, tempfile.TemporaryFile() as f:
+        write(f)
+        f.seek(0)
+        shutil.copyfileobj(f, file, 1 << 20)
+
+
+@contextlib.contextmanager
+def _archived(model):
+    """A function that writes the archive into a file open for writing and reading."""
     config, metadata = _texts(model)
     hdf5.h5py()
-    with assets.collected(model) as found, atomic_write(path, "w+b") as f:
-        writer = Writer(f)
-        writer.add(METADATA, metadata)
-        writer.add(CONFIG, config)
-        with writer.open(WEIGHTS) as window:
-            write_weights(model, window)
-        for name, full in found:
-            with open(full, "rb") as asset:
-                writer.add(name, asset.read())
-        writer.close()
+    with assets.collected(model) as found:
+        yield lambda f: _write(model, f, config, metadata, found)
+
+
+def _write(model, f, config, metadata, found):
+    writer = Writer(f)
+    writer.add(METADATA, metadata)
+    writer.add(CONFIG, config)
+    with writer.open(WEIGHTS) as window:
+        write_weights(model, window)
+    for name, full in found:
+        with open(full, "rb") as asset:
+            writer.add(name, asset.read())
+    writer.close()
 
 
 def save_folder(model, path):

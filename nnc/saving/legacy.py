@@ -13,7 +13,7 @@ import numpy as np
 
 from . import assets, hdf5, keras_file
 from .object_registration import serialize_keras_object
-from .state import limited, load_state, save_state, settle
+from .state import begin, limited, load_state, save_state, settle
 
 _MODELS = {"Sequential": "keras", "Functional": "keras.src.models.functional", "Model": "keras"}
 _LIMIT = 64512              # bytes of an attribute in an object's header
@@ -262,6 +262,7 @@ def load_weights(model, group, by_name=None, skip_mismatch=False):
     if top is not None and hasattr(model, "_own_in_order"):
         jobs += _match(model._own_in_order(), top, "the model's own weights", skip_mismatch, what)
     for variable, data in jobs:
+        begin(variable)
         hdf5.into(data, variable)
         settle(variable)
 

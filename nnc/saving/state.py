@@ -84,10 +84,45 @@ def settle(variable):
         budget.later.pop(id(variable), None)
 
 
+class _Filling(threading.local):
+    variables = None    # those that a file's values are read into, in order
+
+
+_filling = _Filling()
+
+
+@contextlib.contextmanager
+def telling(what):
+    """Within it, an error says which variables have the file's values by then."""
+    before, _filling.variables = _filling.variables, []
+    try:
+        yield
+    except (OSError, MemoryError, ValueError) as error:
+        if not _filling.variables:
+            raise
+        *whole, last = (getattr(v, "path", v.name) for v in _filling.variables)
+        names = ", ".join(whole[:20]) + (f" and {len(whole) - 20} more" if len(whole) > 20 else "")
+        text = (f"{what}: reading failed: {error}. '{last}' may be half read"
+                + (f", and these variables have the file's values: {names}" if whole else "")
+                + "; all others are as they were.")
+        number = getattr(error, "errno", None)
+        kind = next(k for k in (OSError, MemoryError, ValueError) if isinstance(error, k))
+        raise (kind(text) if number is None else kind(number, text)) from error
+    finally:
+        _filling.variables = before
+
+
+def begin(variable):
+    """Notes that a file's values are read into a variable now."""
+    if _filling.variables is not None:
+        _filling.variables.append(variable)
+
+
 def fill(variable, store, key):
     """Reads a saved array of the same shape into a variable: from nnc's own stores straight into
     its memory.
     """
+    begin(variable)
     if hasattr(store, "into"):
         store.into(key, variable)
     else:

@@ -693,3 +693,76 @@ TEST(every_allocation_of_a_chain_may_fail)
     }
     CHECK(failures > 20);
 }
+
+/* A program in the memory of another: replays of both in turn, the first output of each. */
+static nnc_status grow_beside(const int64_t *widths, nnc_tensor *(*in)[3], nnc_tensor *const *out)
+{
+    nnc_status status;
+    nnc_graph *g[2] = {NULL, NULL};
+    nnc_program *program[2] = {NULL, NULL};
+    int64_t done;
+    for (int p = 0; p < 2; p++) {
+        int outputs[3];
+        NNC_TRY(chain_trace(widths[p], &g[p], outputs));
+        NNC_TRY(nnc_program_new_beside(g[p], outputs, 3, program[0], &program[p]));
+    }
+    for (int turn = 0; turn < 4; turn++) {
+        nnc_rows rows[3];
+        void *targets[3] = {out[turn]->array.data, NULL, NULL};
+        for (int i = 0; i < 3; i++)
+            rows[i] = (nnc_rows){in[turn % 2][i]->array.data, NNC_F32, 0};
+        NNC_TRY(nnc_program_replay(program[turn % 2], rows, NULL, 0, 1, targets, 0, &done));
+    }
+done:
+    for (int p = 0; p < 2; p++) {
+        nnc_program_release(program[p]);
+        nnc_graph_release(g[p]);
+    }
+    return status;
+}
+
+TEST(memory_that_grows_keeps_its_programs)
+{
+    int64_t widths[2] = {64, 300};
+    nnc_tensor *in[2][3], *out[4], *alone[2];
+    nnc_rows rows[3];
+    for (int p = 0; p < 2; p++) {
+        in[p][0] = noise(NNC_F32, 2, CHAIN_ROWS, widths[p], 1);
+        in[p][1] = noise(NNC_F32, 1, widths[p], 0, 2);
+        in[p][2] = noise(NNC_F32, 2, CHAIN_ROWS, 1, 3);
+        for (int i = 0; i < 3; i++)
+            rows[i] = (nnc_rows){in[p][i]->array.data, NNC_F32, 0};
+        nnc_graph *g = NULL;
+        nnc_program *program = NULL;
+        int outputs[3];
+        int64_t done;
+        alone[p] = tensor_of(NNC_F32, 2, CHAIN_ROWS, widths[p]);
+        void *targets[3] = {alone[p]->array.data, NULL, NULL};
+        OK(chain_trace(widths[p], &g, outputs));
+        OK(nnc_program_new(g, outputs, 3, &program));
+        OK(nnc_program_replay(program, rows, NULL, 0, 1, targets, 0, &done));
+        nnc_program_release(program);
+        nnc_graph_release(g);
+    }
+    for (int k = 0; k < 4; k++)
+        out[k] = tensor_of(NNC_F32, 2, CHAIN_ROWS, widths[k % 2]);
+    int64_t live = nnc_alloc_live_blocks(), fail = 1;
+    nnc_status status = NNC_ENOMEM;
+    for (; status != NNC_OK; fail++) {
+        nnc_alloc_fail_at(fail);
+        status = grow_beside(widths, in, out);
+        nnc_alloc_fail_at(0);
+        CHECK(status == NNC_OK || status == NNC_ENOMEM);
+        CHECK(nnc_alloc_live_blocks() == live);
+    }
+    CHECK(fail > 40);
+    for (int k = 0; k < 4; k++) {
+        CHECK(same_bits(out[k], alone[k % 2]));
+        nnc_tensor_release(out[k]);
+    }
+    for (int p = 0; p < 2; p++) {
+        nnc_tensor_release(alone[p]);
+        for (int i = 0; i < 3; i++)
+            nnc_tensor_release(in[p][i]);
+    }
+}

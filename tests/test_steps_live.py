@@ -1,0 +1,164 @@
+"""`steps_per_epoch`, `validation_steps` and `steps`: which batches each step sees, what ends an
+epoch, and what is warned of, beside Keras itself.
+
+Not compared, for Keras's own is of no use there: generators that end (it repeats their first two
+batches), data of unknown length whose pass ends with an epoch (it adds an empty epoch with a loss
+of 0), validation by a generator (it begins with the first two batches again), and the rounding up of
+steps to `steps_per_execution`.
+"""
+import warnings
+
+import numpy as np
+import pytest
+
+import nnc
+
+from live import keras
+
+tf = pytest.importorskip("tensorflow")
+ROWS = np.arange(20, dtype="float32").reshape(20, 1)
+BATCH = 4
+
+
+class Batches:
+    """Batches by index, five of them; for a class that derives from a library's PyDataset."""
+
+    def __len__(self):
+        return 5
+
+    def __getitem__(self, index):
+        rows = ROWS[BATCH * index:BATCH * (index + 1)]
+        return rows, rows
+
+
+def endless():
+    while True:
+        yield from (Batches()[i] for i in range(5))
+
+
+def dataset():
+    return tf.data.Dataset.from_tensor_slices((ROWS, ROWS)).batch(BATCH)
+
+
+#: What gives the five batches, as arguments of `fit`.
+SOURCES = {
+    "arrays": lambda k: {"x": ROWS, "y": ROWS, "batch_size": BATCH},
+    "arrays, no batch size": lambda k: {"x": ROWS, "y": ROWS},
+    "PyDataset": lambda k: {"x": type("Five", (Batches, k.utils.PyDataset), {})()},
+    "generator": lambda k: {"x": endless()},
+    "tf.data": lambda k: {"x": dataset()},
+    "tf.data of unknown length": lambda k: {"x": dataset().filter(lambda x, y: True)},
+    "tf.data without end": lambda k: {"x": dataset().repeat()},
+}
+
+
+def model(k):
+    """Its loss is the mean of the rows: the batches that it has seen can be read off it."""
+    class Mean(k.losses.Loss):
+        def call(self, y, p):
+            return k.ops.mean(y + 0 * p, axis=-1)
+
+    made = k.Sequential([k.Input((1,)), k.layers.Dense(1)])
+    made.compile(optimizer=k.optimizers.SGD(0.0), loss=Mean())
+    return made
+
+
+def told(k, run):
+    """The hooks' indices and logs of `run(model, callbacks)`, and how often data ran out."""
+    log = []
+
+    class Notes(k.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            log.append(("train", batch, logs["loss"]))
+
+        def on_test_batch_end(self, batch, logs=None):
+            log.append(("test", batch, logs["loss"]))
+
+        def on_epoch_end(self, epoch, logs=None):
+            log.append(("epoch", epoch, *(logs[name] for name in sorted(logs))))
+
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        run(model(k), [Notes()])
+    return log, sum("ran out of data" in str(one.message) for one in caught)
+
+
+def same(ours, theirs):
+    assert [entry[:2] for entry in ours] == [entry[:2] for entry in theirs]
+    for a, b in zip(ours, theirs):
+        assert a[2:] == pytest.approx(b[2:], rel=1e-6)      # means of up to 20 numbers in float32
+
+
+@pytest.mark.parametrize("steps", [None, 2, 3, 5, 7])
+@pytest.mark.parametrize("name", SOURCES)
+def test_steps_of_an_epoch(name, steps):
+    if steps is None and name in ("generator", "tf.data without end"):
+        pytest.skip("an epoch would not end")
+    if steps in (None, 5) and "unknown" in name:
+        pytest.skip("Keras adds a warning, or empty epochs")
+    (ours, a), (theirs, b) = (told(k, lambda m, callbacks: m.fit(
+        **SOURCES[name](k), steps_per_epoch=steps, epochs=4, shuffle=False, verbose=0,
+        callbacks=callbacks)) for k in (nnc, keras))
+    same(ours, theirs)
+    assert a == b
+
+
+@pytest.mark.parametrize("steps", [None, 2, 5, 7])
+@pytest.mark.parametrize("name", [name for name in SOURCES if name != "generator"])
+def test_steps_of_a_validation(name, steps):
+    if steps is None and name == "tf.data without end":
+        pytest.skip("a validation would not end")
+
+    def run(k):
+        given = SOURCES[name](k)
+        size = {"validation_batch_size": given.pop("batch_size")} if "batch_size" in given else {}
+        given = (given["x"], given["y"]) if "y" in given else given["x"]
+        return told(k, lambda m, callbacks: m.fit(
+            ROWS, ROWS, batch_size=BATCH, epochs=3, shuffle=False, verbose=0, callbacks=callbacks,
+            validation_data=given, validation_steps=steps, **size))
+
+    (ours, a), (theirs, b) = run(nnc), run(keras)
+    same(ours, theirs)
+    if "unknown" not in name:
+        assert (a > 0) == (b > 0)       # told once where it is known beforehand, by Keras each time
+
+
+@pytest.mark.parametrize("steps", [None, 2, 5, 7])
+@pytest.mark.parametrize("name", ["arrays", "arrays, no batch size", "PyDataset", "tf.data",
+                                  "generator"])
+def test_steps_of_evaluate_and_predict(name, steps):
+    if steps is None and name == "generator":
+        pytest.skip("it would not end")
+    logs, outputs = [], []
+    for k in (nnc, keras):
+        logs.append(told(k, lambda m, callbacks: m.evaluate(
+            **SOURCES[name](k), steps=steps, verbose=0, callbacks=callbacks)))
+        given = SOURCES[name](k)
+        given.pop("y", None)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            outputs.append(model(k).predict(**given, steps=steps, verbose=0).shape)
+    same(logs[0][0], logs[1][0])
+    assert (logs[0][1] > 0) == (logs[1][1] > 0) and outputs[0] == outputs[1]
+
+
+def test_a_generator_for_validation_that_ends():
+    """No validation is told of that did not happen."""
+    batches = [Batches()[i] for i in range(5)]
+    with pytest.warns(UserWarning, match="ran out of data: `x` .a generator. can be read once"):
+        history = model(nnc).fit(ROWS, ROWS, epochs=4, verbose=0, validation_steps=3,
+                                 validation_data=(batch for batch in batches)).history
+    assert len(history["loss"]) == 4 and len(history["val_loss"]) == 2
+
+
+def test_an_iterable_whose_second_pass_is_empty():
+    class Spent:
+        def __init__(self):
+            self.left = [Batches()[i] for i in range(3)]
+
+        def __iter__(self):
+            while self.left:
+                yield self.left.pop(0)
+
+    with pytest.warns(UserWarning, match="ran out of data: `x` .a Spent. gave 0 of the 1 batches"):
+        model(nnc).fit(Spent(), epochs=2, verbose=0)
