@@ -1,7 +1,8 @@
 """Scripts as a Keras user writes them, each a function of the library (`nnc` or Keras itself) and
-of its `GradientTape`, that gives back what is to be equal. They are written anew, about the subjects
-of Keras's developer guides. Batches divide the samples: where a last one is short, Keras recorded on
-TensorFlow weighs the losses of several outputs by batches (run eagerly by samples, as nnc does).
+of its `GradientTape`, that gives back what is to be equal. They are written anew, about what
+Keras's developer guides are about. Batches divide the samples: where a last one is short, Keras
+recorded on TensorFlow weighs the losses of several outputs by batches (eagerly by samples, as nnc
+does).
 """
 import numpy as np
 
@@ -36,7 +37,7 @@ def logs(history):
     return {key: list(map(float, value)) for key, value in history.history.items()}
 
 
-def fails(call, *texts):
+def fails(call):
     """The kind of exception that a call raises."""
     try:
         call()
@@ -170,7 +171,8 @@ def toy_resnet(k, tape):
     model.compile(optimizer=k.optimizers.RMSprop(1e-3),
                   loss=k.losses.CategoricalCrossentropy(from_logits=True), metrics=["acc"])
     return model.predict(IMAGES, verbose=0), \
-        model.evaluate(IMAGES, np.eye(3)[Y[:12]], verbose=0), [tuple(w.shape) for w in model.weights]
+        model.evaluate(IMAGES, np.eye(3)[Y[:12]], verbose=0), \
+        [tuple(w.shape) for w in model.weights]
 
 
 @guide

@@ -76,7 +76,7 @@ class _Affine(BaseImagePreprocessingLayer):
 
 
 class _Moving(_Affine):
-    """What Keras's layers offer besides: places and boxes by eight numbers."""
+    """Base of layers with Keras's helper for places."""
 
     def get_transformed_x_y(self, x, y, transform):
         """Where the eight numbers of `transform` (last axis) lead the places `x`, `y`."""
@@ -86,6 +86,8 @@ class _Moving(_Affine):
 
 
 class _Shifting(_Moving):
+    """Base of layers with Keras's helper for boxes that move."""
+
     def get_shifted_bbox(self, bounding_boxes, w_shift_factor, h_shift_factor):
         """A new dict with boxes (`xyxy`) moved left and up by these numbers, one an image."""
         boxes = ops.convert_to_tensor(bounding_boxes["boxes"])

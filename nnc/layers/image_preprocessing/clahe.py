@@ -29,7 +29,8 @@ class ContrastLimitedAdaptiveHistogramEqualization(ColorLayer):
         value_range: The lowest and highest value. Defaults to `(0, 255)`.
         clip_limit: A number >= 0: how many times as frequent as the mean a value may count; what is
             beyond goes to all values alike. 0: no limit. Defaults to 4.0.
-        tile_grid_size: Two integers > 0: tiles along the height and the width. Defaults to `(8, 8)`.
+        tile_grid_size: Two integers > 0: tiles along the height and the width. Defaults to
+            `(8, 8)`.
         data_format, **kwargs: See `BaseImagePreprocessingLayer`.
 
     Input and output: images of the same shape and dtype, with `training=False` too.

@@ -20,8 +20,8 @@ class RandomElasticTransform(BaseImagePreprocessingLayer):
         seed: Seed.
         data_format, **kwargs: See `BaseImagePreprocessingLayer`.
 
-    Ways along the height and the width are drawn apart, and masks go the ways of their images (Keras
-    3.15 draws both alike, and others for masks). Bounding boxes can't be moved.
+    Ways along the height and the width are drawn apart, and masks go the ways of their images
+    (Keras 3.15 draws both alike, and others for masks). Bounding boxes can't be moved.
 
     Reference: Simard et al., "Best practices for convolutional neural networks", 2003
     """
