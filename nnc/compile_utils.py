@@ -127,6 +127,20 @@ def spread(value, outputs, names, what):
     return [leaf for part, output in pairs for leaf in spread(part, output, None, what)]
 
 
+def _as_told(outputs, losses):
+    """The leaves of `outputs` in the order in which dicts of losses, or else of outputs, name them:
+    that of the logs."""
+    if isinstance(outputs, dict):
+        keys = [k for k in losses if k in outputs] if isinstance(losses, dict) else outputs
+        pairs = [(outputs[k], losses[k] if isinstance(losses, dict) else None) for k in keys]
+    elif isinstance(outputs, (list, tuple)):
+        fits = isinstance(losses, (list, tuple)) and len(losses) == len(outputs)
+        pairs = zip(outputs, losses if fits else [None] * len(outputs))
+    else:
+        return [outputs]
+    return [leaf for part, given in pairs for leaf in _as_told(part, given)]
+
+
 def output_labels(outputs, names, path=()):
     """A name for each output, `None` where it has none: keys, joined by `/`, else `names`."""
     if isinstance(outputs, dict):
@@ -212,6 +226,10 @@ class CompileLoss:
                     raise ValueError(f"The loss {one!r} needs targets: pass `y`. Received: y=None")
                 entries.append((i, _get_loss(one, true[i], pred[i]), part))
         labels = output_labels(structure, names)
+        numbers = iter(range(len(pred)))
+        place = {i: k for k, i in enumerate(
+            _as_told(tree.map_leaves(lambda _: next(numbers), structure), self._identifiers))}
+        entries.sort(key=lambda entry: place.get(entry[0], len(place)))
         self._entries, seen = [], {}
         for i, loss, weight in entries:
             mean = None

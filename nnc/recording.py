@@ -128,7 +128,7 @@ class Run:
             leaves = [_core.convert(leaf) for leaf in tree.flatten(result)]
             structure = tree.map_leaves(lambda leaf: True, result)
             return Recorded(self._program(graph, leaves), structure, False, rows)
-        logs = dict(result) if isinstance(result, dict) else {"loss": result}
+        logs = _flat(result) if isinstance(result, dict) else {"loss": result}
         kept = self.model._last_results
         silent = isinstance(result, dict) and set(logs) == set(kept) and all(
             logs[name] is kept[name] for name in logs)
@@ -230,7 +230,7 @@ class Run:
             logs = self.model.get_metrics_result()
         elif not isinstance(logs, dict):
             logs = {"loss": logs}
-        return {name: _number(value) for name, value in logs.items()}
+        return {name: _number(value) for name, value in _flat(logs).items()}
 
     def _metrics_read(self):
         """The metrics' results by a program of their own, from the third time on; else `None`.
@@ -295,10 +295,16 @@ def _results_program(model):
     return tuple(results), _core.Program(graph, [row]), leaves[0].dtype
 
 
+def _flat(logs):
+    """Logs with those of a dict in them (a metric of several values) in its place."""
+    flat = {}
+    for name, value in logs.items():
+        flat.update(_flat(value) if isinstance(value, dict) else {name: value})
+    return flat
+
+
 def _number(value):
     """A Python float; arrays stay arrays."""
-    if isinstance(value, dict):
-        return {name: _number(part) for name, part in value.items()}
     if isinstance(value, (Tensor, _core.Variable)):
         value = value.numpy()
     value = np.asarray(value)

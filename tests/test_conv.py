@@ -171,6 +171,13 @@ LAYERS = [(f"{name}{rank}D", arguments, options)
               ("AdaptiveAveragePooling", (3,), {}), ("AdaptiveMaxPooling", (2,), {}))
           if rank < 3 or not name.startswith(("Depthwise", "Separable"))]
 LAYERS += [("Conv1D", (4, 3), dict(padding="causal", dilation_rate=2, use_bias=False))]
+LAYERS += [(f"{name}{rank}D", arguments, dict(padding=padding, strides=strides, **options))
+           for rank in (1, 2) for padding in ("valid", "same") for strides in (2, 3)
+           for name, arguments, options in (
+               ("Conv", (4, 3), dict(groups=2)), ("MaxPooling", (3,), {}),
+               ("AveragePooling", (3,), {}), ("ConvTranspose", (3, 3), {}),
+               ("DepthwiseConv", (3,), dict(dilation_rate=2, depth_multiplier=2)),
+               ("SeparableConv", (5, 3), dict(dilation_rate=2, use_bias=False)))]
 
 
 @pytest.mark.parametrize("name, arguments, options", LAYERS)

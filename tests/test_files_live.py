@@ -39,7 +39,8 @@ MORE = [
       for kind in ("Max", "Average") for d, shape in PLACES),
     # preprocessing; what draws numbers passes its input on when it is not trained
     *((name, arguments, (8, 8, 3)) for name, arguments in [
-        ("AutoContrast", {}), ("CenterCrop", {"height": 4, "width": 4}), ("CutMix", {}), ("MaxNumBoundingBoxes", {"max_number": 3}), ("MixUp", {}),
+        ("AugMix", {}), ("ContrastLimitedAdaptiveHistogramEqualization", {}),
+        ("RandomElasticTransform", {}), ("AutoContrast", {}), ("CenterCrop", {"height": 4, "width": 4}), ("CutMix", {}), ("MaxNumBoundingBoxes", {"max_number": 3}), ("MixUp", {}),
         ("RandAugment", {}), ("RandomBrightness", {"factor": 0.2}),
         ("RandomColorDegeneration", {"factor": 0.2}), ("RandomColorJitter", {}),
         ("RandomContrast", {"factor": 0.2}), ("RandomErasing", {}), ("RandomFlip", {}), ("RandomGaussianBlur", {}),

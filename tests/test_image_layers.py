@@ -107,7 +107,9 @@ def all_layers():
             layers.MixUp(), layers.CutMix(), layers.RandomErasing(0.9),
             layers.RandomRotation(0.3), layers.RandomTranslation(0.3, (0.1, 0.5)),
             layers.RandomZoom(0.4), layers.RandomShear(0.3, 0.2), layers.RandomPerspective(scale=0.4),
-            layers.RandAugment(factor=0.4)]
+            layers.RandAugment(factor=0.4), layers.AugMix(all_ops=False), layers.AugMix(),
+            layers.RandomElasticTransform((0.7, 1)),
+            layers.RandomElasticTransform(1, (0.4, 1), "nearest", "constant", 3.0)]
 
 
 @pytest.mark.parametrize("layer", all_layers(), ids=lambda layer: type(layer).__name__)
@@ -142,7 +144,10 @@ def test_random_layers(layer):
     ("RandomGaussianBlur", {}), ("Equalization", {}), ("CenterCrop", {"height": 3, "width": 4}),
     ("RandomCrop", {"height": 3, "width": 4, "seed": 1}), ("RandomFlip", {}),
     ("Resizing", {"height": 3, "width": 4}), ("MixUp", {}), ("CutMix", {}), ("RandomErasing", {}),
-    ("MaxNumBoundingBoxes", {"max_number": 3})])
+    ("MaxNumBoundingBoxes", {"max_number": 3}),
+    ("AugMix", {}), ("AugMix", {"num_chains": 2, "factor": (0.1, 0.2), "all_ops": False}),
+    ("RandomElasticTransform", {"scale": 0.4, "fill_mode": "mirror"}),
+    ("ContrastLimitedAdaptiveHistogramEqualization", {"tile_grid_size": (2, 3)})])
 def test_configurations_are_keras(name, options):
     ours, other = (getattr(module, name)(**options) for module in (layers, theirs))
     mine, wanted = (json.loads(json.dumps(plain(layer.get_config()))) for layer in (ours, other))
@@ -313,6 +318,108 @@ def test_rand_augment():
             layers.RandAugment(num_ops=wrong)
 
 
+def test_aug_mix():
+    """Each place of each chain by its number: the layers one after another, then the shares."""
+    layer = layers.AugMix(num_chains=2, chain_depth=2, seed=1, bounding_box_format="xyxy")
+    names, x = layer._augment_layers, nnc.ops.convert_to_tensor(X)
+    assert names == tuple(layers.RandAugment._AUGMENT_LAYERS) \
+        and len(layers.AugMix(all_ops=False)._augment_layers) == 7
+    drawn = layer.get_random_transformation(X)
+    shares = values(drawn["chain_mixing_weights"])
+    assert abs(shares.sum() - 1) < 1e-6 and 0 < float(drawn["weight_sample"]) < 1
+    for first, second in ((0, 3), (8, 2), (11, 11), (10, 11)):      # 11: no layer
+        drawn["layer_idxes"] = nnc.ops.convert_to_tensor(
+            np.array([[first, second], [second, 11]], "int32"))
+        mixed = 0
+        for share, chain, numbers in zip(shares, drawn["chain_transforms"],
+                                         ([first, second], [second, 11])):
+            copy = x
+            for number, transforms in zip(numbers, chain):
+                if number < 11:
+                    copy = getattr(layer, names[number]).transform_images(
+                        copy, transforms[names[number]])
+            mixed = mixed + values(copy) * share
+        own = float(drawn["weight_sample"])
+        close(layer.transform_images(x, drawn), np.clip(own * X + (1 - own) * mixed, 0, 255))
+    out = layer({"images": X, "bounding_boxes": BOXES, "segmentation_masks": X[..., :1] > 9})
+    np.testing.assert_array_equal(values(out["bounding_boxes"]["boxes"]), BOXES["boxes"])
+    assert out["segmentation_masks"].shape == (4, 10, 12, 1)
+
+
+@pytest.mark.parametrize("options", [
+    {}, {"clip_limit": 0.0}, {"clip_limit": 1.5, "tile_grid_size": (3, 5)},
+    {"tile_grid_size": (1, 1)}, {"value_range": (0, 1)}], ids=str)
+@pytest.mark.parametrize("form", ["channels_last", "channels_first"])
+def test_equalization_by_tiles_is_keras(options, form):
+    x = first(form) / (255 if "value_range" in options else 1)
+    ours, other = (module.ContrastLimitedAdaptiveHistogramEqualization(data_format=form, **options)
+                   for module in (layers, theirs))
+    close(ours(x), other(x), 1e-4)
+    close(ours(x, training=False)[0], other(x[0]), 1e-4)
+    whole, wanted = ours(x.astype("uint8")), other(x.astype("uint8"))
+    assert whole.dtype == "uint8"
+    np.testing.assert_array_equal(values(whole), values(wanted))
+
+
+@pytest.mark.parametrize("mode", ["constant", "nearest", "mirror", "reflect"])
+@pytest.mark.parametrize("interpolation, order", [("nearest", 0), ("bilinear", 1)])
+def test_elastic_ways_are_followed(mode, interpolation, order):
+    """Beside SciPy: Keras's map_coordinates on TensorFlow reads outside of images if mirrored."""
+    ndimage = pytest.importorskip("scipy.ndimage")
+    layer = layers.RandomElasticTransform(interpolation=interpolation, fill_mode=mode,
+                                          fill_value=7.0)
+    ways = RNG.normal(size=(4, 10, 12, 2)).astype("float32") * 3
+    made = layer.transform_images(nnc.ops.convert_to_tensor(X), {
+        "apply_transform": nnc.ops.convert_to_tensor([True, True, False, True]),
+        "ways": nnc.ops.convert_to_tensor(ways)})
+    y, x = np.meshgrid(np.arange(10.0), np.arange(12.0), indexing="ij")
+    for i, image in enumerate(X):
+        places = np.stack([y + ways[i, ..., 0], x + ways[i, ..., 1]]).astype("float32")
+        wanted = image if i == 2 else np.stack([ndimage.map_coordinates(
+            image[..., c], places, order=order, cval=7.0,
+            mode="grid-constant" if mode == "constant" else mode) for c in range(3)], -1)
+        close(values(made)[i], wanted)
+
+
+def test_elastic_ways_are_smoothed_noise():
+    """Against the definition: a normal distribution of 6 * int(sigma) | 1 numbers, zeros outside."""
+    layer = layers.RandomElasticTransform(scale=1.0)
+    noise = RNG.normal(size=(2, 40, 60, 2)).astype("float32")
+    for strength in (1.0, 0.6, 0.1):
+        alpha, sigma = layer.get_elastic_transform_params(40, 60, strength)
+        half = 3 * int(sigma)
+        bell = np.exp(-0.5 * (np.arange(-half, half + 1) / sigma) ** 2)
+        wanted = noise * sigma
+        for axis in (1, 2):
+            wanted = np.apply_along_axis(np.convolve, axis, wanted, bell / bell.sum(), "same")
+        ways = layer._ways(nnc.ops.convert_to_tensor(noise),
+                           nnc.ops.convert_to_tensor(strength, "float32"))
+        np.testing.assert_allclose(values(ways), alpha * wanted, atol=2e-5)     # sums of 13 of 1
+    with pytest.raises(NotImplementedError, match="bounding boxes"):
+        layers.RandomElasticTransform(bounding_box_format="xyxy")(
+            {"images": X, "bounding_boxes": BOXES})
+    masks = {"images": X, "segmentation_masks": X}
+    out = layers.RandomElasticTransform(interpolation="nearest")(masks)     # alike: one way
+    np.testing.assert_array_equal(values(out["images"]), values(out["segmentation_masks"]))
+
+
+def test_keras_helpers_of_boxes():
+    x = np.array([[1.0], [3.0]], "float32")
+    numbers = np.array([[1, 0.2, 3, 0.1, 1, -2, 0.01, 0.02]] * 2, "float32")
+    shift = np.array([[1.0], [-2.0], [0.5], [3.0]], "float32")
+    edges = [np.full((4, 1), n, "float32") for n in (8, 1, 6, 2)]
+    for name in ("RandomShear", "RandomTranslation", "RandomZoom"):
+        ours, other = (getattr(module, name)(0.1, 0.1) for module in (layers, theirs))
+        for a, b in zip(ours.get_transformed_x_y(x, x * 2, nnc.ops.convert_to_tensor(numbers)),
+                        other.get_transformed_x_y(x, x * 2, keras.ops.convert_to_tensor(numbers))):
+            close(a, b, 1e-5)
+        copy = {key: value.copy() for key, value in BOXES.items()}
+        method, given = ("get_clipped_bbox", edges) if name == "RandomZoom" else \
+            ("get_shifted_bbox", [shift, shift * 2])
+        close(getattr(ours, method)(BOXES, *given)["boxes"],
+              getattr(other, method)(copy, *given)["boxes"], 1e-5)
+
+
 def test_boxes_follow_sheared_images():
     marks = np.zeros((1, 40, 60, 1), "float32")
     marks[:, 15:25, 20:40] = 1
@@ -392,6 +499,13 @@ ERRORS = [
     (lambda: layers.RandomPosterization(9), "factor"),
     (lambda: layers.RandomPosterization((2, 4.5)), "integer"),
     (lambda: layers.RandomGaussianBlur(kernel_size=4), "kernel_size"),
+    (lambda: layers.AugMix(alpha=0), "alpha"), (lambda: layers.AugMix(num_chains=0), "num_chains"),
+    (lambda: layers.AugMix(chain_depth=1.5), "chain_depth"),
+    (lambda: layers.AugMix(interpolation="cubic"), "interpolation"),
+    (lambda: layers.ContrastLimitedAdaptiveHistogramEqualization(clip_limit=-1), "clip_limit"),
+    (lambda: layers.ContrastLimitedAdaptiveHistogramEqualization(tile_grid_size=(0, 2)),
+     "tile_grid_size"),
+    (lambda: layers.RandomElasticTransform(scale=2), "scale"),
     (lambda: layers.Equalization(bins=1), "bins"), (lambda: layers.MixUp(alpha=0), "alpha"),
     (lambda: layers.RandomErasing(fill_value=(1, 2)), "fill_value"),
     (lambda: layers.Resizing(3, 3, interpolation="cubic"), "interpolation"),

@@ -147,6 +147,26 @@ def test_recorded_steps_are_the_eager_ones(name, arguments):
         np.testing.assert_array_equal(eager, replayed)
 
 
+@pytest.mark.parametrize("name", ["Lamb", "Adafactor", "Muon"])
+def test_bits_do_not_depend_on_threads(name):
+    """Several pieces: of 16384 numbers, and of at most 512 rows."""
+    before, found = nnc._core.get_num_threads(), []
+    try:
+        for threads in (1, 2, 7):
+            nnc._core.set_num_threads(threads)
+            rng = np.random.default_rng(2)
+            weights = [nnc.Variable(rng.normal(size=shape).astype("float32"))
+                       for shape in ((1300, 40), (40000,), (3, 3, 60, 70))]
+            optimizer = getattr(nnc.optimizers, name)(0.1)
+            for _ in range(3):
+                optimizer.apply([nnc.ops.array(rng.normal(size=w.shape).astype("float32"))
+                                 for w in weights], weights)
+            found.append([values(v).tobytes() for v in weights + optimizer.variables])
+    finally:
+        nnc._core.set_num_threads(before)
+    assert found[0] == found[1] == found[2]
+
+
 @pytest.mark.parametrize("constraint", ["MaxNorm", "NonNeg", "UnitNorm", "MinMaxNorm"])
 def test_constraints(constraint):
     arguments = {"learning_rate": 0.3}

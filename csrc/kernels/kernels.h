@@ -157,6 +157,20 @@ typedef struct {
         /* step 1, 2 ...; f: beta_1, beta_2, epsilon; see optimizer.inc */                            \
         void (*schedule_free)(real *w, real *z, real *v, const real *g, int64_t n, double lr,         \
                               double step, const double *f);                                          \
+        /* f: beta_1, beta_2, epsilon. m, v as adam; squares[0] += |w|^2, squares[1] += |u|^2 of      \
+         * u = by[0] m / (sqrt(by[1] v) + epsilon). Then w -= rate u */                               \
+        void (*lamb_moments)(const real *w, real *m, real *v, const real *g, int64_t n,               \
+                             const double *by, const double *f, double *squares);                     \
+        void (*lamb)(real *w, const real *m, const real *v, int64_t n, double rate,                   \
+                     const double *by, const double *f);                                              \
+        /* columns += g^2 + epsilon; the sum of that over the row */                                  \
+        double (*adafactor_squares)(const real *g, real *columns, int64_t n, double epsilon);         \
+        /* v = scale c, or v = (1 - share) v + share (g^2 + epsilon); the sum of g^2 / v */           \
+        double (*adafactor_row)(real *v, const real *c, const real *g, int64_t n, double scale);      \
+        double (*adafactor_mean)(real *v, const real *g, int64_t n, double share,                     \
+                                 double epsilon);                                                     \
+        /* w -= rate g / sqrt(v) */                                                                   \
+        void (*adafactor)(real *w, const real *v, const real *g, int64_t n, double rate);             \
         /* Pieces, phases and workspace of a product; then pieces begin..end-1 of a phase. */         \
         void (*gemm_plan)(const nnc_gemm *gemm, nnc_work *work);                                      \
         void (*gemm_run)(const nnc_gemm *gemm, const real *a, const void *b, const void *bias,        \

@@ -23,6 +23,17 @@ static int shaped_inputs(nnc_op op)
     return op == NNC_OP_decay_weights ? effects : effects + 1;
 }
 
+nnc_status nnc_optimizer_check_numbers(nnc_op op, const nnc_array *in, int first, int input_count)
+{
+    for (int k = first; k < input_count; k++) {
+        if (nnc_shape_size(&in[k].shape) != 1 ||
+            (k == first && nnc_dtype_kind(in[k].dtype) != NNC_KIND_FLOAT))
+            return nnc_fail(NNC_EVALUE, "%s: %s must be one number", nnc_op_name(op),
+                            k == first ? "the learning rate" : "the step counter");
+    }
+    return NNC_OK;
+}
+
 nnc_status nnc_op_optimizer_infer(nnc_op op, const nnc_attrs *attrs, const nnc_array *in,
                                   int input_count, nnc_array *out)
 {
@@ -34,14 +45,7 @@ nnc_status nnc_op_optimizer_infer(nnc_op op, const nnc_attrs *attrs, const nnc_a
         NNC_TRY(nnc_check_same_dtype(op, &in[0], &in[k]));
         NNC_TRY(nnc_check_same_shape(op, &in[0], &in[k]));
     }
-    for (int k = shaped; k < input_count; k++) {
-        if (nnc_shape_size(&in[k].shape) != 1 ||
-            (k == shaped && nnc_dtype_kind(in[k].dtype) != NNC_KIND_FLOAT)) {
-            status = nnc_fail(NNC_EVALUE, "%s: %s must be one number", nnc_op_name(op),
-                              k == shaped ? "the learning rate" : "the step counter");
-            goto done;
-        }
-    }
+    NNC_TRY(nnc_optimizer_check_numbers(op, in, shaped, input_count));
 done:
     return status;
 }
@@ -51,7 +55,7 @@ void nnc_op_optimizer_plan(const nnc_call *call, nnc_work *work)
     nnc_plan_elements(work, nnc_shape_size(&call->in[0].shape), 0.6);
 }
 
-static double number(const nnc_array *array)
+double nnc_optimizer_number(const nnc_array *array)
 {
     double value = 0;
     nnc_convert(array->data, array->dtype, &value, NNC_F64, 1);
@@ -60,21 +64,22 @@ static double number(const nnc_array *array)
 
 static double adam_alpha(const nnc_call *call, double lr)
 {
-    double t = number(&call->in[call->input_count - 1]) + 1;
+    double t = nnc_optimizer_number(&call->in[call->input_count - 1]) + 1;
     const double *beta = call->attrs->f;
     return lr * sqrt(1 - pow(beta[1], t)) / (1 - pow(beta[0], t));
 }
 
 double nnc_optimizer_rate(const nnc_call *call)
 {
-    double lr = number(&call->in[shaped_inputs(call->op)]);
+    double lr = nnc_optimizer_number(&call->in[shaped_inputs(call->op)]);
     return call->op == NNC_OP_adam || call->op == NNC_OP_adam_amsgrad ? adam_alpha(call, lr) : lr;
 }
 
 /* What m, g and v are multiplied with; momentum u(t) = beta_1 (1 - 0.96^t / 2). */
 static void nadam_factors(const nnc_call *call, double lr, double *by)
 {
-    double step = number(&call->in[5]) + 1, product = number(&call->in[6]);
+    double step = nnc_optimizer_number(&call->in[5]) + 1;
+    double product = nnc_optimizer_number(&call->in[6]);
     const double *beta = call->attrs->f;
     double now = beta[0] * (1 - 0.5 * pow(0.96, step));
     double next = beta[0] * (1 - 0.5 * pow(0.96, step + 1));
@@ -97,7 +102,7 @@ static double warm(double lr, double step, double warmup)
         typedef type real;                                                                         \
         const nnc_kernels_##suffix *kernels = nnc_kernels->suffix;                                 \
         const double *f = call->attrs->f;                                                          \
-        double step = call->input_count > 5 ? number(&call->in[5]) + 1 : 1, by[3];                 \
+        double step = call->input_count > 5 ? nnc_optimizer_number(&call->in[5]) + 1 : 1, by[3];   \
         switch ((int)call->op) {                                                                   \
         case NNC_OP_adadelta:                                                                      \
             kernels->adadelta(IN(0), IN(1), IN(2), IN(3), n, lr, f[0], f[1]);                      \

@@ -7,6 +7,11 @@
 #include "nnc.h"
 #include "ops/tiles.h"
 
+/* The one number that an array holds. */
+double nnc_optimizer_number(const nnc_array *array);
+/* Checks the inputs from `first` on: the learning rate, then counters: one number each. */
+nnc_status nnc_optimizer_check_numbers(nnc_op op, const nnc_array *in, int first, int input_count);
+
 /* What multiplies the step of call->op: the learning rate, or Adam's alpha. */
 double nnc_optimizer_rate(const nnc_call *call);
 

@@ -11,14 +11,16 @@ from .discretization import Discretization
 from .einsum_dense import EinsumDense
 from .embedding import Embedding
 from .hashing import HashedCrossing, Hashing
-from .image_preprocessing import (AutoContrast, CenterCrop, CutMix, Equalization,
-                                  MaxNumBoundingBoxes, MixUp, RandAugment, RandomBrightness,
-                                  RandomColorDegeneration, RandomColorJitter, RandomContrast,
-                                  RandomCrop, RandomErasing, RandomFlip, RandomGaussianBlur,
+from .image_preprocessing import (AugMix, AutoContrast, CenterCrop,
+                                  ContrastLimitedAdaptiveHistogramEqualization, CutMix,
+                                  Equalization, MaxNumBoundingBoxes, MixUp, RandAugment,
+                                  RandomBrightness, RandomColorDegeneration, RandomColorJitter,
+                                  RandomContrast, RandomCrop, RandomElasticTransform,
+                                  RandomErasing, RandomFlip, RandomGaussianBlur,
                                   RandomGrayscale, RandomHue, RandomInvert, RandomPerspective,
-                                  RandomPosterization,
-                                  RandomRotation, RandomSaturation, RandomSharpness, RandomShear,
-                                  RandomTranslation, RandomZoom, Resizing, Solarization)
+                                  RandomPosterization, RandomRotation, RandomSaturation,
+                                  RandomSharpness, RandomShear, RandomTranslation, RandomZoom,
+                                  Resizing, Solarization)
 from .input_layer import Input, InputLayer
 from .input_spec import InputSpec
 from .layer import Layer

@@ -31,6 +31,7 @@ class _Convolution(Layer):
     _prefixes = ("kernel",)         # their initializers, regularizers and constraints begin with
     _paddings = ("valid", "same")
     _sizes = ("filters",)           # arguments that are positive integers
+    _strides_dilated = False        # whether both may be above 1 at once, as in Keras
 
     def _set_up(self, given, activity_regularizer, kwargs):
         """`given`: the arguments of `__init__` by name."""
@@ -42,7 +43,7 @@ class _Convolution(Layer):
             setattr(self, argument,
                     _ops.whole_numbers(name, argument, given[argument], self._rank))
         self.padding = _ops.padding_of(name, given["padding"], self._paddings)
-        if max(self.strides) > 1 and max(self.dilation_rate) > 1:
+        if max(self.strides) > 1 and max(self.dilation_rate) > 1 and not self._strides_dilated:
             raise ValueError(f"{name}: strides > 1 together with dilation_rate > 1 are not "
                              f"supported. Received: strides={self.strides}, "
                              f"dilation_rate={self.dilation_rate}")
@@ -346,6 +347,7 @@ class _DepthwiseConv(_Convolution):
     _plain = True
     _prefixes = ("depthwise",)
     _sizes = ("depth_multiplier",)
+    _strides_dilated = True
 
     def __init__(self, kernel_size, strides=1, padding="valid", depth_multiplier=1,
                  data_format=None, dilation_rate=1, activation=None, use_bias=True,
@@ -405,6 +407,7 @@ class _SeparableConv(_Convolution):
     _kernels = ("depthwise_kernel", "pointwise_kernel")
     _prefixes = ("depthwise", "pointwise")
     _sizes = ("filters", "depth_multiplier")
+    _strides_dilated = True
 
     def __init__(self, filters, kernel_size, strides=1, padding="valid", data_format=None,
                  dilation_rate=1, depth_multiplier=1, activation=None, use_bias=True,

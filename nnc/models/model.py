@@ -177,6 +177,19 @@ class Model(ModelFiles, ModelQuantization, Trainer, Layer):
                       "sample_weight, training)`.", UserWarning, stacklevel=2)
         return self.compute_loss(x=None, y=y, y_pred=y_pred, sample_weight=sample_weight)
 
+    def loss(self, y, y_pred, sample_weight=None):
+        """`compute_loss`, by its name of earlier versions, with a warning. As in Keras it is reached
+        through the class only: the attribute of a model is what `compile` was given.
+
+        Args:
+            y, y_pred, sample_weight: As for `compute_loss`.
+        """
+        import warnings
+
+        warnings.warn("`model.loss()` is deprecated. Use `model.compute_loss(x, y, y_pred, "
+                      "sample_weight, training)`.", UserWarning, stacklevel=2)
+        return self.compute_loss(x=None, y=y, y_pred=y_pred, sample_weight=sample_weight)
+
     def stateless_compute_loss(self, trainable_variables, non_trainable_variables,
                                metrics_variables, x=None, y=None, y_pred=None,
                                sample_weight=None, training=True):

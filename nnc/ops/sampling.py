@@ -24,6 +24,10 @@ def _inside(at, size, fill_mode):
         at = op.where(op.less(at, 0.0), op.subtract(-1.0, at), at)
         at = op.subtract(at, op.multiply(2.0 * size, op.floor(op.divide(at, 2.0 * size))))
         at = op.where(op.greater_equal(at, float(size)), op.subtract(2.0 * size - 1.0, at), at)
+    elif fill_mode == "mirror" and size > 1:        # d c b | a b c d | c b a
+        at, period = op.absolute(at), 2.0 * (size - 1)
+        at = op.subtract(at, op.multiply(period, op.floor(op.divide(at, period))))
+        at = op.minimum(at, op.subtract(period, at))
     elif fill_mode == "wrap" and size > 1:          # a b c d | a b c d, as TensorFlow rounds
         below = op.add(at, op.multiply(float(size), op.add(op.floor(op.divide(
             op.negative(at), size - 1.0)), 1.0)))

@@ -1,12 +1,6 @@
 """Adafactor: mean squares of gradients kept as a row and a column."""
-from .. import ops
 from .._core import op
-from ..ops.core import cast_array
 from .optimizer import Optimizer, documented
-
-
-def _rms(x):
-    return op.sqrt(ops.mean(op.square(x)))
 
 
 @documented
@@ -61,26 +55,11 @@ class Adafactor(Optimizer):
 
     def update_step(self, gradient, variable, learning_rate):
         i = self._get_variable_index(variable)
-        r, c, v = self._r[i], self._c[i], self._v[i]
-        t = op.cast(op.add(self.iterations, 1), variable.dtype)
-        rho = op.minimum(cast_array(learning_rate, variable.dtype), op.reciprocal(op.sqrt(t)))
-        alpha = op.multiply(op.maximum(_rms(variable), float(self.epsilon_2)), rho)
-        new = op.power(t, float(self.beta_2_decay))
-        old = op.subtract(1.0, new)
-        square = op.add(op.square(gradient), float(self.epsilon_1))
-
-        def average(kept, value):
-            kept.assign(op.add(op.multiply(kept, old), op.multiply(value, new)))
-        if len(variable.shape) < 2:
-            average(v, square)
-        else:
-            average(r, ops.mean(square, -1))
-            average(c, ops.mean(square, -2))
-            share = op.divide(r, ops.mean(r, -1, True))
-            v.assign(op.multiply(ops.expand_dims(share, -1), ops.expand_dims(c, -2)))
-        u = op.divide(gradient, op.sqrt(v))
-        limit = op.maximum(op.divide(_rms(u), float(self.clip_threshold)), 1.0)
-        op.sgd(variable, u, op.divide(alpha, limit))
+        slots, step = [self._v[i]], op.adafactor_vector
+        if len(variable.shape) > 1:
+            slots, step = [self._r[i], self._c[i], self._v[i]], op.adafactor
+        step(variable, *slots, gradient, learning_rate, self.iterations, float(self.beta_2_decay),
+             float(self.epsilon_1), float(self.epsilon_2), float(self.clip_threshold))
 
     def get_config(self):
         names = ("beta_2_decay", "epsilon_1", "epsilon_2", "clip_threshold", "relative_step")

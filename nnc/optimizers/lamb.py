@@ -1,7 +1,5 @@
 """Lamb: Adam's steps, each layer's as long as its weights ask for."""
-from .. import ops
 from .._core import op
-from ..ops.core import cast_array
 from .optimizer import Optimizer, documented
 
 
@@ -41,17 +39,8 @@ class Lamb(Optimizer):
 
     def update_step(self, gradient, variable, learning_rate):
         i = self._get_variable_index(variable)
-        m, v, dtype = self._momentums[i], self._velocities[i], variable.dtype
-        t = op.cast(op.add(self.iterations, 1), dtype)
-        m.assign_add(op.multiply(op.subtract(gradient, m), 1 - self.beta_1))
-        v.assign_add(op.multiply(op.subtract(op.square(gradient), v), 1 - self.beta_2))
-        m_hat = op.divide(m, op.subtract(1.0, op.power(float(self.beta_1), t)))
-        v_hat = op.divide(v, op.subtract(1.0, op.power(float(self.beta_2), t)))
-        update = op.divide(m_hat, op.add(op.sqrt(v_hat), float(self.epsilon)))
-        weight_norm, norm = (op.sqrt(ops.sum(op.square(x))) for x in (variable, update))
-        both = op.logical_and(op.greater(weight_norm, 0.0), op.greater(norm, 0.0))
-        ratio = op.where(both, op.divide(weight_norm, norm), 1.0)
-        op.sgd(variable, update, op.multiply(ratio, cast_array(learning_rate, dtype)))
+        op.lamb(variable, self._momentums[i], self._velocities[i], gradient, learning_rate,
+                self.iterations, float(self.beta_1), float(self.beta_2), float(self.epsilon))
 
     def get_config(self):
         return {**super().get_config(), "beta_1": self.beta_1, "beta_2": self.beta_2,

@@ -274,6 +274,30 @@ def schedule_free_adamw(w, z, v, g, lr, t, beta_1, beta_2, epsilon, warmup):
     return (1 - beta_1) * z + beta_1 * x, z, v
 
 
+def lamb(w, m, v, g, lr, t, beta_1, beta_2, epsilon):
+    m, v = beta_1 * m + (1 - beta_1) * g, beta_2 * v + (1 - beta_2) * g * g
+    u = m / (1 - beta_1 ** (t + 1.0)) / (np.sqrt(v / (1 - beta_2 ** (t + 1.0))) + epsilon)
+    norms = [np.sqrt((x * x).sum()) for x in (w, u)]
+    return w - lr * (norms[0] / norms[1] if min(norms) > 0 else 1) * u, m, v
+
+
+def adafactor(w, r, c, v, g, lr, t, decay, epsilon_1, epsilon_2, threshold):
+    """New w, r, c and v; w and v if there are no r and c."""
+    def rms(x):
+        return np.sqrt(np.square(x).mean()) if x.size else 1.0
+    new = (t + 1.0) ** decay
+    square = g * g + epsilon_1
+    if r is None:
+        v = (1 - new) * v + new * square
+    else:
+        r, c = (1 - new) * r + new * square.mean(-1), (1 - new) * c + new * square.mean(-2)
+        v = (r / r.mean(-1, keepdims=True))[..., None] * c[..., None, :]
+    u = g / np.sqrt(v)
+    rate = max(epsilon_2, rms(w)) * min(lr, 1 / np.sqrt(t + 1.0))
+    w = w - rate / max(1.0, rms(u) / threshold) * u
+    return (w, v) if r is None else (w, r, c, v)
+
+
 RHO = [(0.9, 1e-7), (0.5, 1e-3)]
 ADAM = [(0.9, 0.999, 1e-7), (0.5, 0.9, 1e-3)]
 add_step("decay_weights", lambda w, lr, rate: w * (1 - lr * rate), "", [(0.1,), (0.0,)])
@@ -342,6 +366,31 @@ add_step("lion", lion, ["m"], [(0.9, 0.99), (0.5, 0.5)])
 add_step("nadam", nadam, ["m", "v"], ADAM, counter=True, after=(0.4,))
 add_step("schedule_free_adamw", schedule_free_adamw, ["z", "v"],
          [(0.9, 0.999, 1e-8, 0.0), (0.5, 0.9, 1e-3, 5.0)], counter=True)
+add_step("lamb", lamb, ["m", "v"], ADAM, counter=True)
+ADAFACTOR = [(-0.8, 1e-30, 1e-3, 1.0), (-0.5, 1e-3, 0.9, 0.4), (-0.8, 0.1, 0.5, 9.0)]
+add_step("adafactor_vector", lambda w, v, *a: adafactor(w, None, None, v, *a), ["v"], ADAFACTOR,
+         counter=True)
+
+
+def add_adafactor():
+    def call(shape, done):
+        w, v, g = numbers(*shape), numbers(*shape), numbers(*shape, seed=1)
+        r, c = (numbers(*size, low=0.5, high=2.0, seed=i)
+                for i, size in enumerate([shape[:-1], shape[:-2] + shape[-1:]]))
+        return [w, r, c, v, g, np.array(0.01), np.array(done)]
+    # 600 rows are two pieces, of 512 and 88; three matrices
+    cases = [(call(shape, done), attributes) for attributes in ADAFACTOR for done in (0, 1, 1000)
+             for shape in [(3, 41), (1, 1), (600, 5), (2, 3, 1, 4, 17), (0, 3, 2), (70, 300)]]
+    wrong, attributes = call((3, 5), 0), ADAFACTOR[0]
+    refused = [([*wrong[:i], np.ones(4), *wrong[i + 1:]], attributes, ValueError)
+               for i in range(6)]
+    refused.append(([wrong[0].astype("float32"), *wrong[1:]], attributes, TypeError))
+    # units: up to 512 numbers of a column are added one after another; 4.5 was measured
+    ROWS["adafactor"] = Row(adafactor, cases, effects=4, gives=lambda dtype: (), scale=1.0,
+                            units=16, refused=tuple(refused))
+
+
+add_adafactor()
 for _name, _function in (("assign", lambda v, x: x), ("assign_add", lambda v, x: v + x)):
     ROWS[_name] = Row(_function, [([numbers(*s), numbers(*s, seed=1)], ()) for s in SHAPES],
                       effects=1,

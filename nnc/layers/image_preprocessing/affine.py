@@ -75,6 +75,31 @@ class _Affine(BaseImagePreprocessingLayer):
                 "fill_value": self.fill_value}
 
 
+class _Moving(_Affine):
+    """Base of layers with Keras's helper for places."""
+
+    def get_transformed_x_y(self, x, y, transform):
+        """Where the eight numbers of `transform` (last axis) lead the places `x`, `y`."""
+        a0, a1, a2, b0, b1, b2, c0, c1 = ops.split(transform, 8, axis=-1)
+        depth = c0 * x + c1 * y + 1.0
+        return (a0 * x + a1 * y + a2) / depth, (b0 * x + b1 * y + b2) / depth
+
+
+class _Shifting(_Moving):
+    """Base of layers with Keras's helper for boxes that move."""
+
+    def get_shifted_bbox(self, bounding_boxes, w_shift_factor, h_shift_factor):
+        """A new dict with boxes (`xyxy`) moved left and up by these numbers, one an image."""
+        boxes = ops.convert_to_tensor(bounding_boxes["boxes"])
+        left, up = (ops.convert_to_tensor(n, boxes.dtype)
+                    for n in (w_shift_factor, h_shift_factor))
+        if len(boxes.shape) == 3:
+            left, up = ops.expand_dims(left, -1), ops.expand_dims(up, -1)
+        x1, y1, x2, y2 = ops.split(boxes, 4, axis=-1)
+        return {**bounding_boxes, "boxes": ops.concatenate(
+            [x1 - left, y1 - up, x2 - left, y2 - up], axis=-1)}
+
+
 class RandomRotation(_Affine):
     """Turns images about their middle.
 
@@ -109,7 +134,7 @@ class RandomRotation(_Affine):
         return {**super().get_config(), "factor": self.factor}
 
 
-class RandomTranslation(_Affine):
+class RandomTranslation(_Shifting):
     """Moves images.
 
     Args:
@@ -147,7 +172,7 @@ class RandomTranslation(_Affine):
                 "width_factor": self.width_factor}
 
 
-class RandomZoom(_Affine):
+class RandomZoom(_Moving):
     """Shrinks and enlarges images about their middle.
 
     Args:
@@ -183,12 +208,25 @@ class RandomZoom(_Affine):
         return (wide, none, (width - 1.0) / 2.0 * (1.0 - wide),
                 none, tall, (height - 1.0) / 2.0 * (1.0 - tall))
 
+    def get_clipped_bbox(self, bounding_boxes, h_end, h_start, w_end, w_start):
+        """A new dict with boxes (`xyxy`) cut at these edges, one an image, and counted from the
+        upper left one."""
+        boxes = ops.convert_to_tensor(bounding_boxes["boxes"])
+        edges = [ops.convert_to_tensor(n, boxes.dtype) for n in (h_end, h_start, w_end, w_start)]
+        if len(boxes.shape) == 3:
+            edges = [ops.expand_dims(edge, -1) for edge in edges]
+        h_end, h_start, w_end, w_start = edges
+        ends = (w_start, w_end), (h_start, h_end), (w_start, w_end), (h_start, h_end)
+        return {**bounding_boxes, "boxes": ops.concatenate(
+            [ops.minimum(ops.maximum(part, low), high) - low
+             for part, (low, high) in zip(ops.split(boxes, 4, axis=-1), ends)], axis=-1)}
+
     def get_config(self):
         return {**super().get_config(), "height_factor": self.height_factor,
                 "width_factor": self.width_factor}
 
 
-class RandomShear(_Affine):
+class RandomShear(_Shifting):
     """Shears images, to either side.
 
     Args:
