@@ -51,6 +51,22 @@ def rounds(o, x, w, s):
                         (o.zeros((), "int32"), x), maximum_iterations=15)[1]
 
 
+def unlimited(o, x, w, s):
+    """The same without a limit: rounds lie in a stack that grows."""
+    return o.while_loop(lambda i, v: o.sum(o.abs(v)) > 4.0,
+                        lambda i, v: (i + 1, o.tanh(o.matmul(v, w)) * 0.9 + v * w[0, 0] * 0.01),
+                        (o.zeros((), "int32"), x))[1]
+
+
+def unlimited_in_scan(o, x, w, s):
+    """Loops of other lengths within each round of another."""
+    def turn(c, v):
+        inner = o.while_loop(lambda u: o.sum(o.abs(u)) > 0.5, lambda u: (o.sin(u * w[1]) * 0.7,),
+                             (c + v,))[0]
+        return inner, c * v
+    return o.scan(turn, x[0], x)[1]
+
+
 FUNCTIONS = {
     "cond": lambda o, x, w, s: o.cond(s > 0, lambda: o.tanh(o.matmul(x, w)), lambda: x * x + w[0]),
     "cond of a nest": lambda o, x, w, s: o.cond(
@@ -70,12 +86,26 @@ FUNCTIONS = {
         0, 11, lambda i, v: o.tanh(o.matmul(v, w)) + o.cast(i, "float32") * 0.01 * x, x),
     "map": lambda o, x, w, s: o.map(lambda v: o.matmul(o.expand_dims(o.exp(v), 0), w), x),
     "while_loop": rounds,
+    "while_loop without limit": unlimited,
+    "while_loop in a branch": lambda o, x, w, s: o.cond(
+        s > -5, lambda: unlimited(o, x, w, s), lambda: x),
+    "while_loop in while_loop": lambda o, x, w, s: o.while_loop(
+        lambda v: o.sum(o.abs(v)) > 0.3, lambda v: (o.while_loop(
+            lambda u: o.sum(o.abs(u)) > o.sum(o.abs(v)) * 0.5,
+            lambda u: (o.sin(u) * (1 - w[0] * w[0]),), (v,))[0],), (x,))[0],
+    "while_loop in scan": unlimited_in_scan,
+    "fori_loop to a tensor": lambda o, x, w, s: o.fori_loop(
+        0, o.cast(o.sum(x * x), "int32"), lambda i, v: o.tanh(o.matmul(v, w)) + x * 0.1, x),
     "scan over a cond": lambda o, x, w, s: o.scan(
         lambda c, v: (o.cond(o.sum(v) > 0, lambda: c * 0.9 + v, lambda: o.matmul(
             o.expand_dims(c, 0), w)[0]), c), x[0], x)[1],
     "scan in scan": lambda o, x, w, s: o.scan(
         lambda c, v: (o.scan(lambda d, u: (o.tanh(d + u * v), d), c, x)[0], c), x[0], x)[0],
 }
+
+#: A loop that reads a weight twice in a round sums its gradient round by round, eager use by use.
+OTHER_SUMS = ("scan in scan", "scan over a cond", "while_loop without limit",
+              "while_loop in a branch", "while_loop in while_loop", "while_loop in scan")
 
 
 def slopes(function, tape_of, o):
@@ -97,8 +127,8 @@ def test_recorded_is_eager_bit_for_bit(name, side):
     run, s = slopes(FUNCTIONS[name], nnc.GradientTape, ops), np.float32(side)
     ours, now = recorded(run, X, W, s), eager(run, X, W, s)
     for a, b in zip(ours, now):
-        if name in ("scan in scan", "scan over a cond"):     # a loop sums its part of a weight's
-            np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)      # gradient by itself
+        if name in OTHER_SUMS:
+            np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
         else:
             assert a.tobytes() == b.tobytes()
 
@@ -146,17 +176,40 @@ def test_trip_counts_are_data():
         np.testing.assert_array_equal(run(X, np.int32(n))[0], want)
 
 
-def test_while_without_limit_runs_recorded_but_has_no_gradient():
-    def halve(x):
-        return ops.while_loop(lambda v: ops.max(ops.abs(v)) > 0.1, lambda v: (v / 2,), (x,))[0]
-    (got,), (want,) = recorded(halve, X), eager(halve, X)
-    assert got.tobytes() == want.tobytes()
+@pytest.mark.parametrize("threads", [1, 2, 5])
+def test_a_loop_without_limit_runs_as_often_as_the_data_say(threads):
+    """Replays of one program: the stack is kept, and grows when there are more rounds."""
+    big = rng.normal(size=(400, 300)).astype("float32")
+    start = np.abs(X) + 1
+    before = _core.get_num_threads()
+    _core.set_num_threads(threads)
 
-    def slope(x):
+    def halve(x, y, least):
         with nnc.GradientTape() as tape:
             tape.watch(x)
-            y = ops.sum(halve(x))
-        return tape.gradient(y, x)
+            v, z = ops.while_loop(lambda v, z: ops.max(v) > least,
+                                  lambda v, z: (v * v / (v + 1), ops.sin(z)), (x, y))
+            loss = ops.sum(v)
+        return v, z, tape.gradient(loss, x)
+    try:
+        run = program(halve, start, big, np.float32(0))
+        for least in (1e9, 0.5, 0.02, 1.0, 0.01):
+            want = eager(halve, start, big, np.float32(least))
+            for a, b in zip(run(start, big, np.float32(least)), want):
+                assert np.asarray(a).tobytes() == b.tobytes()
+    finally:
+        _core.set_num_threads(before)
+
+
+def test_a_second_gradient_of_a_loop_needs_a_limit():
+    def slope(x):
+        with nnc.GradientTape() as outer:
+            outer.watch(x)
+            with nnc.GradientTape() as tape:
+                tape.watch(x)
+                y = ops.while_loop(lambda v: ops.max(v) > 0.1, lambda v: (ops.sin(v) / 2,), (x,))[0]
+            first = tape.gradient(y, x)
+        return outer.gradient(first, x)
     with pytest.raises(_core.TraceError, match="maximum_iterations"):
         recorded(slope, X)
 
@@ -326,6 +379,8 @@ def test_every_allocation_may_fail():
                 return ops.tanh(c + v @ w), c
             y = ops.scan(turn, x[0], x)[1]
             y = ops.cond(ops.sum(y) > 0, lambda: y * count, lambda: y @ w)
+            y, = ops.while_loop(lambda v: ops.max(ops.abs(v)) > 0.05, lambda v: (ops.sin(v) * 0.8,),
+                                (y,))
             loss = ops.sum(y * y)
         return loss, tape.gradient(loss, w)
 
