@@ -284,6 +284,91 @@ def test_training_with_writes_and_draws_equals_eager():
             assert a.tobytes() == b.tobytes()
 
 
+def inner_layer(k, kind):
+    """A layer that a body calls: it adds a loss, or writes a metric or moving statistics."""
+    class Inner(k.layers.Layer):
+        def __init__(self):
+            super().__init__()
+            self.mean = k.metrics.Mean(name="inner")
+
+        def call(self, x):
+            if kind == "loss":
+                self.add_loss(k.ops.mean(x * x))
+            else:
+                self.mean.update_state(x)
+            return x * 0.9
+    return k.layers.BatchNormalization() if kind == "statistics" else Inner()
+
+
+BODIES = {
+    "cond": lambda o, f, x: o.cond(o.sum(x) > 0, lambda: f(x), lambda: x),
+    "scan": lambda o, f, x: o.scan(lambda c, v: (f(c), None), x, o.zeros((10, 2)))[0],
+    "fori_loop": lambda o, f, x: o.fori_loop(0, 11, lambda i, v: f(v), x),
+    "scan in fori_loop": lambda o, f, x: o.fori_loop(0, 9, lambda i, v: o.scan(
+        lambda c, u: (f(c), None), v, o.zeros((9, 2)))[0], x),
+    "while_loop": lambda o, f, x: o.while_loop(lambda v: o.max(v) > 0.5, lambda v: (f(v),), (x,),
+                                               maximum_iterations=9)[0],
+    "while_loop without limit": lambda o, f, x: o.while_loop(
+        lambda i, v: i < 10, lambda i, v: (i + 1, f(v)), (o.zeros((), "int32"), x))[1],
+}
+
+
+def trained_around(k, kind, body, eagerly):
+    """The history and the weights of a model whose layer calls another within a body."""
+    class Around(k.layers.Layer):
+        def __init__(self):
+            super().__init__()
+            self.inner = inner_layer(k, kind)
+
+        def build(self, shape):
+            self.inner.build(shape)
+
+        def call(self, x, training=None):
+            call = self.inner
+            return BODIES[body](k.ops, lambda v: call(v, training=training)
+                                if kind == "statistics" else call(v), x)
+
+    model = k.Sequential([k.Input((3,)), Around(), k.layers.Dense(1, kernel_initializer="ones")])
+    model.compile("sgd", "mse", run_eagerly=eagerly)
+    history = model.fit(X, X[:, :1], batch_size=4, epochs=2, shuffle=False, verbose=0).history
+    return model, history, [np.asarray(w) for w in model.get_weights()]
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("body", BODIES)
+@pytest.mark.parametrize("kind", ["loss", "metric", "statistics"])
+def test_losses_metrics_and_statistics_within_bodies(kind, body):
+    """Recorded as Keras gives them eagerly. (Recorded, Keras refuses losses of a body.)"""
+    model, ours, weights = trained_around(nnc, kind, body, False)
+    _, theirs, wanted = trained_around(keras, kind, body, True)
+    assert bool(model._eager_kinds) == (kind == "loss" and body in (
+        "cond", "while_loop", "while_loop without limit"))      # other loops are unrolled
+    assert set(ours) == set(theirs)
+    for name in theirs:
+        np.testing.assert_allclose(ours[name], theirs[name], rtol=2e-5)     # six steps of ten rounds
+    for a, b in zip(weights, wanted):
+        np.testing.assert_allclose(a, b, rtol=2e-4, atol=2e-5)
+
+
+def test_losses_of_a_body_are_not_read_outside():
+    class Around(nnc.layers.Layer):
+        def __init__(self):
+            super().__init__()
+            self.inner = inner_layer(nnc, "loss")
+
+        def call(self, x):
+            return ops.cond(ops.sum(x) > 0, lambda: self.inner(x), lambda: x)
+    layer = Around()
+
+    def work(x):
+        y = layer(x)
+        return y + sum(layer.losses)
+    with pytest.raises(_core.TraceError, match="add_loss"):
+        recorded(work, X)
+    layer(X)                                    # eagerly, they are known again
+    assert len(layer.losses) == (1 if X.sum() > 0 else 0)
+
+
 def test_a_branch_without_outputs_writes_in_place():
     v, u = nnc.Variable(np.zeros(3, "f")), nnc.Variable(np.ones(3, "f"))
 
