@@ -262,7 +262,8 @@ class GradientTape:
         return [list(parts) for parts in zip(*rows)] if rows else [[] for _ in leaves]
 
     def _gradients(self, targets, leaves, seeds):
-        used = [i for i, leaf in enumerate(leaves) if leaf.dtype in _DIFFERENTIABLE and self._follows(leaf)]
+        used = [i for i, leaf in enumerate(leaves)
+                if leaf.dtype in _DIFFERENTIABLE and self._follows(leaf)]
         kept = [i for i, t in enumerate(targets) if t.dtype in _DIFFERENTIABLE]
         found = [None] * len(leaves)
         if not used or not kept:
