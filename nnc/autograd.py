@@ -4,6 +4,7 @@ Eagerly, a tape of the core records the ops. Inside a step that is being recorde
 the graph anyway: the tape asks the graph for gradients, and stays out of the way otherwise.
 """
 import contextlib
+import math
 import threading
 
 from . import _core, tree
@@ -63,21 +64,21 @@ class GradientTape:
     def __enter__(self):
         if self._recording:
             raise ValueError("GradientTape: the tape is already recording.")
-        self._start(fresh=True)
+        self._start()
         return self
 
     def __exit__(self, *exc):
         if self._recording:
             self._stop()
 
-    def _start(self, fresh=False):
+    def _start(self):
         graph = _core.current_graph()
         if graph is not None:
             if self._graph is None:
                 self._first = graph.node_count
             self._graph = graph
         else:
-            if self._tape is None or fresh and not self._persistent:
+            if self._tape is None:
                 self._tape = _core.Tape()
                 self._tape.watch_variables = self._watch_variables
             self._tape.push()
@@ -118,7 +119,7 @@ class GradientTape:
         self._watched.clear()
         self._given.clear()
         if recording:
-            self._start(fresh=True)
+            self._start()
 
     def watched_variables(self):
         """The variables that the tape follows, in the order in which they were first read."""
@@ -146,7 +147,7 @@ class GradientTape:
             RuntimeError: If a tape that is not persistent is asked a second time.
         """
         leaves = self._check("gradient", sources, unconnected_gradients)
-        targets = [_target(t) for t in tree.flatten(target)]
+        targets = [self._target("gradient", t) for t in tree.flatten(target)]
         seeds = _seeds(targets, output_gradients)
         if self._recording and not self._persistent:
             self._stop()
@@ -204,10 +205,11 @@ class GradientTape:
             Tensors of shape `target.shape + source.shape` in the structure of `sources`.
         """
         leaves = self._check("jacobian", sources, unconnected_gradients)
-        target = _target(target)
+        target = self._target("jacobian", target)
         shape = tuple(target.shape)
-        rows = self._rows(target, leaves, [_one_hot(i, target.size, shape, target.dtype)
-                                           for i in range(target.size)])
+        count = math.prod(shape)
+        rows = self._rows(target, leaves, [_one_hot(i, count, shape, target.dtype)
+                                           for i in range(count)])
         found = [_joined(parts, shape + tuple(leaf.shape), leaf, unconnected_gradients)
                  for parts, leaf in zip(rows, leaves)]
         return tree.pack(sources, found)
@@ -222,25 +224,34 @@ class GradientTape:
             unconnected_gradients, parallel_iterations, experimental_use_pfor: See `jacobian`.
 
         Returns:
-            A tensor of shape `(batch,) + target.shape[1:] + source.shape[1:]`.
+            A tensor of shape `(batch,) + target.shape[1:] + source.shape[1:]`; as in TensorFlow
+            zeros, not `None`, where `target` does not depend on `source`.
         """
         (leaf,) = self._check("batch_jacobian", [source], unconnected_gradients)
-        target = _target(target)
+        target = self._target("batch_jacobian", target)
         if not target.shape or not leaf.shape or target.shape[0] != leaf.shape[0]:
             raise ValueError("GradientTape.batch_jacobian: `target` and `source` must have the "
                              f"same first axis. Received: shapes {tuple(target.shape)} and "
                              f"{tuple(leaf.shape)}")
         batch, inner, shape = target.shape[0], tuple(target.shape[1:]), tuple(target.shape)
-        count = target.size // max(batch, 1)
+        count = math.prod(inner)
         seeds = [_core.op.broadcast_to(_one_hot(i, count, (1, *inner), target.dtype), shape)
                  for i in range(count)]
         ((*parts,),) = self._rows(target, [leaf], seeds)
-        made = _joined(parts, (count, *leaf.shape), leaf, unconnected_gradients)
-        if made is None:
-            return None
+        made = _joined(parts, (count, *leaf.shape), leaf, "zero")
         axes = (1, 0, *range(2, 1 + len(leaf.shape)))
         return _core.op.reshape(_core.op.transpose(made, axes),
                                 (batch, *inner, *leaf.shape[1:]))
+
+    def _target(self, method, value):
+        """A target. (A variable is one as the tape has read it; a recording reads it now.)"""
+        if not isinstance(value, (_core.Tensor, _core.Variable)):
+            raise ValueError(f"GradientTape.{method}: the target must be a tensor computed while "
+                             f"the tape recorded. Received: {value!r} (of type "
+                             f"{type(value).__name__})")
+        if self._graph is None or isinstance(value, _core.Tensor):
+            return value
+        return _core.op.copy(value)
 
     def _rows(self, target, leaves, seeds):
         """For each source the gradients that the seeds of `target` give."""
@@ -251,7 +262,8 @@ class GradientTape:
         return [list(parts) for parts in zip(*rows)] if rows else [[] for _ in leaves]
 
     def _gradients(self, targets, leaves, seeds):
-        used = [i for i, leaf in enumerate(leaves) if leaf.dtype in _DIFFERENTIABLE and self._follows(leaf)]
+        used = [i for i, leaf in enumerate(leaves)
+                if leaf.dtype in _DIFFERENTIABLE and self._follows(leaf)]
         kept = [i for i, t in enumerate(targets) if t.dtype in _DIFFERENTIABLE]
         found = [None] * len(leaves)
         if not used or not kept:
@@ -301,13 +313,6 @@ def _joined(parts, shape, leaf, unconnected):
              for part in parts]
     flat = _core.op.concatenate(*(_core.op.reshape(part, (1, leaf.size)) for part in parts), 0)
     return _core.op.reshape(flat, shape)
-
-
-def _target(value):
-    if not isinstance(value, (_core.Tensor, _core.Variable)):
-        raise ValueError("GradientTape.gradient: the target must be a tensor computed while the "
-                         f"tape recorded. Received: {value!r} (of type {type(value).__name__})")
-    return value if isinstance(value, _core.Tensor) else _core.op.copy(value)
 
 
 def _seeds(targets, output_gradients):

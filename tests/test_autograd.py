@@ -133,8 +133,97 @@ def test_bad_targets_and_sources():
         tape.gradient(y, "x")
     with pytest.raises(ValueError, match=r"only floating-point.*int32"):
         tape.watch(nnc.Tensor(np.arange(3, dtype="int32")))
+    with pytest.raises(ValueError, match=r"jacobian: the target must be a tensor.*list"):
+        tape.jacobian([y], x)
     with pytest.raises(RuntimeError, match=r"nothing was recorded"):
         nnc.GradientTape().gradient(y, x)
+
+
+def in_steps(tape, x):
+    """Recorded in two goes."""
+    with tape:
+        y = x * x
+    with tape:
+        return y * y
+
+
+#: What a tape is asked, given the library's (tape class, ops, Variable, tensor, zero).
+QUESTIONS = {
+    "a tensor as its own target": lambda k: k.gradient(lambda t, x: x),
+    "a variable as its own target": lambda k: k.gradient(lambda t, v: v, variable=True),
+    "entered again": lambda k: k.gradient(in_steps, variable=True, enter=False),
+    "reset within": lambda k: k.gradient(lambda t, v: (v * v, t.reset(), v * 3.0)[2],
+                                         variable=True),
+    "reset after what it needs": lambda k: k.gradient(
+        lambda t, v: (y := v * v, t.reset(), y * 3.0)[2], variable=True),
+    "jacobian": lambda k: k.gradient(lambda t, x: k.ops.sum(x * x, axis=1), ask="jacobian"),
+    "jacobian of a number": lambda k: k.gradient(lambda t, x: k.ops.sum(x * x), ask="jacobian"),
+    "jacobian of what does not depend": lambda k: k.gradient(lambda t, x: k.ops.ones((2,)),
+                                                             ask="jacobian"),
+    "zero jacobian": lambda k: k.gradient(lambda t, x: k.other * 2.0, ask="jacobian", zero=True),
+    "batch_jacobian": lambda k: k.gradient(lambda t, x: k.ops.concatenate([x * x, x[:, :1]], 1),
+                                           ask="batch_jacobian"),
+    "batch_jacobian of what does not depend": lambda k: k.gradient(lambda t, x: k.other * 2.0,
+                                                                   ask="batch_jacobian"),
+    "empty targets": lambda k: k.gradient(lambda t, x: []),
+    "whole numbers as a target": lambda k: k.gradient(lambda t, x: k.ops.cast(x * 3, "int32")),
+    "watched in the middle": lambda k: k.gradient(
+        lambda t, x: (k.note(y := x * x), t.watch(y), y * y)[2], source=lambda: k.noted),
+    "three tapes": lambda k: third(k),
+}
+
+
+def third(k):
+    x = k.variable(2.0)
+    with k.tape() as a, k.tape() as b, k.tape() as c:
+        y = x * x * x * x
+        one = c.gradient(y, x)
+        two = b.gradient(one, x)
+    return [one, two, a.gradient(two, x)]
+
+
+class Library:
+    """One of the two, with the same words."""
+
+    def __init__(self, tape, operations, variable, tensor, zero):
+        self.tape, self.ops, self.variable, self.tensor = tape, operations, variable, tensor
+        self.zero, self.noted = zero, None
+        self.other = tensor(SQUARE + 1)
+
+    def note(self, y):
+        self.noted = y
+
+    def gradient(self, function, ask="gradient", variable=False, enter=True, zero=False,
+                 source=None):
+        x = (self.variable if variable else self.tensor)(SQUARE)
+        tape = self.tape()
+        if enter:
+            with tape:
+                if variable:
+                    self.ops.sum(x)                 # a variable is watched when it is read
+                else:
+                    tape.watch([x, self.other])
+                y = function(tape, x)
+        else:
+            y = function(tape, x)
+        options = {"unconnected_gradients": self.zero} if zero else {}
+        return getattr(tape, ask)(y, x if source is None else source(), **options)
+
+
+SQUARE = np.arange(6.0).reshape(3, 2) + 0.5
+
+
+@pytest.mark.parametrize("name", QUESTIONS)
+def test_answers_as_tensorflow(name):
+    keras = pytest.importorskip("keras")
+    tf = pytest.importorskip("tensorflow")
+    theirs = Library(tf.GradientTape, keras.ops, lambda v: tf.Variable(v, dtype="float64"),
+                     lambda v: tf.constant(v, "float64"), tf.UnconnectedGradients.ZERO)
+    ours = Library(nnc.GradientTape, ops, value, lambda v: nnc.Tensor(np.array(v)), "zero")
+    want, got = QUESTIONS[name](theirs), QUESTIONS[name](ours)
+    assert (want is None) == (got is None)
+    for a, b in zip(nnc.tree.flatten(got), tf.nest.flatten(want)):
+        np.testing.assert_allclose(a, b.numpy(), rtol=1e-12)
 
 
 def model_gradients(build, x, y, loss):

@@ -197,7 +197,8 @@ def test_operators():
     np.testing.assert_array_equal((x @ matrix).numpy(), a @ matrix)
     np.testing.assert_array_equal((Tensor(matrix).T @ x).numpy(), matrix.T @ a)
     assert (x == None) is False and (x != "a") is True               # noqa: E711
-    for bad in (lambda: x + "a", lambda: x + None, lambda: x + object(), lambda: x & 1, lambda: ~x):
+    for bad in (lambda: x + "a", lambda: x + None, lambda: x + object(), lambda: x & 1, lambda: ~x,
+                lambda: x ^ True):
         with pytest.raises(TypeError):
             bad()
     with pytest.raises(ValueError, match=r"\(3,\).*\(2,\)"):
@@ -215,7 +216,9 @@ KEYS = [0, -1, (1, 2), np.s_[:, 1], np.s_[..., 0], np.s_[::-1], np.s_[:, ::-2, 1
         np.s_[...], (), np.s_[..., None], [1, 0], np.s_[:, [0, -1]], np.s_[[1, 0], [2, 1]], np.s_[:, [0, 1], [1, 2]],
         np.s_[0, [1, 2]], np.s_[[[0, 1], [1, 0]]], np.s_[:, np.array([[0, 1], [2, 0]])], np.s_[[]],
         np.array([True, False]), np.s_[:, np.array([True, False, True])], ramp(2, 3, 4) > 5, np.int64(1),
-        np.s_[None, 0, ..., -1], np.s_[-5:10, 2:0:-1], np.s_[[0, 1], None]]
+        np.s_[None, 0, ..., -1], np.s_[-5:10, 2:0:-1], np.s_[[0, 1], None], np.s_[0, :, [1]],
+        np.s_[[0, 1], :, [2, 3]], np.s_[[[0], [1]], ::-1, [2, 3]], np.s_[[1, 0], None, [2, 1], ..., None],
+        np.s_[np.array([True, False]), :, [0, 1]]]
 
 
 @pytest.mark.parametrize("key", KEYS, ids=str)
@@ -225,6 +228,19 @@ def test_indexing_like_numpy(key):
         got = x[key]
         assert got.shape == array[key].shape
         np.testing.assert_array_equal(got.numpy(), array[key])
+
+
+@pytest.mark.parametrize("dtype", ["int8", "uint8", "int32", "int64", "uint16"])
+def test_bits_by_operators(dtype):
+    a, b = np.arange(12).astype(dtype), (np.arange(12) * 7).astype(dtype)
+    x, y = Tensor(a), Variable(b)
+    for got, want in ((x & y, a & b), (x | y, a | b), (x ^ y, a ^ b), (~x, ~a), (x & 5, a & 5),
+                      (3 | x, 3 | a), (y ^ 1, b ^ 1), (x & Tensor(True), a & True)):
+        assert got.dtype == want.dtype.name
+        np.testing.assert_array_equal(got.numpy(), want)
+    program = traced(lambda t: [t & 6, ~t], ((12,), dtype))
+    np.testing.assert_array_equal(program(a)[0].numpy(), a & 6)
+    np.testing.assert_array_equal(program(a)[1].numpy(), ~a)
 
 
 def test_indexing_by_tensors_and_in_a_trace():
@@ -240,14 +256,15 @@ def test_indexing_by_tensors_and_in_a_trace():
 
 
 @pytest.mark.parametrize("key, error, text", [
-    (2, IndexError, "axis 0 of size 2"), ((0, 0, 0, 0), IndexError, "too many"), (np.s_[0, :, [1]], IndexError, "side"),
+    (2, IndexError, "axis 0 of size 2"), ((0, 0, 0, 0), IndexError, "too many"),
     (np.s_[..., ...], IndexError, "ellipsis"), ([5], IndexError, "index 5"), (1.5, IndexError, "integers"),
     ("a", TypeError, "str"), (True, IndexError, "boolean"), (np.s_[::0], ValueError, "zero"),
-    (np.array([True] * 3), IndexError, None)], ids=str)
+    (np.array([True] * 3), IndexError, "axis 0 has size 2. Received: a mask of size 3"),
+    (np.array([False] * 3), IndexError, "mask of size 3"), (np.array([True]), IndexError, "mask of size 1"),
+    (np.zeros(0, "bool"), IndexError, "mask of size 0"),
+    (np.s_[:, np.ones((3, 2), "bool")], IndexError, "axis 2 has size 4")], ids=str)
 def test_bad_indices(key, error, text):
     tensor = Tensor(ramp(2, 3, 4))
-    if isinstance(key, np.ndarray):
-        key = np.array([False, False, True])        # its true place lies outside
     with pytest.raises(error, match=text):
         tensor[key]
 

@@ -51,6 +51,22 @@ def rounds(o, x, w, s):
                         (o.zeros((), "int32"), x), maximum_iterations=15)[1]
 
 
+def unlimited(o, x, w, s):
+    """The same without a limit: rounds lie in a stack that grows."""
+    return o.while_loop(lambda i, v: o.sum(o.abs(v)) > 4.0,
+                        lambda i, v: (i + 1, o.tanh(o.matmul(v, w)) * 0.9 + v * w[0, 0] * 0.01),
+                        (o.zeros((), "int32"), x))[1]
+
+
+def unlimited_in_scan(o, x, w, s):
+    """Loops of other lengths within each round of another."""
+    def turn(c, v):
+        inner = o.while_loop(lambda u: o.sum(o.abs(u)) > 0.5, lambda u: (o.sin(u * w[1]) * 0.7,),
+                             (c + v,))[0]
+        return inner, c * v
+    return o.scan(turn, x[0], x)[1]
+
+
 FUNCTIONS = {
     "cond": lambda o, x, w, s: o.cond(s > 0, lambda: o.tanh(o.matmul(x, w)), lambda: x * x + w[0]),
     "cond of a nest": lambda o, x, w, s: o.cond(
@@ -70,12 +86,26 @@ FUNCTIONS = {
         0, 11, lambda i, v: o.tanh(o.matmul(v, w)) + o.cast(i, "float32") * 0.01 * x, x),
     "map": lambda o, x, w, s: o.map(lambda v: o.matmul(o.expand_dims(o.exp(v), 0), w), x),
     "while_loop": rounds,
+    "while_loop without limit": unlimited,
+    "while_loop in a branch": lambda o, x, w, s: o.cond(
+        s > -5, lambda: unlimited(o, x, w, s), lambda: x),
+    "while_loop in while_loop": lambda o, x, w, s: o.while_loop(
+        lambda v: o.sum(o.abs(v)) > 0.3, lambda v: (o.while_loop(
+            lambda u: o.sum(o.abs(u)) > o.sum(o.abs(v)) * 0.5,
+            lambda u: (o.sin(u) * (1 - w[0] * w[0]),), (v,))[0],), (x,))[0],
+    "while_loop in scan": unlimited_in_scan,
+    "fori_loop to a tensor": lambda o, x, w, s: o.fori_loop(
+        0, o.cast(o.sum(x * x), "int32"), lambda i, v: o.tanh(o.matmul(v, w)) + x * 0.1, x),
     "scan over a cond": lambda o, x, w, s: o.scan(
         lambda c, v: (o.cond(o.sum(v) > 0, lambda: c * 0.9 + v, lambda: o.matmul(
             o.expand_dims(c, 0), w)[0]), c), x[0], x)[1],
     "scan in scan": lambda o, x, w, s: o.scan(
         lambda c, v: (o.scan(lambda d, u: (o.tanh(d + u * v), d), c, x)[0], c), x[0], x)[0],
 }
+
+#: A loop that reads a weight twice in a round sums its gradient round by round, eager use by use.
+OTHER_SUMS = ("scan in scan", "scan over a cond", "while_loop without limit",
+              "while_loop in a branch", "while_loop in while_loop", "while_loop in scan")
 
 
 def slopes(function, tape_of, o):
@@ -97,8 +127,8 @@ def test_recorded_is_eager_bit_for_bit(name, side):
     run, s = slopes(FUNCTIONS[name], nnc.GradientTape, ops), np.float32(side)
     ours, now = recorded(run, X, W, s), eager(run, X, W, s)
     for a, b in zip(ours, now):
-        if name in ("scan in scan", "scan over a cond"):     # a loop sums its part of a weight's
-            np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)      # gradient by itself
+        if name in OTHER_SUMS:
+            np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
         else:
             assert a.tobytes() == b.tobytes()
 
@@ -146,17 +176,40 @@ def test_trip_counts_are_data():
         np.testing.assert_array_equal(run(X, np.int32(n))[0], want)
 
 
-def test_while_without_limit_runs_recorded_but_has_no_gradient():
-    def halve(x):
-        return ops.while_loop(lambda v: ops.max(ops.abs(v)) > 0.1, lambda v: (v / 2,), (x,))[0]
-    (got,), (want,) = recorded(halve, X), eager(halve, X)
-    assert got.tobytes() == want.tobytes()
+@pytest.mark.parametrize("threads", [1, 2, 5])
+def test_a_loop_without_limit_runs_as_often_as_the_data_say(threads):
+    """Replays of one program: the stack is kept, and grows when there are more rounds."""
+    big = rng.normal(size=(400, 300)).astype("float32")
+    start = np.abs(X) + 1
+    before = _core.get_num_threads()
+    _core.set_num_threads(threads)
 
-    def slope(x):
+    def halve(x, y, least):
         with nnc.GradientTape() as tape:
             tape.watch(x)
-            y = ops.sum(halve(x))
-        return tape.gradient(y, x)
+            v, z = ops.while_loop(lambda v, z: ops.max(v) > least,
+                                  lambda v, z: (v * v / (v + 1), ops.sin(z)), (x, y))
+            loss = ops.sum(v)
+        return v, z, tape.gradient(loss, x)
+    try:
+        run = program(halve, start, big, np.float32(0))
+        for least in (1e9, 0.5, 0.02, 1.0, 0.01):
+            want = eager(halve, start, big, np.float32(least))
+            for a, b in zip(run(start, big, np.float32(least)), want):
+                assert np.asarray(a).tobytes() == b.tobytes()
+    finally:
+        _core.set_num_threads(before)
+
+
+def test_a_second_gradient_of_a_loop_needs_a_limit():
+    def slope(x):
+        with nnc.GradientTape() as outer:
+            outer.watch(x)
+            with nnc.GradientTape() as tape:
+                tape.watch(x)
+                y = ops.while_loop(lambda v: ops.max(v) > 0.1, lambda v: (ops.sin(v) / 2,), (x,))[0]
+            first = tape.gradient(y, x)
+        return outer.gradient(first, x)
     with pytest.raises(_core.TraceError, match="maximum_iterations"):
         recorded(slope, X)
 
@@ -229,6 +282,91 @@ def test_training_with_writes_and_draws_equals_eager():
     for threads in (2, 7):
         for a, b in zip(graph, trained(False, threads)[1]):
             assert a.tobytes() == b.tobytes()
+
+
+def inner_layer(k, kind):
+    """A layer that a body calls: it adds a loss, or writes a metric or moving statistics."""
+    class Inner(k.layers.Layer):
+        def __init__(self):
+            super().__init__()
+            self.mean = k.metrics.Mean(name="inner")
+
+        def call(self, x):
+            if kind == "loss":
+                self.add_loss(k.ops.mean(x * x))
+            else:
+                self.mean.update_state(x)
+            return x * 0.9
+    return k.layers.BatchNormalization() if kind == "statistics" else Inner()
+
+
+BODIES = {
+    "cond": lambda o, f, x: o.cond(o.sum(x) > 0, lambda: f(x), lambda: x),
+    "scan": lambda o, f, x: o.scan(lambda c, v: (f(c), None), x, o.zeros((10, 2)))[0],
+    "fori_loop": lambda o, f, x: o.fori_loop(0, 11, lambda i, v: f(v), x),
+    "scan in fori_loop": lambda o, f, x: o.fori_loop(0, 9, lambda i, v: o.scan(
+        lambda c, u: (f(c), None), v, o.zeros((9, 2)))[0], x),
+    "while_loop": lambda o, f, x: o.while_loop(lambda v: o.max(v) > 0.5, lambda v: (f(v),), (x,),
+                                               maximum_iterations=9)[0],
+    "while_loop without limit": lambda o, f, x: o.while_loop(
+        lambda i, v: i < 10, lambda i, v: (i + 1, f(v)), (o.zeros((), "int32"), x))[1],
+}
+
+
+def trained_around(k, kind, body, eagerly):
+    """The history and the weights of a model whose layer calls another within a body."""
+    class Around(k.layers.Layer):
+        def __init__(self):
+            super().__init__()
+            self.inner = inner_layer(k, kind)
+
+        def build(self, shape):
+            self.inner.build(shape)
+
+        def call(self, x, training=None):
+            call = self.inner
+            return BODIES[body](k.ops, lambda v: call(v, training=training)
+                                if kind == "statistics" else call(v), x)
+
+    model = k.Sequential([k.Input((3,)), Around(), k.layers.Dense(1, kernel_initializer="ones")])
+    model.compile("sgd", "mse", run_eagerly=eagerly)
+    history = model.fit(X, X[:, :1], batch_size=4, epochs=2, shuffle=False, verbose=0).history
+    return model, history, [np.asarray(w) for w in model.get_weights()]
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("body", BODIES)
+@pytest.mark.parametrize("kind", ["loss", "metric", "statistics"])
+def test_losses_metrics_and_statistics_within_bodies(kind, body):
+    """Recorded as Keras gives them eagerly. (Recorded, Keras refuses losses of a body.)"""
+    model, ours, weights = trained_around(nnc, kind, body, False)
+    _, theirs, wanted = trained_around(keras, kind, body, True)
+    assert bool(model._eager_kinds) == (kind == "loss" and body in (
+        "cond", "while_loop", "while_loop without limit"))      # other loops are unrolled
+    assert set(ours) == set(theirs)
+    for name in theirs:
+        np.testing.assert_allclose(ours[name], theirs[name], rtol=2e-5)     # six steps of ten rounds
+    for a, b in zip(weights, wanted):
+        np.testing.assert_allclose(a, b, rtol=2e-4, atol=2e-5)
+
+
+def test_losses_of_a_body_are_not_read_outside():
+    class Around(nnc.layers.Layer):
+        def __init__(self):
+            super().__init__()
+            self.inner = inner_layer(nnc, "loss")
+
+        def call(self, x):
+            return ops.cond(ops.sum(x) > 0, lambda: self.inner(x), lambda: x)
+    layer = Around()
+
+    def work(x):
+        y = layer(x)
+        return y + sum(layer.losses)
+    with pytest.raises(_core.TraceError, match="add_loss"):
+        recorded(work, X)
+    layer(X)                                    # eagerly, they are known again
+    assert len(layer.losses) == (1 if X.sum() > 0 else 0)
 
 
 def test_a_branch_without_outputs_writes_in_place():
@@ -326,6 +464,8 @@ def test_every_allocation_may_fail():
                 return ops.tanh(c + v @ w), c
             y = ops.scan(turn, x[0], x)[1]
             y = ops.cond(ops.sum(y) > 0, lambda: y * count, lambda: y @ w)
+            y, = ops.while_loop(lambda v: ops.max(ops.abs(v)) > 0.05, lambda v: (ops.sin(v) * 0.8,),
+                                (y,))
             loss = ops.sum(y * y)
         return loss, tape.gradient(loss, w)
 

@@ -426,3 +426,19 @@ def test_training_of_the_model_comes_first(given):
         results.append([abs(values(model(x, training=training))).mean() < 2 for training in (True, False, None)]
                        + [abs(model.predict(x, verbose=0)).mean() < 2])
     assert results[0] == results[1] == [True, False, bool(given), False]
+
+
+def test_ops_whose_arguments_have_other_names_are_symbolic():
+    """Their shapes, and in a model as NumPy's."""
+    x = nnc.Input((4, 3))
+    turned = nnc.ops.rot90(x, 1, (1, 2))
+    grid, _ = nnc.ops.meshgrid(x[0, 0], x[0, 1], indexing="ij")
+    assert turned.shape == (None, 3, 4) and grid.shape == (3, 3)
+    assert round(x, 1).shape == (None, 4, 3)
+    a = np.arange(24, dtype="f").reshape(2, 4, 3) / 7
+    got = nnc.Model(x, [turned, grid, round(x, 1)])(a)
+    for y, want in zip(got, (np.rot90(a, 1, (1, 2)), np.meshgrid(a[0, 0], a[0, 1], indexing="ij")[0],
+                             np.round(a, 1))):
+        np.testing.assert_allclose(y, want, rtol=1e-6)      # round multiplies and divides
+    v = nnc.Variable(a)
+    np.testing.assert_allclose(round(v, 1), np.round(a, 1), rtol=1e-6)

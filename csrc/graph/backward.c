@@ -3,7 +3,7 @@
  * A value `depends` if a source can reach it; only such values get gradients. The nodes are walked
  * from the last to the first; a value's gradient is complete when its node is met, because all who
  * read it come later. Nodes that the walk appends are not walked. */
-#include "nnc.h"
+#include "graph/flow.h"
 
 typedef struct {
     nnc_graph *graph;
@@ -50,7 +50,8 @@ static void mark_dependent(walk *w, const int *sources, int source_count, int64_
             any |= w->depends[node->inputs[k]];
         for (int k = 0; k < node->output_count && any; k++) {
             nnc_dtype dtype = w->graph->values[node->outputs[k]].array.dtype;
-            w->depends[node->outputs[k]] |= nnc_dtype_differentiable(dtype);
+            w->depends[node->outputs[k]] |=
+                nnc_dtype_differentiable(dtype) || nnc_flow_gives_stack(node, k);
         }
     }
 }

@@ -12,7 +12,10 @@
  *           slice, others by `feeds`;  condition: carries, others by `feeds`.
  *           body gives carries, results.
  *           out: carries, results (limit, ...), saved carries (limit, ...), rounds (int64).
- *           A loop without a limit has neither slices nor results nor saved carries. */
+ *           A loop without a limit has no results. Its carries are saved in a stack that grows as
+ *           it runs (stack.h); in place of saved carries it gives where the stack is (int64, for
+ *           nodes of the same graph). Its slices, if it has any, come from such a stack, which is
+ *           one input in place of theirs. */
 #ifndef NNC_GRAPH_FLOW_H
 #define NNC_GRAPH_FLOW_H
 
@@ -36,11 +39,21 @@ typedef struct {
     int64_t start;              /* i of place 0 */
     int count_input;            /* which input says how many rounds (int64); -1: limit */
     bool reverse;               /* places from the last to the first */
+    bool from_stack;            /* slices are the carries that a loop without a limit saved */
 } nnc_flow;
 
 static inline nnc_flow *nnc_flow_of(const nnc_attrs *attrs)
 {
     return (nnc_flow *)attrs->shared;
+}
+
+/* Whether output k of a node is a stack: it depends on what the loop does, for gradients too. */
+static inline bool nnc_flow_gives_stack(const nnc_node *node, int k)
+{
+    if (node->op != NNC_OP_loop)
+        return false;
+    const nnc_flow *flow = nnc_flow_of(&node->attrs);
+    return flow->limit < 0 && k == flow->carries;
 }
 
 /* A body as it was recorded: feeds are values of the outer graph, -1 for inputs that are fed by

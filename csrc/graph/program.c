@@ -625,6 +625,7 @@ static void release_flow(nnc_flow_step *own)
         return;
     for (int b = 0; own->bodies != NULL && b < own->flow->body_count; b++)
         nnc_program_release(own->bodies[b]);
+    nnc_stack_clear(&own->stack);
     nnc_free(own->bodies);
     nnc_free(own->out);
     nnc_free(own);

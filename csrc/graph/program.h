@@ -4,6 +4,7 @@
 #define NNC_GRAPH_PROGRAM_H
 
 #include "graph/flow.h"
+#include "graph/stack.h"
 #include "passes/passes.h"
 
 /* What one replay's steps tell one another. */
@@ -21,6 +22,7 @@ typedef struct {
     bool all_threads;       /* else thread 0 runs it alone */
     bool go;                /* thread 0's decision: one more round */
     int32_t index;          /* i of the round */
+    nnc_stack stack;        /* of a loop without a limit, if somebody reads it */
 } nnc_flow_step;
 
 typedef struct {

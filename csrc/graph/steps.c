@@ -155,6 +155,7 @@ typedef struct {
     int thread, threads;
     bool may_stop;
     int64_t rounds;             /* how many there will be; -1: as the condition says */
+    int64_t saved;              /* bytes of a round on the stack; 0: it is not written */
 } looping;
 
 /* Where part `place` of a stacked array lies; NULL if it is not there. */
@@ -164,6 +165,29 @@ static void *part_of(const nnc_array *stacked, int64_t place)
     if (stacked->data == NULL || n == 0)
         return NULL;
     return (char *)stacked->data + place * (bytes_of(stacked) / n);
+}
+
+/* Bytes of a round on a stack of such carries. */
+static int64_t round_bytes(const nnc_array *carry, int count)
+{
+    int64_t bytes = 0;
+    for (int k = 0; k < count; k++)
+        bytes += nnc_stack_bytes(&carry[k]);
+    return bytes;
+}
+
+/* Thread 0: whether nothing stands against round t. */
+static bool may_begin(looping *l, int64_t t)
+{
+    if (l->may_stop && (nnc_running_stopped(l->running, 0) ||
+                        atomic_load_explicit(&l->running->fault.set, memory_order_relaxed)))
+        return false;
+    if (l->saved == 0 || nnc_stack_reserve(&l->own->stack, t, l->saved) == NNC_OK)
+        return true;
+    nnc_call_fault(&l->step->call, NNC_ENOMEM, t, "while_loop: no memory for what round %lld "
+                   "begins with, %lld bytes, which its gradient needs", (long long)t,
+                   (long long)l->saved);
+    return false;
 }
 
 /* Whether there is one more round; the same on every thread. */
@@ -184,10 +208,27 @@ static bool goes_on(looping *l, int64_t t)
     }
     if (l->thread == 0)
         own->go = (l->rounds < 0 ? *(const uint8_t *)output_data(own->bodies[1], 0) != 0
-                                 : t < l->rounds) &&
-            !(l->may_stop && nnc_running_stopped(l->running, 0));
+                                 : t < l->rounds) && may_begin(l, t);
     meet(l->thread, l->threads);
     return own->go;
+}
+
+/* Thread 0: the carries that another loop saved at a place. */
+static void bind_saved(looping *l, int64_t place)
+{
+    nnc_program *program = l->own->bodies[0];
+    const nnc_flow *flow = l->flow;
+    const nnc_graph *graph = flow->bodies[0].graph;
+    const nnc_stack *stack =
+        (const nnc_stack *)(uintptr_t)*(const int64_t *)l->step->call.in[flow->carries].data;
+    int64_t bytes = 0, at = 0;
+    for (int k = 0; k < flow->slices; k++)
+        bytes += nnc_stack_bytes(&graph->values[graph->inputs[1 + flow->carries + k]].array);
+    for (int k = 0; k < flow->slices; k++) {
+        int input = 1 + flow->carries + k;
+        nnc_program_bind(program, input, nnc_stack_round(stack, place, bytes) + at);
+        at += nnc_stack_bytes(&graph->values[graph->inputs[input]].array);
+    }
 }
 
 /* Thread 0: inputs of the round at a place. */
@@ -199,10 +240,27 @@ static void bind_round(looping *l, int64_t place)
     nnc_program_bind(program, 0, &l->own->index);
     for (int k = 0; k < flow->carries; k++)
         nnc_program_bind(program, 1 + k, l->own->out[k].data);
-    for (int k = 0; k < flow->slices; k++)
+    if (flow->from_stack)
+        bind_saved(l, place);
+    for (int k = 0; k < flow->slices && !flow->from_stack; k++)
         nnc_program_bind(program, 1 + flow->carries + k,
                          part_of(&l->step->call.in[flow->carries + k], place));
     nnc_program_arm(program, l->running);
+}
+
+/* Keeps what the round at a place begins with. */
+static void save_carries(looping *l, int64_t place)
+{
+    const nnc_flow *flow = l->flow;
+    const nnc_array *carry = l->own->out, *saved = carry + flow->carries + flow->results;
+    char *to = l->saved == 0 ? NULL : nnc_stack_round(&l->own->stack, place, l->saved);
+    if (flow->limit < 0 && to == NULL)
+        return;
+    for (int k = 0; k < flow->carries; k++) {
+        copy_share(flow->limit < 0 ? to : part_of(&saved[k], place), carry[k].data,
+                   bytes_of(&carry[k]), l->thread, l->threads);
+        to += to == NULL ? 0 : nnc_stack_bytes(&carry[k]);
+    }
 }
 
 static void run_round(looping *l, int64_t t)
@@ -211,9 +269,7 @@ static void run_round(looping *l, int64_t t)
     const nnc_flow *flow = l->flow;
     nnc_array *carry = l->own->out, *result = carry + flow->carries;
     int64_t place = flow->reverse ? (l->rounds < 0 ? flow->limit : l->rounds) - 1 - t : t;
-    for (int k = 0; k < flow->carries && flow->limit >= 0; k++)
-        copy_share(part_of(&result[flow->results + k], place), carry[k].data, bytes_of(&carry[k]),
-                   l->thread, l->threads);
+    save_carries(l, place);
     if (l->thread == 0)
         bind_round(l, place);
     meet(l->thread, l->threads);
@@ -236,6 +292,8 @@ static void run_loop(nnc_running *running, nnc_step *step, int thread, int threa
     looping l = {.running = running, .step = step, .own = own, .flow = flow, .thread = thread,
                  .threads = threads, .may_stop = may_stop, .rounds = flow->limit};
     int64_t t = 0;
+    if (flow->limit < 0 && own->out[flow->carries].data != NULL)
+        l.saved = round_bytes(own->out, flow->carries);
     if (flow->body_count > 1)
         l.rounds = -1;
     else if (flow->count_input >= 0)
@@ -254,7 +312,9 @@ static void run_loop(nnc_running *running, nnc_step *step, int thread, int threa
     meet(thread, threads);
     while (goes_on(&l, t))
         run_round(&l, t++);
-    nnc_array *rounds = &own->out[own->out_count - 1];
+    const nnc_array *stack = own->out + flow->carries, *rounds = &own->out[own->out_count - 1];
+    if (thread == 0 && l.saved > 0)
+        *(int64_t *)stack->data = (int64_t)(uintptr_t)&own->stack;
     if (thread == 0 && rounds->data != NULL)
         *(int64_t *)rounds->data = t;
     meet(thread, threads);

@@ -6,7 +6,8 @@
  *
  *   branch: the same branch of the bodies' gradients: (inputs, dy) -> dx.
  *   loop:   a loop the other way round. Carries: d carry, and d other so far; slices: what was
- *           sliced before, the saved carries, and d results, d saved. */
+ *           sliced before, the saved carries, and d results, d saved. Without a limit the saved
+ *           carries are a stack, which has no gradient: there is no second derivative. */
 #include "graph/flow.h"
 #include "ops/support.h"
 #include "ops/table.h"
@@ -78,19 +79,24 @@ static nnc_status stacked(nnc_op op, const nnc_array *one, int64_t limit, nnc_ar
     return nnc_shape_bytes(&out->shape, out->dtype, &bytes);
 }
 
+static const nnc_array one_number = {.dtype = NNC_I64};
+
 nnc_status nnc_op_loop_infer(nnc_op op, const nnc_attrs *attrs, const nnc_array *in,
                              int input_count, nnc_array *out)
 {
     nnc_status status = NNC_OK;
     const nnc_flow *flow = nnc_flow_of(attrs);
-    if (flow == NULL || input_count < flow->carries + flow->slices)
+    int sliced = flow == NULL || flow->from_stack ? 0 : flow->slices;
+    if (flow == NULL || input_count < flow->carries + (flow->from_stack ? 1 : sliced))
         return nnc_fail(NNC_EVALUE, "%s: expected carries and slices", nnc_op_name(op));
     const nnc_body *body = &flow->bodies[0];
     for (int k = 0; k < flow->carries; k++) {
         NNC_TRY(check_like(op, "carry", k, &in[k], output_of(body, k)));
         *out++ = signature(&in[k]);
     }
-    for (int k = 0; k < flow->slices; k++) {
+    if (flow->from_stack)
+        NNC_TRY(check_like(op, "stack", 0, &one_number, &in[flow->carries]));
+    for (int k = 0; k < sliced; k++) {
         nnc_array whole;
         int value = body->graph->inputs[1 + flow->carries + k];
         NNC_TRY(stacked(op, &body->graph->values[value].array, flow->limit, &whole));
@@ -100,7 +106,9 @@ nnc_status nnc_op_loop_infer(nnc_op op, const nnc_attrs *attrs, const nnc_array 
         NNC_TRY(stacked(op, output_of(body, flow->carries + k), flow->limit, out++));
     for (int k = 0; k < flow->carries && flow->limit >= 0; k++)
         NNC_TRY(stacked(op, &in[k], flow->limit, out++));
-    *out = (nnc_array){.dtype = NNC_I64};
+    if (flow->limit < 0)
+        *out++ = one_number;                    /* the stack */
+    *out = one_number;
 done:
     return status;
 }
@@ -345,8 +353,11 @@ static nnc_status add_slices(unrolling *u, reversal *r, int *dsaved)
 {
     nnc_status status = NNC_OK;
     const int *in = u->body->graph->inputs;
-    for (int k = 0; k < u->c; k++)
-        add_input(u, in[1 + k], saved_of(u, k));
+    bool stack = u->flow->limit < 0;
+    for (int k = 0; k < u->c; k++) {
+        add_input(u, in[1 + k], saved_of(u, stack ? 0 : k));
+        u->input_count -= stack && k > 0;       /* one input for all */
+    }
     for (int k = 0; k < u->m; k++)
         add_input(u, in[1 + u->c + k], u->node.inputs[u->c + k]);
     for (int k = 0; k < u->p; k++) {
@@ -356,12 +367,12 @@ static nnc_status add_slices(unrolling *u, reversal *r, int *dsaved)
     for (int k = 0; k < u->c; k++) {
         const nnc_array *like = output_of(u->body, k);
         dsaved[k] = -1;
-        if (!u->active[k] || u->dy[u->c + u->p + k] < 0)
+        if (stack || !u->active[k] || u->dy[u->c + u->p + k] < 0)
             continue;
         NNC_TRY(nnc_graph_input(r->body.graph, &like->shape, like->dtype, &dsaved[k]));
         add_input(u, dsaved[k], u->dy[u->c + u->p + k]);
     }
-    u->slice_count = u->input_count - u->carry_count;
+    u->slice_count = u->order_count - 1 - u->carry_count;
 done:
     return status;
 }
@@ -491,11 +502,11 @@ nnc_status nnc_op_loop_gradient(nnc_graph *graph, int index, const int *dy, cons
     u.flow = nnc_flow_of(&u.node.attrs);
     u.body = &u.flow->bodies[0];
     u.c = u.flow->carries, u.m = u.flow->slices, u.p = u.flow->results, u.n = u.node.input_count;
-    if (u.flow->limit < 0)
-        return nnc_fail(NNC_ETRACE, "while_loop: a gradient of a recorded loop needs "
+    if (u.flow->from_stack)
+        return nnc_fail(NNC_ETRACE, "while_loop: a gradient of a gradient of a recorded loop needs "
                         "`maximum_iterations`");
     plan = (nnc_flow){.limit = u.flow->limit, .start = u.flow->start, .count_input = -1,
-                      .reverse = !u.flow->reverse};
+                      .reverse = !u.flow->reverse, .from_stack = u.flow->limit < 0};
     NNC_TRY(take_room(&u, &work, &so_far, &dsaved));
     choose(&u);
     NNC_TRY(begin_reversal(u.body, u.wanted, &r));

@@ -39,7 +39,7 @@ int nnc_op_outputs(nnc_op op, const nnc_attrs *attrs)
     const nnc_flow *flow = nnc_flow_of(attrs);
     if (op == NNC_OP_branch)
         return flow->results;
-    return (flow->limit < 0 ? 1 : 2) * flow->carries + flow->results + 1;
+    return flow->carries + flow->results + (flow->limit < 0 ? 1 : flow->carries) + 1;
 }
 
 bool nnc_op_parse(const char *name, nnc_op *out)

@@ -2,8 +2,8 @@
  * integers, and masks as the arrays of their true places, become take.
  *
  * First every axis is cut by its slice or integer, then axes are dropped and added by one reshape.
- * k index arrays side by side then pick from their k axes, which a reshape joins into one: with
- * sizes n1 .. nk the place is (i1 n2 + i2) n3 + ... */
+ * k index arrays then pick from their k axes, which stand side by side or are brought to the front,
+ * and which a reshape joins into one: with sizes n1 .. nk the place is (i1 n2 + i2) n3 + ... */
 #include "python.h"
 
 #include <string.h>
@@ -15,6 +15,7 @@ typedef enum { INTEGER, SLICE, NEW_AXIS, ELLIPSIS, INDEX } item_kind;
 typedef struct {
     item_kind kind;
     PyObject *object;       /* a reference; an INDEX is a Tensor by then */
+    int64_t masked;         /* INDEX: the size of the mask's axis that it comes from; else -1 */
 } item;
 
 typedef struct {
@@ -36,7 +37,7 @@ static int push(indexing *w, item_kind kind, PyObject *object)
         Py_DECREF(object);
         return -1;
     }
-    w->items[w->count++] = (item){kind, object};
+    w->items[w->count++] = (item){.kind = kind, .object = object, .masked = -1};
     return 0;
 }
 
@@ -56,6 +57,8 @@ static int push_mask(indexing *w, PyArrayObject *mask)
         PyObject *place = PyTuple_GetItem(places, i);
         Py_XINCREF(place);
         failed = push(w, INDEX, place);
+        if (failed == 0)
+            w->items[w->count - 1].masked = PyArray_DIM(mask, i);
     }
     Py_DECREF(places);
     return failed;
@@ -119,7 +122,7 @@ static void spread(indexing *w, int missing)
     for (int i = 0; i <= w->count; i++) {
         bool here = i == w->count ? !spread : w->items[i].kind == ELLIPSIS;
         for (int k = 0; k < missing && here; k++)
-            all[count++] = (item){SLICE, NULL};
+            all[count++] = (item){.kind = SLICE};
         spread |= here;
         if (i < w->count && w->items[i].kind != ELLIPSIS)
             all[count++] = w->items[i];
@@ -173,6 +176,11 @@ static int cut_axis(const item *it, int axis, int64_t size, int64_t *range, int 
         }
         start += start < 0 ? (Py_ssize_t)size : 0;
         stop = start + 1;
+    } else if (it->kind == INDEX && it->masked >= 0 && it->masked != size) {
+        PyErr_Format(PyExc_IndexError, "a mask must have the size of what it picks from: axis %d "
+                     "has size %lld. Received: a mask of size %lld", axis, (long long)size,
+                     (long long)it->masked);
+        return -1;
     } else if (it->kind == SLICE && it->object != NULL) {
         if (PySlice_Unpack(it->object, &start, &stop, &step) < 0)
             return -1;
@@ -288,41 +296,64 @@ static PyObject *join(py_state *state, PyObject *flat, int64_t n, PyObject *inde
     return sum;
 }
 
-/* The first axis (of x after the reshape) that an array picks from; -1 and an exception if the
- * arrays, and integers among them, do not stand side by side. */
-static int first_index_axis(const indexing *w)
+/* Whether arrays, and integers among them, do not stand side by side: what they pick comes first
+ * then, as in NumPy. */
+static bool are_apart(const indexing *w)
 {
-    int axis = 0, first = -1, last = -1, begin = -1, end = -1;
+    int begin = -1, end = -1;
     for (int i = 0; i < w->count; i++) {
-        item_kind k = w->items[i].kind;
-        if (k == INDEX && first < 0)
-            first = axis;
-        if (k == INDEX || k == INTEGER) {
-            begin = begin < 0 ? i : begin;
-            end = i;
-        }
-        last = k == INDEX ? i : last;
-        axis += k != INTEGER;
+        if (w->items[i].kind != INDEX && w->items[i].kind != INTEGER)
+            continue;
+        begin = begin < 0 ? i : begin;
+        end = i;
     }
-    for (int i = begin; i <= end && last >= 0; i++) {
-        if (w->items[i].kind != INDEX && w->items[i].kind != INTEGER) {
-            PyErr_SetString(PyExc_IndexError,
-                            "index arrays (and integers beside them) must stand side by "
-                            "side; use take or transpose first");
-            return -1;
-        }
+    for (int i = begin; i <= end && begin >= 0; i++) {
+        if (w->items[i].kind != INDEX && w->items[i].kind != INTEGER)
+            return true;
     }
-    return first;
+    return false;
+}
+
+/* The axis (of x after the reshape) of each array, in order; how many axes x has. */
+static int index_axes(const indexing *w, int *axes)
+{
+    int axis = 0, found = 0;
+    for (int i = 0; i < w->count; i++) {
+        if (w->items[i].kind == INDEX)
+            axes[found++] = axis;
+        axis += w->items[i].kind != INTEGER;
+    }
+    return axis;
+}
+
+/* Moves the axes that arrays pick from to the front. */
+static int bring_forward(indexing *w, const int *axes, int count, int rank)
+{
+    nnc_attrs order = {.list_count = rank};
+    bool moved[NNC_MAX_RANK] = {false};
+    int at = 0;
+    for (int k = 0; k < count; k++) {
+        order.list[at++] = axes[k];
+        moved[axes[k]] = true;
+    }
+    for (int d = 0; d < rank; d++) {
+        if (!moved[d])
+            order.list[at++] = d;
+    }
+    return apply(w, NNC_OP_transpose, &order);
 }
 
 static int take_indices(indexing *w)
 {
-    const nnc_shape shape = py_signature(w->state, w->x)->shape;
     nnc_attrs joined = {0}, take = {0};
     PyObject *flat = NULL;
-    int first = first_index_axis(w), axis = first, used = 0;
-    if (first < 0)
+    int axes[MAX_ITEMS], count = 0, used = 0;
+    for (int i = 0; i < w->count; i++)
+        count += w->items[i].kind == INDEX;
+    int rank = index_axes(w, axes), first = are_apart(w) ? 0 : axes[0], axis = first;
+    if (are_apart(w) && bring_forward(w, axes, count, rank) < 0)
         return -1;
+    const nnc_shape shape = py_signature(w->state, w->x)->shape;
     for (int i = 0; i < w->count; i++) {
         if (w->items[i].kind != INDEX)
             continue;

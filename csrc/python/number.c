@@ -169,7 +169,8 @@ done:
     return result;
 }
 
-static PyObject *boolean(nnc_op op, PyObject *a, PyObject *b)
+/* Of booleans the truth, of whole numbers the bits. */
+static PyObject *logical(nnc_op of_truth, nnc_op of_bits, PyObject *a, PyObject *b)
 {
     py_state *state = state_of_both(a, b);
     PyObject *both[2] = {a, b};
@@ -178,27 +179,28 @@ static PyObject *boolean(nnc_op op, PyObject *a, PyObject *b)
         Py_RETURN_NOTIMPLEMENTED;
     if (py_result_dtype(state, both, 2, &dtype) < 0)
         return NULL;
-    if (dtype != NNC_BOOL) {
-        PyErr_Format(PyExc_TypeError, "&, | and ^ take booleans. Received: dtype=%s",
-                     nnc_dtype_name(dtype));
+    nnc_kind kind = nnc_dtype_kind(dtype);
+    if (kind != NNC_KIND_BOOL && kind != NNC_KIND_INT && kind != NNC_KIND_UINT) {
+        PyErr_Format(PyExc_TypeError, "&, | and ^ take booleans or whole numbers. Received: "
+                     "dtype=%s", nnc_dtype_name(dtype));
         return NULL;
     }
-    return py_call2(state, op, a, b);
+    return py_call2(state, kind == NNC_KIND_BOOL ? of_truth : of_bits, a, b);
 }
 
 PyObject *py_and(PyObject *a, PyObject *b)
 {
-    return boolean(NNC_OP_logical_and, a, b);
+    return logical(NNC_OP_logical_and, NNC_OP_bitwise_and, a, b);
 }
 
 PyObject *py_or(PyObject *a, PyObject *b)
 {
-    return boolean(NNC_OP_logical_or, a, b);
+    return logical(NNC_OP_logical_or, NNC_OP_bitwise_or, a, b);
 }
 
 PyObject *py_xor(PyObject *a, PyObject *b)
 {
-    return boolean(NNC_OP_logical_xor, a, b);
+    return logical(NNC_OP_logical_xor, NNC_OP_bitwise_xor, a, b);
 }
 
 /* ---- one operand ---- */
@@ -230,12 +232,14 @@ PyObject *py_invert(PyObject *a)
     const nnc_array *array = py_signature(state, a);
     if (array == NULL)
         return NULL;
-    if (array->dtype != NNC_BOOL) {
-        PyErr_Format(PyExc_TypeError, "~ takes booleans. Received: dtype=%s",
+    nnc_kind kind = nnc_dtype_kind(array->dtype);
+    if (kind != NNC_KIND_BOOL && kind != NNC_KIND_INT && kind != NNC_KIND_UINT) {
+        PyErr_Format(PyExc_TypeError, "~ takes booleans or whole numbers. Received: dtype=%s",
                      nnc_dtype_name(array->dtype));
         return NULL;
     }
-    return py_call1(state, NNC_OP_logical_not, NULL, a);
+    return py_call1(state, kind == NNC_KIND_BOOL ? NNC_OP_logical_not : NNC_OP_bitwise_not, NULL,
+                    a);
 }
 
 PyObject *py_compare(PyObject *a, PyObject *b, int what)

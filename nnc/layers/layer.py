@@ -19,6 +19,7 @@ from .. import _core, constraints, dtype_policies, initializers, regularizers, t
 from .._core import Tensor, op
 from ..metrics.metric import Metric
 from ..naming import auto_name, current_path, name_scope
+from ..ops.bodies import in_reach, loss_is_within
 from ..ops.core import _FLOATS, standardize_dtype
 from ..ops.keras_tensor import _holds_symbol
 from ..ops.operation import Node, Operation, fresh, traced_spec
@@ -696,8 +697,9 @@ class Layer(LayerFiles, LayerQuantization, Operation):
             if not isinstance(leaf, Tensor):
                 raise ValueError("`add_loss()` can only be called from inside `build()` or "
                                  f"`call()`, on a tensor input. Received invalid value: {leaf!r}")
-            self._losses.append(leaf)
-            collect_loss(leaf)
+            if not loss_is_within(self._losses):
+                self._losses.append(leaf)
+                collect_loss(leaf)
         added_losses[0] = True
 
     @property
@@ -706,10 +708,8 @@ class Layer(LayerFiles, LayerQuantization, Operation):
         found = []
         if added_losses[0]:
             for layer in self._flatten_layers():
-                found.extend(layer._losses)
-        for variable in self.trainable_weights:
-            if variable.regularizer is not None:
-                found.append(variable.regularizer(variable))
+                found.extend(in_reach(layer._losses))
+        found.extend(v.regularizer(v) for v in self.trainable_weights if v.regularizer is not None)
         return found
 
     def _clear_losses(self):

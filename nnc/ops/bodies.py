@@ -3,9 +3,15 @@
 A body reads what it likes of the recording around it. Loops whose body cannot be one (it needs the
 number of the round, its carry changes in shape or dtype, Python makes one of its gradients) are
 left to who asked, who unrolls them: `None` is returned then.
+
+What a layer adds as a loss within a body belongs to a branch or a round, and is not seen outside:
+loops are unrolled for it; otherwise who asks for the losses is told to run eagerly.
 """
+import threading
+
 from .. import _core, tree
 from .._core import op
+from ..stateless import in_symbolic_scope
 from .core import _ARRAYS, tensor
 
 #: Loops of so many rounds are unrolled: what is known of each round helps more than it costs.
@@ -30,6 +36,40 @@ def traced(value):
     return value if value.symbolic else None
 
 
+class _Open(threading.local):
+    """The bodies that this thread is recording."""
+
+    def __init__(self):
+        self.bodies = []
+
+
+_open = _Open()
+_OUT_OF_REACH = object()      # in a layer's list of losses: one that was added within a body
+
+
+def loss_is_within(losses):
+    """Whether a body is being recorded, to run; `losses`, the list of a layer that adds one, gets a
+    mark then."""
+    if not _open.bodies or in_symbolic_scope():
+        return False
+    losses.append(_OUT_OF_REACH)
+    for body in _open.bodies:
+        body.marked.append(losses)
+    return True
+
+
+def in_reach(losses):
+    """The losses of a layer.
+
+    Raises:
+        TraceError: If one was added within a body.
+    """
+    if any(loss is _OUT_OF_REACH for loss in losses):
+        raise _core.TraceError("`add_loss` was called within a branch or a `while_loop` that is "
+                               "recorded, and what it was given is not known outside")
+    return losses
+
+
 class Body:
     """A function, recorded.
 
@@ -40,10 +80,22 @@ class Body:
 
     def __init__(self, function, like):
         self.graph = _core.Graph(_core.current_graph())
-        with self.graph:
-            result = function(*(self.graph.input(tuple(t.shape), t.dtype) for t in like))
-            self.structure = result
-            self.outputs = tuple(_core.convert(leaf) for leaf in tree.flatten(result))
+        self.marked = []                # lists of losses to which layers have added a mark
+        _open.bodies.append(self)
+        try:
+            with self.graph:
+                result = function(*(self.graph.input(tuple(t.shape), t.dtype) for t in like))
+                self.structure = result
+                self.outputs = tuple(_core.convert(leaf) for leaf in tree.flatten(result))
+        finally:
+            _open.bodies.pop()
+
+    def unmark(self):
+        """Takes back the marks: the function will be called again."""
+        for losses in self.marked:
+            del losses[max(i for i, loss in enumerate(losses) if loss is _OUT_OF_REACH)]
+        for around in _open.bodies:
+            del around.marked[len(around.marked) - len(self.marked):]
 
     @property
     def signature(self):
@@ -110,7 +162,9 @@ def loop(function, init, slices, rounds, start=0, reverse=False):
         return None
     carry, results = made
     signature = [(tuple(leaf.shape), leaf.dtype) for leaf in carries]
+    recorded.unmark()
     if recorded.signature[:len(carries)] != signature or recorded.graph.python_rules \
+            or recorded.marked \
             or len(tree.flatten(carry)) != len(carries):
         return None
     found = _core._loop(_core.current_graph(), (recorded.graph,), (recorded.outputs,),

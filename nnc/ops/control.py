@@ -72,8 +72,9 @@ def while_loop(cond, body, loop_vars, maximum_iterations=None):
     Returns:
         The last loop variables, in the form of `loop_vars`.
 
-    A gradient of a recorded loop needs `maximum_iterations`, which says how much room its rounds
-    take; without it the step runs eagerly.
+    A gradient needs what each round of a recorded loop began with. That takes the room of
+    `maximum_iterations` rounds, and without it that of the rounds there are. A gradient of such a
+    gradient needs `maximum_iterations`; without it the step runs eagerly.
     """
     _check_function("while_loop", "cond", cond)
     _check_function("while_loop", "body", body)
@@ -107,7 +108,7 @@ def fori_loop(lower, upper, body_fun, init_val):
     """`value = body_fun(i, value)` for `i` from `lower` to `upper - 1`; returns the last value.
 
     In a recording `i` is a tensor in long loops, and where `lower` or `upper` is one that is not
-    known yet (which leaves no room for gradients: see `while_loop`).
+    known yet; it is a `while_loop` without `maximum_iterations` then.
     """
     _check_function("fori_loop", "body_fun", body_fun)
     if bodies.traced(lower) is not None or bodies.traced(upper) is not None:

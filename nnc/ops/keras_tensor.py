@@ -70,6 +70,9 @@ class KerasTensor:
     def __invert__(self):
         return _ops().logical_not(self)
 
+    def __round__(self, ndigits=None):
+        return _ops().round(self, ndigits or 0)
+
     __hash__ = object.__hash__
 
     def __repr__(self):

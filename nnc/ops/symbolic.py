@@ -15,12 +15,13 @@ from .operation import Node, Operation, fresh, traced_spec
 
 # Parameters that are arguments of the call in Keras's classes.
 _TENSORS = frozenset((
-    "x", "x1", "x2", "x3", "xs", "inputs", "arrays", "condition", "indices", "key", "values",
-    "start_indices", "updates", "constant_values", "weights", "target", "output", "y_true",
-    "y_pred", "a", "b", "data", "segment_ids", "variable", "kernel", "mean", "variance", "targets",
-    "predictions", "start", "stop", "y", "query", "value", "bias", "mask", "operands", "images",
-    "target_length", "output_length", "sequence_lengths", "N", "sorted_sequence", "v", "bins",
-    "coordinates", "abs_", "angle", "volumes", "transform", "start_points", "end_points"))
+    "x", "x1", "x2", "x3", "xs", "inputs", "array", "arrays", "condition", "indices", "key",
+    "values", "start_indices", "updates", "constant_values", "weights", "target", "output",
+    "y_true", "y_pred", "a", "b", "data", "segment_ids", "variable", "kernel", "mean",
+    "variance", "targets", "predictions", "start", "stop", "y", "query", "value", "bias",
+    "mask", "operands", "images", "target_length", "output_length", "sequence_lengths", "N",
+    "sorted_sequence", "v", "bins", "coordinates", "abs_", "angle", "volumes", "transform",
+    "start_points", "end_points"))
 # Names that are not the op's in camel case; and what is no tensor in one op though in others.
 _CLASSES = {"abs": "Absolute", "psnr": "PSNR", "batch_normalization": "BatchNorm",
             "layer_normalization": "LayerNorm", "rms_normalization": "RMSNorm", "swish": "Silu",
@@ -85,9 +86,12 @@ class OpOperation(Operation):
         if self._function.__name__ == "get_item" and isinstance(args[1], list):
             args = (args[0], tuple(args[1]))            # files have lists in the place of tuples
         names = _tensor_names(self._function)
-        rest = [p for p in _parameters(self._function) if p.kind == p.VAR_POSITIONAL]
-        if rest:
-            return self._function(*self._options.values(), *args, **kwargs)
+        kinds = {p.name: p.kind for p in _parameters(self._function)}
+        if inspect.Parameter.VAR_POSITIONAL in kinds.values():
+            named = {name: value for name, value in self._options.items()
+                     if kinds[name] is inspect.Parameter.KEYWORD_ONLY}
+            first = [value for name, value in self._options.items() if name not in named]
+            return self._function(*first, *args, **named, **kwargs)
         return self._function(**self._options, **dict(zip(names, args)), **kwargs)
 
     def get_config(self):

@@ -88,18 +88,81 @@ done:
     return status;
 }
 
-/* ROUNDS layers in a loop that counts, then one of two branches. */
-static nnc_status with_nodes(model *m, int *y)
+static nnc_status number(nnc_graph *g, double value, int *out)
+{
+    nnc_attrs fill = {.f = {value}, .dtype = NNC_I32};
+    return nnc_graph_append(g, NNC_OP_fill, &fill, NULL, 0, out);
+}
+
+/* ROUNDS layers in a loop that counts. */
+static nnc_status limited_loop(model *m, int *y)
+{
+    nnc_status status;
+    nnc_body body = {.graph = NULL};
+    nnc_flow plan = {.carries = 1, .limit = ROUNDS};
+    int x, out[2];
+    NNC_TRY(body_init(&body, true, -1, &x));
+    NNC_TRY(layer(m, body.graph, x, &body.outputs[0]));
+    NNC_TRY(count_up(m, body.graph));
+    NNC_TRY(nnc_flow_loop(m->graph, &plan, &body, 1, &m->x, out));
+    *y = out[0];
+done:
+    nnc_body_clear(&body);
+    return status;
+}
+
+/* Inputs (i for a loop,) x and a number. */
+static nnc_status counted_body_init(nnc_body *body, bool loop, int *x, int *n)
+{
+    nnc_status status;
+    nnc_shape none = {0};
+    NNC_TRY(body_init(body, loop, -1, x));
+    nnc_free(body->feeds);
+    nnc_free(body->outputs);
+    body->feeds = body->outputs = NULL;
+    NNC_TRY(nnc_alloc(3 * (int64_t)sizeof(int), &body->feeds));
+    NNC_TRY(nnc_alloc(2 * (int64_t)sizeof(int), &body->outputs));
+    for (int k = 0; k < 3; k++)
+        body->feeds[k] = -1;
+    NNC_TRY(nnc_graph_input(body->graph, &none, NNC_I32, n));
+done:
+    return status;
+}
+
+/* The same without a limit: while n < ROUNDS. */
+static nnc_status endless_loop(model *m, int *y)
 {
     nnc_status status;
     nnc_body bodies[2] = {{.graph = NULL}};
-    nnc_flow plan = {.carries = 1, .limit = ROUNDS};
-    int x, out[2];
-    NNC_TRY(body_init(&bodies[0], true, -1, &x));
+    nnc_flow plan = {.carries = 2, .limit = -1};
+    int x, n, one, in[2] = {m->x, -1}, out[3];
+    NNC_TRY(counted_body_init(&bodies[0], true, &x, &n));
     NNC_TRY(layer(m, bodies[0].graph, x, &bodies[0].outputs[0]));
+    NNC_TRY(number(bodies[0].graph, 1, &one));
+    NNC_TRY(add(bodies[0].graph, NNC_OP_add, n, one, &bodies[0].outputs[1]));
+    bodies[0].output_count = 2;
     NNC_TRY(count_up(m, bodies[0].graph));
-    NNC_TRY(nnc_flow_loop(m->graph, &plan, bodies, 1, &m->x, out));
+    NNC_TRY(counted_body_init(&bodies[1], false, &x, &n));
+    NNC_TRY(number(bodies[1].graph, ROUNDS, &one));
+    NNC_TRY(add(bodies[1].graph, NNC_OP_less, n, one, &bodies[1].outputs[0]));
+    NNC_TRY(number(m->graph, 0, &in[1]));
+    NNC_TRY(nnc_flow_loop(m->graph, &plan, bodies, 2, in, out));
+    *y = out[0];
+done:
     nnc_body_clear(&bodies[0]);
+    nnc_body_clear(&bodies[1]);
+    return status;
+}
+
+typedef nnc_status make_loop(model *m, int *y);
+
+/* A loop, then one of two branches. */
+static nnc_status with_nodes(model *m, make_loop *loop, int *y)
+{
+    nnc_status status;
+    nnc_body bodies[2] = {{.graph = NULL}};
+    int x, out[1];
+    NNC_TRY(loop(m, out));
     NNC_TRY(body_init(&bodies[0], false, out[0], &x));
     NNC_TRY(body_init(&bodies[1], false, out[0], &x));
     NNC_TRY(layer(m, bodies[1].graph, x, &bodies[1].outputs[0]));
@@ -122,8 +185,8 @@ done:
     return status;
 }
 
-/* Results of a replay: y, dw, dx. nodes: loop and branch, else written out. */
-static nnc_status results(bool nodes, int32_t pick, float *result, float *count)
+/* Results of a replay: y, dw, dx. loop: that and a branch; NULL: written out. */
+static nnc_status results(make_loop *loop, int32_t pick, float *result, float *count)
 {
     nnc_status status;
     model m;
@@ -135,7 +198,7 @@ static nnc_status results(bool nodes, int32_t pick, float *result, float *count)
     for (int i = 0; i < N * N; i++)
         x[i] = (float)(i % 7 - 3) * 0.3f;
     NNC_TRY(model_init(&m));
-    NNC_TRY(nodes ? with_nodes(&m, &m.out[0]) : written_out(&m, pick, &m.out[0]));
+    NNC_TRY(loop != NULL ? with_nodes(&m, loop, &m.out[0]) : written_out(&m, pick, &m.out[0]));
     NNC_TRY(nnc_graph_tensor(m.graph, m.w, NNC_VARIABLE, &sources[0]));
     sources[1] = m.x;
     NNC_TRY(nnc_graph_backward(m.graph, m.out, NULL, 1, sources, 2, 0, m.out + 1));
@@ -149,14 +212,14 @@ done:
     return status;
 }
 
-TEST(nodes_give_what_ops_give)
+static void compare(make_loop *loop)
 {
     for (int32_t pick = 0; pick < 2; pick++) {
         float want[3 * N * N], got[3 * N * N], count = 0;
-        CHECK(results(false, pick, want, &count) == NNC_OK && count == ROUNDS);
+        CHECK(results(NULL, pick, want, &count) == NNC_OK && count == ROUNDS);
         for (int threads = 1; threads < 4; threads += 2) {
             nnc_pool_set_threads(threads);
-            CHECK(results(true, pick, got, &count) == NNC_OK && count == ROUNDS);
+            CHECK(results(loop, pick, got, &count) == NNC_OK && count == ROUNDS);
             CHECK(memcmp(got, want, N * N * sizeof *got) == 0);
             for (int i = 0; i < 3 * N * N; i++)      /* sums over w in another order */
                 CHECK(got[i] - want[i] < 1e-5f && want[i] - got[i] < 1e-5f);
@@ -165,17 +228,29 @@ TEST(nodes_give_what_ops_give)
     }
 }
 
-TEST(every_allocation_fails_once)
+TEST(nodes_give_what_ops_give)
+{
+    compare(limited_loop);
+    compare(endless_loop);
+}
+
+static void fail_each(make_loop *loop)
 {
     float got[3 * N * N], count;
     int64_t live = nnc_alloc_live_blocks(), n = 1;
     nnc_status status = NNC_ENOMEM;
     for (; status != NNC_OK && n < 5000; n++) {
         nnc_alloc_fail_at(n);
-        status = results(true, 1, got, &count);
+        status = results(loop, 1, got, &count);
         nnc_alloc_fail_at(0);
         CHECK(status == NNC_OK || status == NNC_ENOMEM);
         CHECK(nnc_alloc_live_blocks() == live);
     }
     CHECK(n > 100 && status == NNC_OK);
+}
+
+TEST(every_allocation_fails_once)
+{
+    fail_each(limited_loop);
+    fail_each(endless_loop);
 }
