@@ -151,6 +151,14 @@ TEST(gemm_is_exact_on_few_columns)
         check_size(1100 + n, n, 270);
 }
 
+/* A few steps of k go row after row of C. */
+TEST(gemm_is_exact_on_few_steps)
+{
+    for (int64_t k = 1; k <= 9; k++)
+        for (int64_t n = 60 + k; n < 200; n += 61)
+            check_size(3 + k, n, k);
+}
+
 /* Operands of large products are copied before, in a phase of their own: whole, or for parts of k. */
 TEST(gemm_is_exact_where_operands_are_copied_before)
 {
