@@ -159,7 +159,7 @@ TEST(gemm_is_exact_on_few_steps)
             check_size(3 + k, n, k);
 }
 
-/* Operands of large products are copied before, in a phase of their own: whole, or for parts of k. */
+/* Operands of large products are copied in a phase before: whole, or for parts of k. */
 TEST(gemm_is_exact_where_operands_are_copied_before)
 {
     nnc_gemm large = {521, 401, 3611, 3611, 1, 401, 1, 401, -1, 0, 0, 0};
