@@ -144,6 +144,38 @@ TEST(gemm_is_exact_on_few_rows)
         check_size(m, 1100 + m, 520);
 }
 
+/* A few columns by a turned A that is large: its rows go by. */
+TEST(gemm_is_exact_on_few_columns)
+{
+    for (int64_t n = 1; n <= 7; n++)
+        check_size(1100 + n, n, 270);
+}
+
+/* A few steps of k go row after row of C. */
+TEST(gemm_is_exact_on_few_steps)
+{
+    for (int64_t k = 1; k <= 9; k++)
+        for (int64_t n = 60 + k; n < 200; n += 61)
+            check_size(3 + k, n, k);
+}
+
+/* Operands of large products are copied in a phase before: whole, or for parts of k. */
+TEST(gemm_is_exact_where_operands_are_copied_before)
+{
+    nnc_gemm large = {521, 401, 3611, 3611, 1, 401, 1, 401, -1, 0, 0, 0};
+    nnc_work work;
+    for (int i = 0; level(i); i++) {
+        nnc_kernels->f32->gemm_plan(&large, &work);
+        CHECK(work.phases == 2 && work.workspace >= 4 * (521 + 401) * 3611);
+        nnc_region none = nnc_kernels->f32->gemm_region(&large, 0, 0);
+        CHECK(none.r0 == none.r1);
+        nnc_region first = nnc_kernels->f32->gemm_region(&large, 1, 0);
+        CHECK(first.r0 < first.r1 && first.c0 < first.c1);
+    }
+    check_size(521, 401, 3611);
+    check_size(100, 101, 20100);
+}
+
 TEST(gemm_tiles_of_every_size)
 {
     for (int64_t m = 1; m <= 15; m++)
@@ -165,6 +197,7 @@ TEST(gemm_row_does_not_depend_on_the_others)
     static const int64_t depths[] = {1, 50, 300, 784, 1500};
     for (int i = 0; level(i); i++) {
         check_rows_f32(1100, 530, false);   /* few rows of a large B */
+        check_rows_f32(2000, 2900, i % 2);  /* A is copied before, where there are many rows */
         for (int n = 0; n < 9; n++)
             for (int k = 0; k < 5; k++) {
                 check_rows_f32(columns[n], depths[k], (n + k) % 2);
