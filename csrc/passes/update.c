@@ -28,7 +28,10 @@ static bool is_cut_by_rows(const nnc_graph *graph, const nnc_node *product)
     call.out[0] = graph->values[product->outputs[0]].array;
     if (nnc_matmul_is_tiled(&call))
         return true;            /* in long runs */
-    nnc_region first = nnc_matmul_region(&call, nnc_matmul_first_phase(&call), 0);
+    int phase = nnc_matmul_first_phase(&call);
+    nnc_region first = nnc_matmul_region(&call, phase, 0);
+    if (first.r0 == first.r1)   /* copies, or sums of parts of k */
+        first = nnc_matmul_region(&call, phase + 1, 0);
     return first.r0 == first.r1 || first.c1 - first.c0 == call.out[0].shape.dim[1];
 }
 
