@@ -8,6 +8,7 @@ lead out of the file, run a filter plugin, or take more memory than the file is 
 `load_own_variables` reads from: the group `path/vars`, as in Keras.
 """
 import contextlib
+import errno
 import json
 import os
 
@@ -54,7 +55,8 @@ def opened(f, what):
                 with _known(file, f):
                     yield file
     except (OSError, RuntimeError, KeyError) as error:
-        if getattr(error, "errno", None) is not None:   # the system's, not the library's
+        # The system's, not the library's; but an address in a damaged file may be none.
+        if getattr(error, "errno", None) not in (None, errno.EINVAL, errno.EOVERFLOW, errno.EFBIG):
             raise
         raise ValueError(f"{what} is no HDF5 file, or a damaged one: {error}") from None
 
