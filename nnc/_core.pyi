@@ -35,7 +35,7 @@ class Tensor:
     `Tensor(array_like, dtype=None)` shares the memory of a C-contiguous NumPy array of the right dtype
     (kept alive), else copies. Python floats are float32, integers int32 (int64 if they need it), as in Keras;
     so are nested lists that hold nothing but Python's numbers. Cannot be subclassed.
-    Operators (+ - * / // % ** @ abs neg, comparisons, & | ^ ~ of booleans) are ops; `t[...]` takes integers, slices,
+    Operators (+ - * / // % divmod ** @ << >> abs neg round, comparisons, & | ^ ~) are ops; `t[...]` takes integers, slices,
     None, Ellipsis, masks (eager) and integer arrays or tensors side by side; iteration goes over axis 0. `==` is
     element-wise; hash is by identity. `array + tensor` is a Tensor, `numpy.add(array, tensor)` an array.
     """

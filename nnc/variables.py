@@ -72,11 +72,6 @@ class Variable(_core.Variable):
             state["initializer"] = None             # functions made on the way cannot be pickled
         return _restore, (type(self), self.numpy(), self.trainable, state)
 
-    def __round__(self, ndigits=None):
-        from .ops.numpy import round as rounded
-
-        return rounded(self, ndigits or 0)
-
     def __repr__(self):
         return (f"<Variable path={self.path}, shape={self.shape}, dtype={self.dtype}, "
                 f"value={self.numpy()}>")

@@ -189,6 +189,8 @@ def test_operators():
              (x % y, a % b), (y ** 2, b ** 2), (2 ** y, 2 ** b), (-x, -a), (+x, a), (abs(x), abs(a)), (x @ y, a @ b),
              (x < y, a < b), (x <= 1.5, a <= 1.5), (x == a, a == a), (x != y, a != b), (x > y, a > b), (x >= y, a >= b),
              (~(x > 0), ~(a > 0)), ((x > 0) & True, a > 0), ((x > 0) | (y > 3), (a > 0) | (b > 3)),
+             (round(x), np.round(a)), (round(y / 7, 2), np.round(b / 7, 2)), (round(x * 9, -1), np.round(a * 9, -1)),
+             *zip(divmod(x, y), divmod(a, b)), *zip(divmod(7.5, y), divmod(np.float32(7.5), b)),
              ((x > 0) ^ (y > 3), (a > 0) ^ (b > 3)), ([1, 2, 3] - x, np.float32([1, 2, 3]) - a)]
     for got, want in pairs:
         assert type(got) is Tensor and got.dtype == want.dtype.name
@@ -197,7 +199,8 @@ def test_operators():
     np.testing.assert_array_equal((x @ matrix).numpy(), a @ matrix)
     np.testing.assert_array_equal((Tensor(matrix).T @ x).numpy(), matrix.T @ a)
     assert (x == None) is False and (x != "a") is True               # noqa: E711
-    for bad in (lambda: x + "a", lambda: x + None, lambda: x + object(), lambda: x & 1, lambda: ~x,
+    for bad in (lambda: x + "a", lambda: x + None, lambda: x + object(), lambda: x & 1, lambda: ~x, lambda: x << 1, lambda: 1 >> x,
+                lambda: divmod(x, "a"), lambda: round(x, 1.5), lambda: round(x > 0),
                 lambda: x ^ True):
         with pytest.raises(TypeError):
             bad()
@@ -235,7 +238,10 @@ def test_bits_by_operators(dtype):
     a, b = np.arange(12).astype(dtype), (np.arange(12) * 7).astype(dtype)
     x, y = Tensor(a), Variable(b)
     for got, want in ((x & y, a & b), (x | y, a | b), (x ^ y, a ^ b), (~x, ~a), (x & 5, a & 5),
-                      (3 | x, 3 | a), (y ^ 1, b ^ 1), (x & Tensor(True), a & True)):
+                      (3 | x, 3 | a), (y ^ 1, b ^ 1), (x & Tensor(True), a & True), (x << 2, a << 2),
+                      (y >> 1, b >> 1), (3 << Tensor(a[:3]), 3 << a[:3]), (100 >> x[:6], 100 >> a[:6]),
+                      (round(x), a), (round(y, 1), b), (round(y, -1), np.round(b.astype("f8"), -1).astype(dtype)),
+                      *zip(divmod(y, 3), divmod(b, 3)), *zip(divmod(9, x + 1), divmod(9, a + 1))):
         assert got.dtype == want.dtype.name
         np.testing.assert_array_equal(got.numpy(), want)
     program = traced(lambda t: [t & 6, ~t], ((12,), dtype))

@@ -220,7 +220,7 @@ BAD = [
     (lambda: nnc.ops.split(A, 5), "split"),
     (lambda: nnc.ops.pad(A, -1), "pad"),
     (lambda: nnc.ops.pad(A, 1, mode="wrap"), "pad: `mode`"),
-    (lambda: nnc.ops.where(BOOL), "where"),
+    (lambda: nnc.ops.where(BOOL, A), "where"),
     (lambda: nnc.ops.norm(A, ord="nucleus"), "norm: `ord`"),
     (lambda: nnc.ops.normalize(A, order=0), "normalize: `order`"),
     (lambda: nnc.ops.cast(A, "float31"), "Unknown dtype"),

@@ -3,6 +3,8 @@
  * answers NotImplemented, so that its own operators are tried. */
 #include "python.h"
 
+#include <math.h>
+
 /* ---- operands ---- */
 
 static bool is_operand(py_state *state, PyObject *o)
@@ -39,6 +41,22 @@ BINARY_SLOT(subtract, subtract)
 BINARY_SLOT(multiply, multiply)
 BINARY_SLOT(floor_divide, floor_divide)
 BINARY_SLOT(mod, mod)
+BINARY_SLOT(left_shift, left_shift)
+BINARY_SLOT(right_shift, right_shift)
+
+/* (a // b, a % b) */
+PyObject *py_divmod(PyObject *a, PyObject *b)
+{
+    PyObject *whole = py_floor_divide(a, b), *rest, *both = NULL;
+    if (whole == NULL || whole == Py_NotImplemented)
+        return whole;
+    rest = py_mod(a, b);
+    if (rest != NULL)
+        both = PyTuple_Pack(2, whole, rest);
+    Py_XDECREF(rest);
+    Py_DECREF(whole);
+    return both;
+}
 
 /* ---- complex numbers, by ops on their parts ---- */
 
@@ -240,6 +258,54 @@ PyObject *py_invert(PyObject *a)
     }
     return py_call1(state, kind == NNC_KIND_BOOL ? NNC_OP_logical_not : NNC_OP_bitwise_not, NULL,
                     a);
+}
+
+/* round(a * 10^n) / 10^n. Whole numbers are that already for n >= 0; for n < 0 float64 has them. */
+static PyObject *rounded(py_state *state, PyObject *a, const nnc_array *array, int n)
+{
+    bool whole = nnc_dtype_kind(array->dtype) != NNC_KIND_FLOAT;
+    nnc_dtype dtype = array->dtype;
+    if (whole && n >= 0)
+        return py_convert(state, a, NNC_DTYPE_COUNT);
+    PyObject *x = py_convert(state, a, whole ? NNC_F64 : dtype);
+    PyObject *factor = n == 0 ? NULL : PyFloat_FromDouble(pow(10.0, n));
+    if (x != NULL && factor != NULL)
+        py_replace(&x, py_call2(state, NNC_OP_multiply, x, factor));
+    if (x != NULL)
+        py_replace(&x, py_call1(state, NNC_OP_round, NULL, x));
+    if (x != NULL && factor != NULL)
+        py_replace(&x, py_call2(state, NNC_OP_divide, x, factor));
+    if (x != NULL && whole)
+        py_replace(&x, py_convert(state, x, dtype));
+    Py_XDECREF(factor);
+    return x;
+}
+
+/* round(a), round(a, n): a tensor, halves to the even number. */
+PyObject *py_round(PyObject *a, PyObject *args)
+{
+    py_state *state = py_state_of(a);
+    const nnc_array *array = py_signature(state, a);
+    PyObject *digits = Py_None;
+    long n = 0;
+    if (array == NULL || !PyArg_ParseTuple(args, "|O:__round__", &digits))
+        return NULL;
+    if (digits != Py_None) {
+        n = PyLong_AsLong(digits);
+        if (n == -1 && PyErr_Occurred())
+            return NULL;
+    }
+    if (n < -300 || n > 300) {
+        PyErr_Format(PyExc_ValueError, "round: `ndigits` must be -300 to 300. Received: %ld", n);
+        return NULL;
+    }
+    nnc_kind kind = nnc_dtype_kind(array->dtype);
+    if (kind != NNC_KIND_FLOAT && kind != NNC_KIND_INT && kind != NNC_KIND_UINT) {
+        PyErr_Format(PyExc_TypeError, "round takes real numbers. Received: dtype=%s",
+                     nnc_dtype_name(array->dtype));
+        return NULL;
+    }
+    return rounded(state, a, array, (int)n);
 }
 
 PyObject *py_compare(PyObject *a, PyObject *b, int what)

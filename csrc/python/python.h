@@ -171,6 +171,7 @@ extern PyType_Spec py_tensor_spec;
         {Py_nb_true_divide, py_divide}, {Py_nb_floor_divide, py_floor_divide},                     \
         {Py_nb_remainder, py_mod}, {Py_nb_power, py_power}, {Py_nb_matrix_multiply, py_matmul},    \
         {Py_nb_and, py_and}, {Py_nb_or, py_or}, {Py_nb_xor, py_xor},                               \
+        {Py_nb_lshift, py_left_shift}, {Py_nb_rshift, py_right_shift}, {Py_nb_divmod, py_divmod},  \
         {Py_nb_negative, py_negative}, {Py_nb_positive, py_positive},                              \
         {Py_nb_absolute, py_absolute}, {Py_nb_invert, py_invert}, {Py_nb_bool, py_bool},           \
         {Py_nb_int, py_int}, {Py_nb_float, py_float}, {Py_nb_index, py_index},                     \
@@ -190,10 +191,14 @@ PyObject *py_matmul(PyObject *a, PyObject *b);
 PyObject *py_and(PyObject *a, PyObject *b);
 PyObject *py_or(PyObject *a, PyObject *b);
 PyObject *py_xor(PyObject *a, PyObject *b);
+PyObject *py_left_shift(PyObject *a, PyObject *b);
+PyObject *py_right_shift(PyObject *a, PyObject *b);
+PyObject *py_divmod(PyObject *a, PyObject *b);
 PyObject *py_negative(PyObject *a);
 PyObject *py_positive(PyObject *a);
 PyObject *py_absolute(PyObject *a);
 PyObject *py_invert(PyObject *a);
+PyObject *py_round(PyObject *a, PyObject *args);
 int py_bool(PyObject *a);
 PyObject *py_int(PyObject *a);
 PyObject *py_float(PyObject *a);

@@ -247,6 +247,7 @@ static PyMethodDef methods[] = {
     {"__dlpack__", (PyCFunction)(void (*)(void))py_dlpack, METH_VARARGS | METH_KEYWORDS, NULL},
     {"__complex__", method_complex, METH_NOARGS, NULL},
     {"__dlpack_device__", py_dlpack_device, METH_NOARGS, NULL},
+    {"__round__", py_round, METH_VARARGS, NULL},
     {"__format__", method_format, METH_O, NULL},
     {"__reduce__", method_reduce, METH_NOARGS, NULL},
     {"__copy__", method_copy, METH_NOARGS, NULL},

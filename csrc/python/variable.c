@@ -367,6 +367,7 @@ static PyMethodDef methods[] = {
      "The values, read-only and without a copy: only until the variable is written next."},
     {"item", method_item, METH_NOARGS,
      "The value of a variable of one element as a Python number."},
+    {"__round__", py_round, METH_VARARGS, NULL},
     {"assign", method_assign, METH_O,
      "Overwrites the values; shapes must be equal, dtypes are converted."},
     {"assign_add", method_assign_add, METH_O, "Adds to the values."},

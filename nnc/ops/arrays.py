@@ -94,20 +94,47 @@ def arange(start, stop=None, step=None, dtype=None):
 def linspace(start, stop, num=50, endpoint=True, retstep=False, dtype=None, axis=0):
     """`num` evenly spaced numbers from `start` to `stop` (with it if `endpoint`), along a new axis.
 
-    `start` and `stop` must be known when the op is recorded.
+    Args:
+        start, stop: Numbers or arrays, broadcast; gradients reach those that are tensors.
+        num: Integer >= 0.
+        endpoint: Whether `stop` is the last of the numbers.
+        retstep: Whether the distance of two of them is returned too.
+        dtype: Defaults to the floating-point dtype that `start` and `stop` promote to. Integers
+            are rounded down.
+        axis: Where the new axis lies in the result.
     """
     if num < 0:
         raise ValueError(f"linspace: `num` must be >= 0. Received: num={num}")
-    bounds = [np.asarray(v) for v in (start, stop)]
     if dtype is None:
         dtype = result_type(*(v.dtype if hasattr(v, "dtype") else type(v)
                               for v in (start, stop) if not isinstance(v, (list, tuple))), float)
     dtype = standardize_dtype(dtype)
-    values, step = np.linspace(bounds[0], bounds[1], num, endpoint, retstep=True, axis=axis)
+    if any(isinstance(v, _ARRAYS) for v in (start, stop)):
+        values, step = _linspace_of_tensors(start, stop, num, endpoint, dtype, axis)
+        return (values, step) if retstep else values
+    values, step = np.linspace(np.asarray(start), np.asarray(stop), num, endpoint, retstep=True,
+                               axis=axis)
     values = np.floor(values) if dtype not in _FLOATS else values
     values = _core.convert(values, dtype)
     return (values, _core.convert(step, dtype if dtype in _FLOATS else config.floatx())) \
         if retstep else values
+
+
+def _linspace_of_tensors(start, stop, num, endpoint, dtype, axis):
+    """The numbers and their distance (NaN if there are no two), as NumPy's `linspace` has them."""
+    compute = {"float16": "float32", "bfloat16": "float32"}.get(
+        dtype, dtype if dtype in _FLOATS else "float64")
+    start, stop = cast_array(start, compute), cast_array(stop, compute)
+    span, pieces = op.subtract(stop, start), num - 1 if endpoint else num
+    column = (num,) + (1,) * len(span.shape)
+    at = _core.convert(np.arange(num).reshape(column), compute)
+    step = op.divide(span, float(pieces)) if pieces > 0 else op.multiply(span, math.nan)
+    values = op.add(op.multiply(at, step if pieces > 0 else span), start)
+    if endpoint and num > 1:
+        values = op.where(_core.convert((np.arange(num) == num - 1).reshape(column)), stop, values)
+    values = values if dtype in _FLOATS else op.floor(values)
+    return (cast_array(moveaxis(values, 0, axis), dtype),
+            cast_array(step, dtype if dtype in _FLOATS else config.floatx()))
 
 
 def eye(N, M=None, k=0, dtype=None):

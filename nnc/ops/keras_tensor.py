@@ -95,7 +95,8 @@ def _operator(name, swapped=False):
 for _method, _name in (("add", "add"), ("sub", "subtract"), ("mul", "multiply"),
                        ("truediv", "true_divide"), ("floordiv", "floor_divide"), ("mod", "mod"),
                        ("pow", "power"), ("matmul", "matmul"), ("and", "logical_and"),
-                       ("or", "logical_or"), ("xor", "logical_xor")):
+                       ("or", "logical_or"), ("xor", "logical_xor"), ("lshift", "left_shift"),
+                       ("rshift", "right_shift")):
     setattr(KerasTensor, f"__{_method}__", _operator(_name))
     setattr(KerasTensor, f"__r{_method}__", _operator(_name, True))
 for _method, _name in (("lt", "less"), ("le", "less_equal"), ("gt", "greater"),
@@ -120,6 +121,19 @@ def _holds_symbol(values):
                 and _holds_symbol(value.values() if isinstance(value, dict) else value)):
             return True
     return False
+
+
+def sized_by_values(spec):
+    """A decorator of ops whose results' sizes only values tell, so that no recording can hold them.
+
+    Args:
+        spec: Function of the op's arguments, KerasTensors among them: the KerasTensors of what it
+            gives, or `None` if the call can be recorded to learn them.
+    """
+    def mark(function):
+        function._nnc_spec = spec
+        return function
+    return mark
 
 
 def standardize_shape(shape):

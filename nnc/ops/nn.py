@@ -11,7 +11,7 @@ from .. import config
 from .._core import Tensor, op
 from ..warnings import tell
 from . import arrays, numpy
-from .core import (_FLOATS, cast_array, float_array, many_axes, one_axis, op_of_files,
+from .core import (_ARRAYS, _FLOATS, cast_array, float_array, many_axes, one_axis, op_of_files,
                    standardize_dtype, tensor)
 from .linalg import norm
 
@@ -96,8 +96,11 @@ def threshold(x, threshold, default_value):
 
 
 def squareplus(x, b=4):
-    """`(x + sqrt(x * x + b)) / 2`."""
-    return op.squareplus(float_array(x), float(b))
+    """`(x + sqrt(x * x + b)) / 2`; `b` is a number, or a tensor that is broadcast with `x`."""
+    x = float_array(x)
+    if not isinstance(b, _ARRAYS):
+        return op.squareplus(x, float(b))
+    return op.multiply(op.add(x, op.sqrt(op.add(op.square(x), b))), 0.5)
 
 
 def glu(x, axis=-1):

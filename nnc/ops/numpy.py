@@ -11,6 +11,7 @@ from .._core import Tensor, op
 from .core import (_DIFFERENTIABLE, _FLOATS, _SCALARS, _UNSIGNED, by_parts, cast_array,
                    float_array, is_complex, many_axes, one_axis, op_of_files, operand,
                    result_type, tensor)
+from .keras_tensor import sized_by_values
 
 
 def _named(function, name, text):
@@ -238,15 +239,27 @@ def logaddexp(x1, x2):
                     op.add(op.maximum(x1, x2), op.softplus(op.negative(op.absolute(difference)))))
 
 
+def _where_spec(condition, x1=None, x2=None):
+    if x1 is None and x2 is None:
+        from .sorting import nonzero
+
+        return nonzero._nnc_spec(condition)
+    return None
+
+
+@sized_by_values(_where_spec)
 def where(condition, x1=None, x2=None):
-    """`x1` where `condition` holds and `x2` elsewhere.
+    """`x1` where `condition` holds and `x2` elsewhere; without both, `nonzero(condition)`.
 
     Raises:
-        ValueError: If `x1` or `x2` is missing: the places where a condition holds have no fixed
-            number.
+        ValueError: If only one of `x1` and `x2` is given.
     """
+    if x1 is None and x2 is None:
+        from .sorting import nonzero
+
+        return nonzero(condition)
     if x1 is None or x2 is None:
-        raise ValueError("where: both `x1` and `x2` must be given. Received: "
+        raise ValueError("where: both of `x1` and `x2` must be given or none. Received: "
                          f"x1={x1!r}, x2={x2!r}")
     return op.where(cast_array(condition, "bool"), operand(x1), operand(x2))
 

@@ -10,6 +10,7 @@ from .._core import Tensor, op
 from . import arrays as _arrays, numpy as _numpy
 from .core import (_FLOATS, cast_array, float_array, many_axes, one_axis, result_type,
                    standardize_dtype, tensor)
+from .keras_tensor import KerasTensor, sized_by_values
 
 
 # ---- running along an axis -----------------------------------------------------------------------
@@ -101,6 +102,20 @@ def digitize(x, bins):
     return searchsorted(bins, x, "right")
 
 
+def _unique_spec(x, sorted=True, return_index=False, return_inverse=False, return_counts=False,
+                 axis=None, size=None, fill_value=None):
+    place = 0 if axis is None else one_axis("unique", axis, len(x.shape))
+    shape = (size,) if axis is None else (*x.shape[:place], size, *x.shape[place + 1:])
+    made = [KerasTensor(shape, x.dtype)]
+    for wanted, shape in ((return_index, (size,)),
+                          (return_inverse, x.shape if axis is None else (x.shape[place],)),
+                          (return_counts, (size,))):
+        if wanted:
+            made.append(KerasTensor(shape, "int32"))
+    return made[0] if len(made) == 1 else tuple(made)
+
+
+@sized_by_values(_unique_spec)
 def unique(x, sorted=True, return_index=False, return_inverse=False, return_counts=False,
            axis=None, size=None, fill_value=None):
     """The different elements (slices, along an axis), in ascending order whether or not `sorted`
@@ -131,6 +146,11 @@ def unique(x, sorted=True, return_index=False, return_inverse=False, return_coun
     return results[0] if len(results) == 1 else tuple(results)
 
 
+def _nonzero_spec(x):
+    return tuple(KerasTensor((None,), "int32") for _ in x.shape)
+
+
+@sized_by_values(_nonzero_spec)
 def nonzero(x):
     """The indices of the elements that are not 0, a vector (int32) for each axis. How many there
     are only the values know, so it runs eagerly.
@@ -150,6 +170,15 @@ def isin(x1, x2, assume_unique=False, invert=False):
     return op.logical_not(found) if invert else found
 
 
+def _bincount_spec(x, weights=None, minlength=0, sparse=False):
+    if sparse or x.dtype in _FLOATS or len(x.shape) not in (1, 2):
+        return None         # the recording says what is wrong
+    dtype = "int32" if weights is None else result_type(
+        weights.dtype if isinstance(weights, KerasTensor) else tensor(weights).dtype)
+    return KerasTensor((*x.shape[:-1], None), dtype)
+
+
+@sized_by_values(_bincount_spec)
 def bincount(x, weights=None, minlength=0, sparse=False):
     """How often each number 0, 1, ... occurs (int32), or the sum of the `weights` beside it; along
     the last axis. The length is one more than the largest number, at least `minlength`: only the
@@ -199,16 +228,18 @@ def histogram(x, bins=10, range=None):
     if range:
         low, high = (float(edge) for edge in range)
     elif x.shape[0]:
-        low, high = (float(f(x, (), 0).numpy()) for f in (op.min, op.max))
+        low, high = op.min(x, (), 0), op.max(x, (), 0)
+        apart = op.where(op.equal(low, high), 0.5, op.fill((), 0.0, x.dtype))
+        low, high = op.subtract(low, apart), op.add(high, apart)
     else:
         low, high = 0.0, 1.0
-    if low == high:
+    if range and low == high:
         low, high = low - 0.5, high + 0.5
     edges = _arrays.linspace(low, high, bins + 1, dtype=x.dtype)
     # Past the edges: numbers 0 and bins + 2 of the bins counted, the upper edge belongs inside.
     place = op.searchsorted(edges, x, 1)
     place = op.where(op.equal(x, edges[-1]), bins, place)
-    counts = bincount(place, minlength=bins + 2)
+    counts = op.take_grad(op.fill(tuple(x.shape), 1.0, "float64"), place, (bins + 2,), 0)
     return cast_array(counts[1:bins + 1], x.dtype), edges
 
 

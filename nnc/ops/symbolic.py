@@ -8,7 +8,7 @@ are arguments of the call, everything else of `__init__`.
 import functools
 import inspect
 
-from .. import config
+from .. import _core, config
 from ..naming import auto_name
 from .keras_tensor import any_symbolic_tensors
 from .operation import Node, Operation, fresh, traced_spec
@@ -29,7 +29,7 @@ _CLASSES = {"abs": "Absolute", "psnr": "PSNR", "batch_normalization": "BatchNorm
             "absolute": "Absolute", "rgb_to_grayscale": "RGBToGrayscale", "rgb_to_hsv": "RGBToHSV",
             "hsv_to_rgb": "HSVToRGB", "extract_patches_3d": "ExtractPatches",
             "ctc_loss": "CTCLoss", "ctc_decode": "CTCDecode"}
-_OPTIONS = {"threshold": ("value",), "full_like": ("value",)}
+_OPTIONS = {"threshold": ("value",), "full_like": ("value",), "squareplus": ("b",)}
 _MATH = frozenset(("segment_sum", "segment_max", "top_k", "in_top_k", "logsumexp", "rsqrt", "erf",
                    "erfinv", "logdet", "fft", "fft2", "ifft2", "rfft", "irfft", "stft", "istft",
                    "extract_sequences", "view_as_complex", "view_as_real"))
@@ -82,7 +82,18 @@ class OpOperation(Operation):
         return _class_of(self._function)
 
     def call(self, *args, **kwargs):
-        """The op on these tensors."""
+        """The op on these tensors. A number (a size) becomes a tensor."""
+        made = self._applied(self._function, args, kwargs)
+        return _core.convert(made) if type(made) is int else made
+
+    def compute_output_spec(self, *args, **kwargs):
+        """A KerasTensor for each output."""
+        spec = getattr(self._function, "_nnc_spec", None)
+        found = None if spec is None else self._applied(spec, args, kwargs)
+        return traced_spec(self.call, args, kwargs) if found is None else found
+
+    def _applied(self, function, args, kwargs):
+        """What `function` gives, of the op's parameters, for the tensors and the options."""
         if self._function.__name__ == "get_item" and isinstance(args[1], list):
             args = (args[0], tuple(args[1]))            # files have lists in the place of tuples
         names = _tensor_names(self._function)
@@ -91,8 +102,8 @@ class OpOperation(Operation):
             named = {name: value for name, value in self._options.items()
                      if kinds[name] is inspect.Parameter.KEYWORD_ONLY}
             first = [value for name, value in self._options.items() if name not in named]
-            return self._function(*first, *args, **named, **kwargs)
-        return self._function(**self._options, **dict(zip(names, args)), **kwargs)
+            return function(*first, *args, **named, **kwargs)
+        return function(**self._options, **dict(zip(names, args)), **kwargs)
 
     def get_config(self):
         """Name and options."""
@@ -149,15 +160,17 @@ def _symbolic(function, args, kwargs):
     bound = inspect.signature(function).bind(*args, **kwargs)
     bound.apply_defaults()
     names = _tensor_names(function)
-    tensors, options = [], {}
+    tensors, options, named = [], {}, {}
     for p in parameters:
         value = bound.arguments[p.name]
         if p.kind == p.VAR_POSITIONAL:
             tensors.extend(value)
         elif p.kind == p.VAR_KEYWORD:
             options.update(value)
-        elif p.name in names or any_symbolic_tensors((value,)):
+        elif p.name in names:
             tensors.append(value)
+        elif any_symbolic_tensors((value,)):
+            named[p.name] = value
         else:
             options[p.name] = value
     while tensors and tensors[-1] is None:
@@ -167,9 +180,9 @@ def _symbolic(function, args, kwargs):
     if function.__name__ == "extract_patches_3d" and isinstance(options["size"], int):
         options["size"] = (options["size"],) * 3        # the class is that of `extract_patches`
     operation = OpOperation(function, **_without_name(options))
-    outputs = fresh(traced_spec(operation.call, tensors, {}))
+    outputs = fresh(operation.compute_output_spec(*tensors, **named))
     noted = {"constant_values": None} if function.__name__ == "pad" and len(tensors) == 1 else {}
-    Node(operation, tensors, noted, outputs)
+    Node(operation, tensors, {**noted, **named}, outputs)
     return outputs
 
 
@@ -235,7 +248,7 @@ def dispatch_all(names, package, sources=None):
     """Puts `dispatching` about the ops among `names` (the dictionary of the module `package`),
     which modules whose names begin as `sources` (`package`, if not given) define.
     """
-    plain = ("shape", "dtype", "is_tensor", "convert_to_numpy", "ndim", "size")
+    plain = ("shape", "dtype", "is_tensor", "convert_to_numpy", "ndim")
     for name, value in list(names.items()):
         if inspect.isfunction(value) and not name.startswith("_") and name not in plain \
                 and value.__module__.startswith(sources or package + ".") \
