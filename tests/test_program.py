@@ -2,6 +2,7 @@
 any layout of the sources, in any order, in parts."""
 import itertools
 
+import ml_dtypes  # noqa: F401  (the name "bfloat16")
 import numpy as np
 import pytest
 
@@ -221,6 +222,30 @@ def test_dtypes_of_sources(dtype):
     order = np.arange(12)[::-1].copy()
     assert program.replay([source], order, 0, 3, [out]) == 3
     np.testing.assert_array_equal(out, source[::-1].astype("float32") * 2)
+
+
+@pytest.mark.parametrize("source, dtype", [("float32", "bfloat16"), ("float32", "float16"),
+                                           ("float32", "int32"), ("float16", "float32"),
+                                           ("uint8", "float32"), ("int32", "float64")])
+@pytest.mark.parametrize("columns", [0, 1, 7, 30011])
+def test_casts_read_rows_where_they_lie(source, dtype, columns):
+    """A cast takes shuffled rows one by one; its pieces begin and end within them."""
+    graph = Graph()
+    with graph:
+        x = graph.input((4, columns), source)
+        y = op.cast(op.cast(x, dtype), "float32")
+        z = op.multiply(op.cast(x, "float32"), -1.0)
+    program = Program(graph, [y, z])
+    values = (np.random.default_rng(3).normal(size=(12, columns)) * 50 + 100).astype(source)
+    order = np.random.default_rng(4).permutation(12)
+    wanted = values.astype(np.dtype(dtype)).astype("float32")
+    for rows in (None, order):
+        out = [np.ones((12, columns), "float32") for _ in range(2)]
+        assert program.replay([values], rows, 0, 3, out) == 3
+        expected = wanted if rows is None else wanted[rows]
+        np.testing.assert_array_equal(out[0], expected)
+        np.testing.assert_array_equal(out[1], -(values if rows is None else values[rows])
+                                      .astype("float32"))
 
 
 def test_sources_are_read_where_they_lie():

@@ -260,6 +260,29 @@ def test_later_calls_give_the_bits_of_the_first(last):
     assert model(X).shape == (7, 2)
 
 
+@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16", "bfloat16"])
+@pytest.mark.parametrize("last", ["float32", None])
+@pytest.mark.parametrize("known", [True, False])
+def test_later_calls_cast_as_the_first(policy, last, known):
+    layers = [nnc.layers.Dense(8, activation="relu", dtype=policy),
+              nnc.layers.Dense(5, use_bias=False, dtype=policy),
+              nnc.layers.Dense(3, activation="softmax", dtype=last or policy)]
+    model = nnc.Sequential([nnc.Input((6,))] * known + layers)
+    model.dtype_policy = policy
+    first = model(X)
+    for given in (X, nnc.ops.convert_to_tensor(X)):
+        for again in (given,) * 6:
+            result = model(again)
+            assert result.dtype == first.dtype
+            assert result.numpy().tobytes() == first.numpy().tobytes()
+    assert model._quick is not None
+    with nnc.GradientTape() as tape:
+        loss = nnc.ops.sum(model(X))
+    assert all(g is not None for g in tape.gradient(loss, model.trainable_variables))
+    model.set_weights([np.zeros(w.shape) for w in model.get_weights()])
+    assert len(set(model(X).numpy().astype("float32").ravel().tolist())) == 1
+
+
 def test_later_calls_train_differentiate_and_refuse():
     model = called_often(nnc.layers.Dense(1))
     for _ in range(5):

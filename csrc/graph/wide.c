@@ -41,6 +41,7 @@ typedef struct {
     nnc_array in[MOST_INPUTS];
     int64_t own;            /* bytes of the op's own workspace, rounded up */
     int64_t reads, writes;  /* pieces of the first and of the last phase; 0: there is none */
+    double numbers;         /* of both phases */
 } inside;
 
 static int64_t pieces_of(const nnc_array *array)
@@ -71,6 +72,7 @@ static int64_t look_inside(const nnc_call *call, inside *w)
     w->call = *call;
     w->call.in = w->in;
     w->reads = w->writes = 0;
+    w->numbers = 0;
     for (int i = 0; i < call->input_count; i++) {
         w->in[i] = call->in[i];
         if (!is_half(&call->in[i]))
@@ -78,12 +80,14 @@ static int64_t look_inside(const nnc_call *call, inside *w)
         w->in[i].dtype = NNC_F32;
         w->reads += pieces_of(&call->in[i]);
         w->writes += is_written(call, i) ? pieces_of(&call->in[i]) : 0;
+        w->numbers += (double)nnc_shape_size(&call->in[i].shape) * (1 + is_written(call, i));
     }
     for (int i = 0; i < call->output_count; i++) {
         if (!is_half(&call->out[i]))
             continue;
         w->call.out[i].dtype = NNC_F32;
         w->writes += pieces_of(&call->out[i]);
+        w->numbers += (double)nnc_shape_size(&call->out[i].shape);
     }
     nnc_call_plan_op(&w->call);
     at = w->own = (w->call.work.workspace + 63) / 64 * 64;
@@ -106,7 +110,7 @@ void nnc_wide_plan(const nnc_call *call, nnc_work *work)
     int64_t bytes = look_inside(&shapes, &w);
     const nnc_work *own = &w.call.work;
     *work = (nnc_work){.workspace = bytes,
-                       .cost = own->cost + 0.1 * PIECE * (double)(w.reads + w.writes)};
+                       .cost = own->cost + 0.1 * w.numbers};
     if (w.reads > 0)
         work->pieces[work->phases++] = w.reads;
     for (int phase = 0; phase < own->phases; phase++)

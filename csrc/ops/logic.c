@@ -384,18 +384,32 @@ void nnc_op_cast_plan(const nnc_call *call, nnc_work *work)
     nnc_plan_elements(work, size_of(&call->out[0]), 0.5);
 }
 
+/* `count` numbers at x, those of y from element `first` on. */
+static void cast_run(const nnc_call *call, const char *x, int64_t first, int64_t count)
+{
+    const nnc_array *in = &call->in[0], *y = &call->out[0];
+    if (in->dtype == NNC_F32 && nnc_is_half(y))
+        nnc_narrow((const float *)(const void *)x, y, first, count);
+    else
+        nnc_convert(x, in->dtype, (char *)y->data + first * nnc_dtype_size(y->dtype), y->dtype,
+                    count);
+}
+
 void nnc_op_cast_run(nnc_call *call, int phase, int64_t begin, int64_t end)
 {
     const nnc_array *x = &call->in[0], *y = &call->out[0];
+    int64_t size = nnc_dtype_size(x->dtype), columns = call->rows != NULL ? x->shape.dim[1] : 0;
     int64_t count, first = nnc_piece_range(size_of(y), NNC_PIECE, begin, end, &count);
     (void)phase;
-    if (nnc_is_half(x) && y->dtype == NNC_F32)
+    if (call->rows == NULL && nnc_is_half(x) && y->dtype == NNC_F32)
         nnc_widen(x, first, (float *)y->data + first, count);
-    else if (x->dtype == NNC_F32 && nnc_is_half(y))
-        nnc_narrow((const float *)x->data + first, y, first, count);
-    else
-        nnc_convert((const char *)x->data + first * nnc_dtype_size(x->dtype), x->dtype,
-                    (char *)y->data + first * nnc_dtype_size(y->dtype), y->dtype, count);
+    else if (call->rows == NULL)
+        cast_run(call, (const char *)x->data + first * size, first, count);
+    for (int64_t n; columns > 0 && count > 0; first += n, count -= n) {
+        int64_t column = first % columns;
+        n = columns - column < count ? columns - column : count;
+        cast_run(call, (const char *)call->rows[first / columns] + column * size, first, n);
+    }
 }
 
 nnc_status nnc_op_cast_gradient(nnc_graph *graph, int node, const int *dy, const bool *need,

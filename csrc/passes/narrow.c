@@ -1,8 +1,10 @@
 /* narrow.c - lets products of bfloat16 read and give float32 themselves instead of by way of casts:
  *   cast of a float32 variable, second operand -> the product rounds it as it reads it; the numbers
  *       are the same;
- *   product, cast to float32                   -> the product gives its float32 sums: it is not
- *       rounded at all where it would have been once.
+ *   product of a turned first operand (a weight's gradient), cast to float32
+ *                                              -> the product gives its float32 sums: it is not
+ *       rounded at all where it would have been once. Other products keep their rounding, so that a
+ *       model that is run as a program gives the bits of one that is called op by op.
  * So a weight that is kept in float32 is read once by each product, and its gradient goes as it is
  * summed to the optimizer. */
 #include "ops/optimizer.h"
@@ -35,7 +37,8 @@ static void read_wide(nnc_graph *graph, nnc_node *product)
 static bool give_wide(nnc_graph *graph, nnc_node *cast, const int *uses)
 {
     nnc_node *product = (nnc_node *)producer(graph, cast->inputs[0]);
-    if (product == NULL || product->op != NNC_OP_matmul || uses[cast->inputs[0]] != 1)
+    if (product == NULL || product->op != NNC_OP_matmul || product->attrs.k[0] == 0 ||
+        uses[cast->inputs[0]] != 1)
         return false;
     int *inputs = cast->inputs;
     cast->inputs = product->inputs;

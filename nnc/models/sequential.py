@@ -3,6 +3,7 @@ import numpy as np
 
 from .. import _core
 from .._core import Tensor, op
+from ..dtype_policies import DTypePolicy
 from ..layers.input_layer import InputLayer
 from ..layers.keras_tensor import KerasTensor, standardize_shape
 from ..layers.layer import Layer, context
@@ -287,18 +288,21 @@ class Sequential(Model):
         return _core.convert(array, self.input_dtype)
 
     def _remember(self, inputs):
-        """Notes that inputs like these went through, if the layers' `call` is all that it takes."""
+        """Notes that inputs like these went through, if the layers' `call`, and casts between
+        dtypes, are all that it takes."""
         layers = self.layers
-        if self.activity_regularizer is not None or self._dtype_policy._is_mixed \
-                or inputs.dtype != self.input_dtype or not all(
+        if self.activity_regularizer is not None or inputs.dtype != self.input_dtype or not all(
                 layer._plain and layer.built and layer.activity_regularizer is None
-                and layer.autocast
-                and layer._dtype_policy == self._dtype_policy for layer in layers):
+                and layer.autocast and type(layer._dtype_policy) is DTypePolicy
+                for layer in layers):
             return
         if self._has_shape() and len(inputs.shape) != len(self.input_shape):
             return
         if self._ready is None or self._ready[0] != changes[0]:
-            calls = [(layer.call, layer._signature.training) for layer in layers]
+            policy = self._dtype_policy         # one that is mixed has each layer cast
+            casts = policy._is_mixed or any(layer._dtype_policy != policy for layer in layers)
+            calls = [(layer if casts else layer.call, layer._signature.training)
+                     for layer in layers]
             self.__dict__["_ready"] = (changes[0], inputs.dtype, set(), calls)
         if len(self._ready[2]) < 256:
             self._ready[2].add(inputs.shape)
