@@ -150,7 +150,7 @@ def test_hooks_of_a_dataset_and_its_order():
     x, y, _ = arrays()
     data = Dataset(cut(x, y))
     model().fit(data, epochs=3, verbose=0)
-    assert data.hooks == ["begin", "end"] * 3
+    assert data.hooks == ["end"] + ["begin", "end"] * 3
     a, b, c = (model() for _ in range(3))
     for one in (a, b):
         nnc.utils.set_random_seed(9)
@@ -222,7 +222,7 @@ def test_batches_that_are_wrong_are_named():
 
 
 def test_the_thread_reads_ahead_no_further_than_the_pass():
-    asked = []
+    asked, passes = [], []
 
     class Counted(Dataset):
         def __getitem__(self, index):
@@ -230,11 +230,12 @@ def test_the_thread_reads_ahead_no_further_than_the_pass():
             return super().__getitem__(index)
 
         def on_epoch_end(self):
-            assert sorted(asked) == list(range(6))
+            passes.append(sorted(asked))
             asked.clear()
 
     x, y, _ = arrays()
     model().fit(Counted(cut(x, y)), epochs=3, verbose=0)
+    assert passes == [[]] + [list(range(6))] * 3    # called before the first epoch, too
 
 
 def test_steps_per_execution_groups_batches_of_a_source():
