@@ -328,10 +328,43 @@ def test_columns_of_a_hugging_face_data_set():
         def __getitem__(self, rows):
             return {"pixels": x[rows], "label": y[rows]}
 
-    a, b = model(), model()
+        def __len__(self):
+            return len(x)
+
+    Column = type("Column", (), {"__module__": "datasets.arrow_dataset",
+                                 "__init__": lambda self, all: setattr(self, "all", all),
+                                 "__len__": lambda self: len(self.all),
+                                 "__iter__": lambda self: iter(self.all),
+                                 "__getitem__": lambda self, rows: self.all[rows].tolist()})
+    a, b, c = model(), model(), model()
     fit(a, x, y, verbose=0)
     fit(b, Columns())
+    fit(c, Column(x), Column(y), validation_data=(Column(x), Column(y)))
     same(a, b)
+    same(a, c)
+    np.testing.assert_array_equal(c.predict(Column(x), verbose=0), c.predict(x, verbose=0))
+    splits = type("DatasetDict", (dict,), {"column_names": {}, "with_format": None})
+    stream = type("IterableDataset", (), {"column_names": ["a"], "with_format": None})
+    for wrong, text in ((splits(train=1), r"splits \['train'\]"), (stream(), r"x.with_format")):
+        with pytest.raises(TypeError, match=text):
+            fit(model(), wrong)
+
+
+def test_a_hugging_face_data_set():
+    pytest.importorskip("pyarrow")
+    datasets = pytest.importorskip("datasets")
+    x, y, _ = arrays()
+    data = datasets.Dataset.from_dict({"pixels": x, "label": y})
+    a, b, c = model(), model(), model()
+    fit(a, x, y)
+    fit(b, data)
+    fit(c, data["pixels"], data.with_format("numpy")["label"])
+    same(a, b)
+    same(a, c)
+    with pytest.raises(TypeError, match="IterableDataset gives rows"):
+        fit(model(), data.to_iterable_dataset())
+    with pytest.raises(TypeError, match="splits"):
+        fit(model(), datasets.DatasetDict(train=data))
 
 
 def test_nothing_is_imported_to_recognise_things():
