@@ -7,6 +7,7 @@ Neither file is held in memory as a whole, and the output appears when it is com
 written with nine digits: those of a float32 come back exactly.
 """
 import itertools
+import json
 import math
 import os
 
@@ -32,6 +33,7 @@ def add_command(commands, raw):
     predict.add_argument("--batch-size", type=int, default=32)
     predict.add_argument("--no-header", action="store_true",
                          help="the first line of the CSV file is a sample, whatever it holds")
+    predict.add_argument("--json", action="store_true", help="say as JSON what was written")
 
 
 def run(options):
@@ -57,7 +59,10 @@ def run(options):
         count, made = write(f, (_outputs(model, x, options) for x in blocks), header)
         if not count:
             raise ValueError(f"{options.input} holds no sample")
-    print(f"{options.output}: {count} rows of shape {made}")
+    if options.json:
+        print(json.dumps({"output": options.output, "rows": count, "shape": list(made)}))
+    else:
+        print(f"{options.output}: {count} rows of shape {made}")
     return 0
 
 

@@ -1,6 +1,7 @@
 """Callbacks that save, send, draw and steer: what they do at which moment."""
 import http.server
 import json
+import shutil
 import sys
 import threading
 import types
@@ -58,7 +59,9 @@ def test_model_checkpoint(tmp_path, options, expected):
     ({"filepath": "m.txt"}, ValueError, "end with .keras or .h5"),
     ({"filepath": "m.keras", "save_weights_only": True}, ValueError, "end with .weights.h5"),
     ({"filepath": "m.keras", "save_freq": "day"}, ValueError, "`save_freq` must be"),
-], ids=range(3))
+    ({"filepath": "{epoch.keras"}, ValueError, "`filepath` is no format"),
+    ({"filepath": "{batch}.keras"}, ValueError, "may name {batch} only where `save_freq`"),
+], ids=range(5))
 def test_model_checkpoint_refuses(options, error, text):
     with pytest.raises(error, match=text):
         callbacks.ModelCheckpoint(**options)
@@ -73,6 +76,44 @@ def test_model_checkpoint_says_before_training_what_will_fail(tmp_path):
     np.testing.assert_array_equal(m.get_weights()[0], before)
     with pytest.raises(KeyError, match="val_loss"):
         fit(m, callbacks.ModelCheckpoint(tmp_path / "{val_loss}.keras"))
+
+
+#: Callbacks that write below a path, and whether what they write grows with the model.
+WRITERS = {
+    "ModelCheckpoint": (lambda path: callbacks.ModelCheckpoint(f"{path}/m.keras"), True),
+    "of weights": (lambda path: callbacks.ModelCheckpoint(f"{path}/m.weights.h5",
+                                                          save_weights_only=True), True),
+    "with names": (lambda path: callbacks.ModelCheckpoint(f"{path}/{{epoch}}/m.keras"), True),
+    "BackupAndRestore": (callbacks.BackupAndRestore, True),
+    "CSVLogger": (lambda path: callbacks.CSVLogger(f"{path}/log.csv"), False),
+    "TensorBoard": (callbacks.TensorBoard, False),
+    "TensorBoard without graph": (lambda path: callbacks.TensorBoard(path, write_graph=False),
+                                  False),
+}
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_what_cannot_be_written_is_refused_before_the_first_step(tmp_path, monkeypatch, name):
+    make, grows = WRITERS[name]
+    if "TensorBoard" in name:
+        pytest.importorskip("tensorboardX")
+    (tmp_path / "file").write_text("")
+    m = model(nnc.Sequential)
+
+    def refused(error, text, path):
+        with pytest.raises(error, match=text):
+            fit(m, make(path))
+        assert int(m.optimizer.iterations) == 0
+
+    refused(NotADirectoryError, "file", tmp_path / "file" / "sub")
+    refused(OSError, "No such file", "/proc/none")
+    if grows:
+        monkeypatch.setattr(shutil, "disk_usage", lambda folder: types.SimpleNamespace(free=8))
+        refused(OSError, "the disk of the folder .* is too full: a file needs about", tmp_path)
+    if grows and name != "BackupAndRestore":
+        monkeypatch.undo()
+        monkeypatch.setitem(sys.modules, "h5py", None)
+        refused(ImportError, "need h5py: pip install h5py", tmp_path)
 
 
 def test_swap_ema_weights():
@@ -306,6 +347,31 @@ def test_live_plot_and_refused_arguments():
         callbacks.TensorBoard(profile_batch=2)
     with pytest.raises(ValueError, match="`embeddings_metadata` needs `embeddings_freq`"):
         callbacks.TensorBoard(embeddings_metadata="words.tsv")
+
+
+@pytest.mark.parametrize("seconds, expected", [(0.0625, 4), (0.5, 18), (2.0, 18)])
+def test_live_plot_updates_one_display_twice_a_second(monkeypatch, seconds, expected):
+    """Seventeen epochs by a clock of the test's: updates in place, and one at the end."""
+    now, shown, updated = [100.0], [], []
+    handle = types.SimpleNamespace(update=lambda html: updated.append((now[0], html)))
+    ipython = types.ModuleType("IPython.display")
+    ipython.HTML = lambda text: text
+    ipython.display = lambda html, display_id: shown.append((now[0], html)) or handle
+    monkeypatch.setitem(sys.modules, "IPython", types.ModuleType("IPython"))
+    monkeypatch.setitem(sys.modules, "IPython.display", ipython)
+    monkeypatch.setattr("nnc.progress.display_kind", lambda: "notebook")
+    monkeypatch.setattr("nnc.callbacks.live_plot.time",
+                        types.SimpleNamespace(monotonic=lambda: now[0]))
+    plot = callbacks.LivePlot()
+    plot.on_train_begin()
+    for epoch in range(17):
+        plot.on_epoch_end(epoch, {"loss": 1.0 / (epoch + 1)})
+        now[0] += seconds
+    plot.on_train_end()
+    times = [at for at, _ in shown + updated]
+    assert len(shown) == 1 and all(html.count("<svg") == 1 for _, html in shown + updated)
+    assert min(b - a for a, b in zip(times, times[1:-1])) >= 0.5
+    assert len(times) == expected and updated[-1][1] == plot.html()
 
 
 # ---- the history, and what fit adds to Keras -----------------------------------------------------

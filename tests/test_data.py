@@ -150,7 +150,7 @@ def test_hooks_of_a_dataset_and_its_order():
     x, y, _ = arrays()
     data = Dataset(cut(x, y))
     model().fit(data, epochs=3, verbose=0)
-    assert data.hooks == ["begin", "end"] * 3
+    assert data.hooks == ["end"] + ["begin", "end"] * 3
     a, b, c = (model() for _ in range(3))
     for one in (a, b):
         nnc.utils.set_random_seed(9)
@@ -222,7 +222,7 @@ def test_batches_that_are_wrong_are_named():
 
 
 def test_the_thread_reads_ahead_no_further_than_the_pass():
-    asked = []
+    asked, passes = [], []
 
     class Counted(Dataset):
         def __getitem__(self, index):
@@ -230,11 +230,12 @@ def test_the_thread_reads_ahead_no_further_than_the_pass():
             return super().__getitem__(index)
 
         def on_epoch_end(self):
-            assert sorted(asked) == list(range(6))
+            passes.append(sorted(asked))
             asked.clear()
 
     x, y, _ = arrays()
     model().fit(Counted(cut(x, y)), epochs=3, verbose=0)
+    assert passes == [[]] + [list(range(6))] * 3    # called before the first epoch, too
 
 
 def test_steps_per_execution_groups_batches_of_a_source():
@@ -327,10 +328,43 @@ def test_columns_of_a_hugging_face_data_set():
         def __getitem__(self, rows):
             return {"pixels": x[rows], "label": y[rows]}
 
-    a, b = model(), model()
+        def __len__(self):
+            return len(x)
+
+    Column = type("Column", (), {"__module__": "datasets.arrow_dataset",
+                                 "__init__": lambda self, all: setattr(self, "all", all),
+                                 "__len__": lambda self: len(self.all),
+                                 "__iter__": lambda self: iter(self.all),
+                                 "__getitem__": lambda self, rows: self.all[rows].tolist()})
+    a, b, c = model(), model(), model()
     fit(a, x, y, verbose=0)
     fit(b, Columns())
+    fit(c, Column(x), Column(y), validation_data=(Column(x), Column(y)))
     same(a, b)
+    same(a, c)
+    np.testing.assert_array_equal(c.predict(Column(x), verbose=0), c.predict(x, verbose=0))
+    splits = type("DatasetDict", (dict,), {"column_names": {}, "with_format": None})
+    stream = type("IterableDataset", (), {"column_names": ["a"], "with_format": None})
+    for wrong, text in ((splits(train=1), r"splits \['train'\]"), (stream(), r"x.with_format")):
+        with pytest.raises(TypeError, match=text):
+            fit(model(), wrong)
+
+
+def test_a_hugging_face_data_set():
+    pytest.importorskip("pyarrow")
+    datasets = pytest.importorskip("datasets")
+    x, y, _ = arrays()
+    data = datasets.Dataset.from_dict({"pixels": x, "label": y})
+    a, b, c = model(), model(), model()
+    fit(a, x, y)
+    fit(b, data)
+    fit(c, data["pixels"], data.with_format("numpy")["label"])
+    same(a, b)
+    same(a, c)
+    with pytest.raises(TypeError, match="IterableDataset gives rows"):
+        fit(model(), data.to_iterable_dataset())
+    with pytest.raises(TypeError, match="splits"):
+        fit(model(), datasets.DatasetDict(train=data))
 
 
 def test_nothing_is_imported_to_recognise_things():

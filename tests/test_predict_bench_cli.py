@@ -35,6 +35,14 @@ def run(capsys, *arguments):
     return (status, *capsys.readouterr())
 
 
+def test_predict_says_as_json_what_it_wrote(folder, capsys):
+    target = str(folder / "told.npy")
+    status, out, error = run(capsys, "predict", folder / "m.keras", folder / "x.npy", "-o", target,
+                             "--json")
+    assert (status, error) == (0, "")
+    assert json.loads(out) == {"output": target, "rows": 9000, "shape": [2]}
+
+
 @pytest.mark.parametrize("source", ["x.npy", "x.csv", "named.csv"])
 @pytest.mark.parametrize("target", ["y.npy", "y.csv"])
 def test_outputs_are_those_of_predict(folder, capsys, source, target):

@@ -142,6 +142,43 @@ def test_steps_of_evaluate_and_predict(name, steps):
     assert (logs[0][1] > 0) == (logs[1][1] > 0) and outputs[0] == outputs[1]
 
 
+#: Calls with a data set, and one to validate with.
+RUNS = {
+    "fit": lambda m, data, held: m.fit(data, epochs=3, verbose=0),
+    "fit in parts": lambda m, data, held: m.fit(data, epochs=4, steps_per_epoch=2, verbose=0),
+    "fit and validate": lambda m, data, held: m.fit(data, epochs=3, validation_data=held,
+                                                    validation_freq=2, verbose=0),
+    "fit and validate in parts": lambda m, data, held: m.fit(
+        data, epochs=3, validation_data=held, validation_steps=2, verbose=0),
+    "evaluate": lambda m, data, held: m.evaluate(data, verbose=0),
+    "predict": lambda m, data, held: m.predict(data, verbose=0),
+}
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("name", RUNS)
+def test_hooks_of_a_dataset(name, workers):
+    """`on_epoch_end` comes before the first epoch, too, and before each validation."""
+    def run(k):
+        class Noted(Batches, k.utils.PyDataset):
+            def __init__(self):
+                k.utils.PyDataset.__init__(self, workers=workers)
+                self.hooks = []
+
+            def on_epoch_begin(self):
+                self.hooks.append("begin")
+
+            def on_epoch_end(self):
+                self.hooks.append("end")
+
+        data, held, m = Noted(), Noted(), model(k)
+        for _ in range(2):
+            RUNS[name](m, data, held)
+        return data.hooks, held.hooks
+
+    assert run(nnc) == run(keras)
+
+
 def test_a_generator_for_validation_that_ends():
     """No validation is told of that did not happen."""
     batches = [Batches()[i] for i in range(5)]

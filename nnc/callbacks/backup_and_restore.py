@@ -12,7 +12,7 @@ import numpy as np
 
 from nnc import _core
 from nnc.callbacks.callback import Callback
-from nnc.utils.file import _remove_litter
+from nnc.utils.file import _remove_litter, check_folder, size_of
 
 _LATEST, _PREVIOUS = "latest.safetensors", "previous.safetensors"
 
@@ -67,7 +67,7 @@ class BackupAndRestore(Callback):
     Raises:
         ValueError: If an argument is wrong; when training begins, if the backup is damaged or of
             another model. Then nothing was changed.
-        OSError: When training begins, if the folder cannot be written to.
+        OSError: When training begins, if the folder cannot be written to or its disk is full.
     """
 
     def __init__(self, backup_dir, save_freq="epoch", double_checkpoint=False,
@@ -100,7 +100,7 @@ class BackupAndRestore(Callback):
         if self._position is None:
             raise RuntimeError("BackupAndRestore works within `fit` only.")
         self._again, self._waiting, self._last = None, 0, -1
-        self._check_folder()
+        check_folder(self.backup_dir, "BackupAndRestore", size_of(self._variables().values()))
         found = self._read()
         if found is None:
             return
@@ -150,16 +150,6 @@ class BackupAndRestore(Callback):
             os.rmdir(self.backup_dir)
 
     # ---- saving ----
-
-    def _check_folder(self):
-        """Refuses a folder that cannot be written to."""
-        if os.path.exists(self.backup_dir) and not os.path.isdir(self.backup_dir):
-            raise NotADirectoryError("BackupAndRestore: `backup_dir` must be a folder. Received "
-                                     f"the file {self.backup_dir}")
-        os.makedirs(self.backup_dir, exist_ok=True)
-        if not os.access(self.backup_dir, os.W_OK | os.X_OK):
-            raise PermissionError(f"BackupAndRestore: the folder {self.backup_dir} cannot be "
-                                  "written to.")
 
     def _variables(self):
         """Name and variable of what training changes."""

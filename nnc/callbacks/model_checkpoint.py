@@ -1,8 +1,10 @@
 """Saves the model, or its weights, while it is trained."""
 import os
+import string
 import warnings
 
 from nnc.callbacks.monitor import MonitorCallback
+from nnc.utils.file import check_folder, size_of
 from nnc.utils.io import print_message
 
 
@@ -21,7 +23,8 @@ class ModelCheckpoint(MonitorCallback):
         save_freq: `"epoch"`, or a number of batches.
         initial_value_threshold: Value that the first saved model must be better than.
 
-    The folder is made, and is tried to be written to, when training begins.
+    When training begins, the folder is made (up to the first name in braces) and tried to be
+    written to; space on its disk, and h5py, are looked for.
     """
 
     state_names = ("best", "_waiting", "_last")
@@ -45,15 +48,22 @@ class ModelCheckpoint(MonitorCallback):
             raise ValueError(f"ModelCheckpoint: `filepath` must end with {' or '.join(endings)} "
                              f"(save_weights_only={save_weights_only}). Received: "
                              f"filepath={self.filepath!r}")
+        try:
+            names = [name for _, name, _, _ in string.Formatter().parse(self.filepath)]
+        except ValueError as error:
+            raise ValueError(f"ModelCheckpoint: `filepath` is no format: {error}. Received: "
+                             f"filepath={self.filepath!r}") from None
+        if "batch" in names and save_freq == "epoch":
+            raise ValueError("ModelCheckpoint: `filepath` may name {batch} only where `save_freq` "
+                             f"is a number of batches. Received: filepath={self.filepath!r}")
 
     def on_train_begin(self, logs=None):
-        folder = os.path.dirname(self.filepath)
-        if "{" in folder:
-            return
-        os.makedirs(folder or ".", exist_ok=True)
-        if not os.access(folder or ".", os.W_OK):
-            raise PermissionError(f"ModelCheckpoint: the folder {folder or '.'} cannot be written "
-                                  "to.")
+        from nnc.saving.hdf5 import h5py
+
+        h5py()
+        optimizer = None if self.save_weights_only else self.model.optimizer
+        size = size_of(self.model.weights) + size_of(optimizer.variables if optimizer else ())
+        check_folder(os.path.dirname(self.filepath.partition("{")[0]), "ModelCheckpoint", size)
         if os.path.isdir(self.filepath):
             raise IsADirectoryError(f"ModelCheckpoint: {self.filepath} is a folder; pass the name "
                                     "of a file.")

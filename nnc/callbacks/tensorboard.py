@@ -3,6 +3,7 @@ import os
 import re
 
 from nnc.callbacks.callback import Callback
+from nnc.utils.file import check_folder
 
 
 class TensorBoard(Callback):
@@ -69,6 +70,7 @@ class TensorBoard(Callback):
                 self._writers[part].add_scalar(name, value, step)
 
     def on_train_begin(self, logs=None):
+        check_folder(self.log_dir, "TensorBoard")
         self._step, self._graph_due = 0, self.write_graph
         self._tables = Tables(self.model, self.log_dir, self.embeddings_metadata) \
             if self.embeddings_freq else None

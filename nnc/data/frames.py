@@ -21,8 +21,16 @@ def is_columns(value):
     return hasattr(value, "column_names") and hasattr(value, "with_format")
 
 
+def is_column(value):
+    """Whether `value` is one column of a Hugging Face data set, whose rows are read when asked for.
+    """
+    return type(value).__name__ == "Column" and type(value).__module__.startswith("datasets.")
+
+
 def array_of(value, what, strings):
     """An array of numbers; or of strings, where they are allowed."""
+    if is_column(value):
+        value = value[:]
     if strings and holds_strings(value):
         return string_array(value, what)
     return numeric_array(value, what)
@@ -67,7 +75,17 @@ def columns_xy(dataset, who):
     """`(x, y)` of a Hugging Face data set: `y` is its column `label` (or `labels`, `target`).
 
     Inputs are one array if there is one other column, else a dict of them.
+
+    Raises:
+        TypeError: If it is a dict of splits, or is read as a stream.
     """
+    if isinstance(dataset, dict):
+        raise TypeError(f"{who}: `x` is a {type(dataset).__name__} of the splits {list(dataset)}; "
+                        "expected one of them: x['train']")
+    if not hasattr(dataset, "__len__"):
+        raise TypeError(f"{who}: `x` of type {type(dataset).__name__} gives rows one after the "
+                        "other; expected batches: ((b['pixels'], b['label']) for b in "
+                        "x.with_format('numpy').iter(32))")
     names = list(dataset.column_names)
     rows = dataset.with_format("numpy")[:]
     arrays = {n: numeric_array(rows[n], f"{who}: column {n!r} of `x`") for n in names}

@@ -15,6 +15,8 @@ class PyDataset:
 
     `dataset[i]` is batch `i`: `x`, `(x, y)` or `(x, y, sample_weight)`. `on_epoch_begin` and
     `on_epoch_end` are called around each epoch, and no batch of the next one is asked for before.
+    `fit` and `evaluate` call `on_epoch_end` before their first epoch, too: what makes a new order
+    there makes one for that epoch.
     An exception in any of these methods ends `fit` and reaches its caller.
 
     Example:

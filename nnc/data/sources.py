@@ -10,6 +10,7 @@ import numpy as np
 
 from .. import _core, tree
 from .arrays import _SHUFFLE, _check_lengths, _leaf, _nest, split_point
+from .frames import is_column, is_columns
 from .mapped import gather, large_mapping
 from .py_dataset import batches_of
 
@@ -153,7 +154,8 @@ def open_source(value, shuffle=False, seed=0):
     """A `Source` if `value` gives batches by itself; `None` if it is an array or a nest of arrays.
     """
     if value is None or tree.is_nest(value) or isinstance(value, (np.ndarray, str, bytes)) \
-            or hasattr(value, "__array__") or is_lazy(value) or hasattr(value, "to_numpy"):
+            or hasattr(value, "__array__") or is_lazy(value) or hasattr(value, "to_numpy") \
+            or is_column(value):
         return None
     tensorflow = sys.modules.get("tensorflow")
     if tensorflow is not None and isinstance(value, tensorflow.data.Dataset):
@@ -162,8 +164,8 @@ def open_source(value, shuffle=False, seed=0):
         return Indexed(value, shuffle, seed)
     if hasattr(value, "__next__"):
         return Once(value)
-    if hasattr(value, "column_names") and hasattr(value, "with_format"):
-        return None                                 # a Hugging Face data set: columns
+    if is_columns(value):
+        return None
     if hasattr(value, "__iter__") and not hasattr(value, "shape"):
         try:
             return Source(value, len(value))

@@ -45,14 +45,23 @@ class Stream:
 
     def first(self):
         """The first batch; it will come again as the first one of the first epoch."""
-        self.source.hook("on_epoch_begin")
-        self._begun = True
+        self._begin()
         self._reader = _Reader(self._read())
         data = self._reader.first()
         if data is None:
             raise ValueError(f"{self.who}: `x` (a {self.source.what}) gave no batch, expected at "
                              "least one.")
         return data
+
+    def _begin(self):
+        """The hooks before a first epoch: Keras calls `on_epoch_end` there, too, but in `predict`.
+
+        Data sets count on it: one that puts its rows in a new order there has one for this epoch.
+        """
+        if not self._only_x:
+            self.source.hook("on_epoch_end")
+        self.source.hook("on_epoch_begin")
+        self._begun = True
 
     def sizes(self):
         """The sizes of the batches that are known: of the first."""
@@ -171,6 +180,8 @@ class Stream:
         if self._within and not self.source.once:
             self.close()
             self._within = 0
+        if not self._begun:
+            self._begin()
 
     def close(self):
         """Ends the thread that reads ahead."""

@@ -80,6 +80,38 @@ def _remove_litter(folder, name):
         remove(os.path.join(folder, entry), unheld=True)
 
 
+def check_folder(folder, who, size=0):
+    """Makes a folder if needed; refuses one where no file of `size` bytes can be written.
+
+    Raises:
+        OSError: If it cannot be made or written to, or its disk is too full.
+    """
+    import errno
+    import shutil
+    import tempfile
+
+    folder = folder or "."
+    if os.path.exists(folder) and not os.path.isdir(folder):
+        raise NotADirectoryError(f"{who}: the place to write to must be a folder. Received the "
+                                 f"file {folder}")
+    try:
+        os.makedirs(folder, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise type(error)(error.errno, f"{who}: the folder {folder} cannot be written to "
+                          f"({error.strerror})") from None
+    free = shutil.disk_usage(folder).free
+    if free < size:
+        raise OSError(errno.ENOSPC, f"{who}: the disk of the folder {folder} is too full: a file "
+                      f"needs about {size} bytes, {free} are free")
+
+
+def size_of(variables):
+    """Bytes of the values of variables."""
+    return sum(variable._view().nbytes for variable in variables)
+
+
 def _sync_folder(folder):
     if os.name != "posix":                          # elsewhere a folder cannot be opened
         return
