@@ -41,6 +41,7 @@ class Trainer:
         self.steps_per_execution = 1
         self.stop_training = self.stop_evaluating = self.stop_predicting = False
         self.history = None
+        self._order = None          # where the last fit's orders are, for one that goes on
         self._compile_loss = self._compile_metrics = self._loss_tracker = None
         self._compile_arguments = None
         self._forget()
@@ -362,7 +363,9 @@ class Trainer:
             callbacks: List of callbacks.
             validation_split: Share of the samples, the last ones, that is not trained with.
             validation_data: `(x, y)` or `(x, y, sample_weight)` to validate with after each epoch.
-            shuffle: Whether samples come in a new order in each epoch; `"batch"`: only within
+            shuffle: Whether samples come in a new order in each epoch; with `initial_epoch` > 0, in
+                the orders that the model's `fit` (or that of the model that was saved) would have
+                gone on with. `"batch"`: only within
                 batches.
             class_weight: Dict of class and weight in the loss.
             sample_weight: Weight of each sample in the loss.
@@ -398,6 +401,8 @@ class Trainer:
             validation_split, validation_data, validation_batch_size or batch_size,
             validation_steps)
         opened = [batches] if validation is None else [batches, validation[1]]
+        if initial_epoch and isinstance(batches, Batches):
+            batches.follow(self._order, initial_epoch)
         try:
             self._prepare(run, batches.sizes())
             if validation is not None:
@@ -482,6 +487,8 @@ class Trainer:
             if validation is not None and is_due(epoch, validation_freq):
                 results = self._evaluate(*validation, callbacks)
                 logs.update({f"val_{name}": value for name, value in results.items()})
+            if isinstance(batches, Batches):
+                self._order = {"epoch": epoch + 1, **batches.where()}
             callbacks.on_epoch_end(epoch, logs)
             if self.stop_training:
                 break

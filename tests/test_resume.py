@@ -273,3 +273,47 @@ def test_early_stopping_is_not_undone(tmp_path):
     ran = model.fit(**arrays(), epochs=9, verbose=0, callbacks=[backup, stop]).epoch
     assert len(ran) < 9
     assert model.fit(**arrays(), epochs=9, verbose=0, callbacks=[backup, stop]).epoch == []
+
+
+@pytest.mark.filterwarnings("ignore:.*ran out of data")
+@pytest.mark.parametrize("fit", [{}, {"shuffle": "batch"}, {"steps_per_epoch": 3},
+                                 {"shuffle": False}], ids=str)
+@pytest.mark.parametrize("file", ["m.keras", "m.weights.h5"])
+def test_a_saved_model_goes_on_with_its_orders(tmp_path, file, fit):
+    """Whatever is drawn in between, and however the new process is seeded."""
+    whole = classifier(0.4, seed=5)
+    whole.fit(**arrays(), **fit, epochs=4, verbose=0)
+    model = classifier(0.4, seed=5)
+    model.fit(**arrays(), **fit, epochs=2, verbose=0)
+    (model.save if file == "m.keras" else model.save_weights)(tmp_path / file)
+    nnc.utils.set_random_seed(99)
+    if file == "m.keras":
+        again = nnc.saving.load_model(tmp_path / file)
+    else:
+        again = classifier(0.4, seed=6)
+        again.optimizer.build(again.trainable_variables)
+        again.load_weights(tmp_path / file)
+    again.fit(**arrays(), **fit, initial_epoch=2, epochs=4, verbose=0)
+    model.fit(**arrays(), **fit, initial_epoch=2, epochs=4, verbose=0)
+    for other in (model, again):
+        for a, b in zip(whole.get_weights(), other.get_weights(), strict=True):
+            assert a.tobytes() == b.tobytes()
+
+
+@pytest.mark.parametrize("text", [
+    b"", b"{", b"[1]", b'{"epoch": 2}', b"x" * 2000,
+    b'{"epoch": 2, "seed": -1, "taken": 0, "count": 1, "batch": 1, "steps": 1, "shuffle": true}',
+    b'{"epoch": 2, "seed": 1, "taken": 1e99, "count": 1, "batch": 1, "steps": 1, "shuffle": []}'])
+def test_orders_of_a_file_that_are_none(tmp_path, text):
+    import h5py
+
+    model = classifier(seed=5)
+    model.fit(**arrays(), epochs=1, verbose=0)
+    model.save_weights(tmp_path / "m.weights.h5")
+    with h5py.File(tmp_path / "m.weights.h5", "r+") as file:
+        del file["nnc/order"]
+        file["nnc/order"] = np.frombuffer(text, "uint8")
+    again = classifier(seed=6)
+    again.load_weights(tmp_path / "m.weights.h5")
+    assert again._order is None
+    again.fit(**arrays(), initial_epoch=1, epochs=2, verbose=0)

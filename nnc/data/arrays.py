@@ -334,6 +334,15 @@ class Batches:
             self._next_pass()
             self._position = position
 
+    def follow(self, kept, epoch):
+        """Goes on with the orders of a `fit` that had done so many epochs of such batches.
+
+        kept: What `where` gave then, and "epoch"; or `None`.
+        """
+        if kept is not None and kept["epoch"] == epoch and all(
+                kept.get(name) == value for name, value in self._shape().items()):
+            self.seek(kept, 0)
+
     def _next_pass(self):
         self._position = 0
         if self.shuffle == "batch":

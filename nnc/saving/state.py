@@ -8,6 +8,7 @@ Random generators are not among what Keras saves: their counters go into the gro
 Keras does not look at, so that a model goes on with the numbers it would have drawn.
 """
 import contextlib
+import json
 import math
 import threading
 
@@ -18,6 +19,7 @@ from ..naming import to_snake_case
 _DEPTH = 100
 _LARGE = 1 << 18                    # bytes of a weight whose first value is worth sparing
 RANDOM = "nnc/random"
+ORDER = "nnc/order"        # of `fit`'s batches
 
 
 class _Budget(threading.local):
@@ -278,14 +280,37 @@ def _generators(model):
                 yield f"{path}/{i}" if path else str(i), generator
 
 
+def _order(data):
+    """What `save_random` wrote; `None` where that is something else."""
+    if data.dtype != np.uint8 or len(data.shape) != 1 or not 0 < data.shape[0] < 1000:
+        return None
+    try:
+        order = json.loads(data[()].tobytes())
+    except (ValueError, RecursionError):
+        return None
+    numbers = ("epoch", "seed", "taken", "count", "batch", "steps")
+    if not isinstance(order, dict) or order.keys() != {*numbers, "shuffle"} or \
+            order["shuffle"] not in (True, False, "batch") or not all(
+                type(order[name]) is int and 0 <= order[name] < 1 << 32 for name in numbers):
+        return None
+    return order
+
+
 def save_random(model, file):
-    """Writes the counters of the model's random generators."""
+    """Writes the counters of the model's random generators, and where `fit`'s orders are."""
     for path, generator in _generators(model):
         file.create_dataset(f"{RANDOM}/{path}", data=generator.state.numpy())
+    order = getattr(model, "_order", None)
+    if order is not None:
+        text = json.dumps(order).encode()
+        file.create_dataset(ORDER, data=np.frombuffer(text, "uint8"))
 
 
 def load_random(model, file):
     """Reads them, as far as they are there."""
+    order = _order(file.get(ORDER)) if ORDER in file else None
+    if order is not None:
+        model._order = order
     if RANDOM not in file:
         return
     for path, generator in _generators(model):
