@@ -488,7 +488,8 @@ class Trainer:
                 results = self._evaluate(*validation, callbacks)
                 logs.update({f"val_{name}": value for name, value in results.items()})
             if isinstance(batches, Batches):
-                self._order = {"epoch": epoch + 1, **batches.where()}
+                # Past `__setattr__`, after which nothing recorded stands.
+                self.__dict__["_order"] = {"epoch": epoch + 1, **batches.where()}
             callbacks.on_epoch_end(epoch, logs)
             if self.stop_training:
                 break

@@ -310,7 +310,7 @@ def load_random(model, file):
     """Reads them, as far as they are there."""
     order = _order(file.get(ORDER)) if ORDER in file else None
     if order is not None:
-        model._order = order
+        model.__dict__["_order"] = order
     if RANDOM not in file:
         return
     for path, generator in _generators(model):
