@@ -63,7 +63,8 @@ SCHEDULES = [(name, arguments) for name, rows in (
     ("InverseTimeDecay", grid(initial_learning_rate=(0.3,), decay_steps=(1, 4, 2.5),
                               decay_rate=(0.0, 0.5, 3), staircase=(False, True))),
     ("PiecewiseConstantDecay", [
-        {"boundaries": [0], "values": [0.1, 0.2]}, {"boundaries": [2, 4], "values": [1.0, 0.5, 0.1]},
+        {"boundaries": [0], "values": [0.1, 0.2]},
+        {"boundaries": [2, 4], "values": [1.0, 0.5, 0.1]},
         {"boundaries": [2.5, 5.0], "values": [0.1, 0.2, 0.0], "name": "p"},
         {"boundaries": (1, 2, 8), "values": (0.1, 0.3, 0.2, 0.05)}]),
     ("PolynomialDecay", grid(initial_learning_rate=(0.3,), decay_steps=(1, 4, 2.5),
