@@ -133,6 +133,23 @@ def test_three_batches(name, make_true, make_pred, arguments, weighted):
     same(ours(y_true, y_pred), keras_value(theirs, y_true, y_pred), **TOLERANCE)
 
 
+@pytest.mark.parametrize("name, make_true, make_pred, arguments", [
+    row for row in METRICS if "dtype" not in row[3] and "label_weights" not in row[3]], ids=str)
+def test_dtypes(name, make_true, make_pred, arguments):
+    """Values and variables in the dtype asked for; counts of confusion in `floatx()`."""
+    for dtype, tolerance in (("float64", 1e-5), ("bfloat16", 2e-2)):   # of float32 losses; 8 bits
+        ours, theirs = pair(name, {**arguments, "dtype": dtype})
+        y_true, y_pred = make_true((5, CLASSES)), make_pred((5, CLASSES))
+        weight = rng.random(5).astype("float32")
+        for metric in (ours, theirs):
+            metric.update_state(y_true, y_pred, sample_weight=weight)
+        same(nnc.ops.cast(ours.result(), "float64"), keras.ops.cast(theirs.result(), "float64"),
+             rtol=tolerance, atol=tolerance)
+        assert str(values(ours.result()).dtype) == str(values(theirs.result()).dtype)
+        assert [v.dtype for v in ours.variables] == [v.dtype for v in theirs.variables]
+        assert ours.dtype == theirs.dtype == dtype
+
+
 @pytest.mark.parametrize("name, make_true, make_pred, arguments", METRICS, ids=IDS)
 def test_recorded_updates_are_the_eager_ones(name, make_true, make_pred, arguments):
     batches = [(make_true((6, CLASSES)), make_pred((6, CLASSES))) for _ in range(3)]

@@ -44,7 +44,7 @@ def _only_top_k(x, k):
 
 def _prepared(metric, y_true, y_pred, sample_weight, label_weights):
     """Labels (bool), predictions and weights (or `None`), all of one shape."""
-    dtype = metric.dtype
+    dtype = metric._count_dtype
     y_true, y_pred = cast_array(y_true, dtype), cast_array(y_pred, dtype)
     y_pred, y_true = squeeze_or_expand_to_same_rank(y_pred, y_true)
     if sample_weight is not None:
@@ -109,7 +109,7 @@ def confusion_counts(metric, y_true, y_pred, sample_weight, thresholds, even, mu
     """Weighted true and false positives, true and false negatives at each threshold.
 
     Args:
-        metric: The metric: its `dtype`, `top_k` and `class_id` are followed.
+        metric: The metric: the dtype of its counts, its `top_k` and `class_id` are followed.
         y_true: Labels, 0 or 1.
         y_pred: Predictions.
         sample_weight: Weights of samples (or of each prediction), or `None`.
@@ -144,7 +144,11 @@ class _Counting(Metric):
 
     def _add_counts(self, shape):
         for kind in self._kinds:
-            setattr(self, kind, self.add_variable(shape, "zeros", self.dtype, name=kind))
+            setattr(self, kind, self.add_variable(shape, "zeros", name=kind))
+
+    @property
+    def _count_dtype(self):
+        return getattr(self, self._kinds[0]).dtype
 
     def _count(self, *args, **kwargs):
         for kind, more in zip(_KINDS, confusion_counts(self, *args, **kwargs)):
@@ -166,7 +170,7 @@ class _Count(Metric):
         thresholds: Float or list of floats, 0 to 1: predictions above count as positive, for each
             threshold by itself. Defaults to `0.5`.
         name: Name.
-        dtype: See `Metric`.
+        dtype: See `Metric`; the counts are kept in `floatx()`.
     """
 
     def __init__(self, thresholds=None, name=None, dtype=None):
@@ -174,8 +178,11 @@ class _Count(Metric):
         self.init_thresholds = thresholds
         self.thresholds = check_thresholds(self.name, thresholds, 0.5)
         self._even = lie_evenly(self.thresholds)
-        self.accumulator = self.add_variable((len(self.thresholds),), "zeros", self.dtype,
-                                             name="accumulator")
+        self.accumulator = self.add_variable((len(self.thresholds),), "zeros", name="accumulator")
+
+    @property
+    def _count_dtype(self):
+        return self.accumulator.dtype
 
     def update_state(self, y_true, y_pred, sample_weight=None):
         counts = confusion_counts(self, y_true, y_pred, sample_weight, self.thresholds, self._even)
@@ -231,7 +238,7 @@ _SHARE_ARGUMENTS = """
         top_k: Integer: only the k largest predictions of a sample can be positive.
         class_id: Integer: only this column of the last axis is looked at.
         name: Name.
-        dtype: See `Metric`.
+        dtype: See `Metric`; the counts are kept in `floatx()`.
     """
 
 
@@ -291,7 +298,7 @@ _AT_ARGUMENTS = """
         num_thresholds: Integer > 0: how many thresholds are tried. Defaults to `200`.
         class_id: Integer: only this column of the last axis is looked at.
         name: Name.
-        dtype: See `Metric`.
+        dtype: See `Metric`; the counts are kept in `floatx()`.
     """
 
 
@@ -351,7 +358,7 @@ class AUC(_Counting):
         summation_method: `"interpolation"`: trapezoids (for PR: Davis and Goadrich's);
             `"minoring"` and `"majoring"`: the lower and the upper sum.
         name: Name.
-        dtype: See `Metric`.
+        dtype: See `Metric`; the counts are kept in `floatx()`.
         thresholds: Floats, 0 to 1, in place of `num_thresholds` even ones.
         multi_label: Whether each column has an area of its own, of which the mean is given.
         num_labels: Integer: the number of columns, if `multi_label`.
@@ -410,10 +417,10 @@ class AUC(_Counting):
         if not self._built:
             self._build(y_pred.shape)
         if self._from_logits:
-            y_pred = op.sigmoid(cast_array(y_pred, self.dtype))
+            y_pred = op.sigmoid(cast_array(y_pred, self._count_dtype))
         weights = None
         if self.label_weights is not None and not self.multi_label:
-            weights = cast_array(np.array(self.label_weights), self.dtype)
+            weights = cast_array(np.array(self.label_weights), self._count_dtype)
         self._count(y_true, y_pred, sample_weight, self._thresholds, self._even, self.multi_label,
                     weights)
 
@@ -450,7 +457,7 @@ class AUC(_Counting):
 
     def result(self):
         if not self._built:
-            return op.fill((), 0.0, self.dtype)
+            return op.fill((), 0.0, config.floatx())
         if self.curve == "PR" and self.summation_method == "interpolation":
             return self.interpolate_pr_auc()
         x, y = self._points()

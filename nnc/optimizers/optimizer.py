@@ -353,7 +353,7 @@ class Optimizer:
 
         def update():
             self._update([op.divide(total, float(steps)) for total in sums], variables)
-            for total in sums:
+            for total in self._accumulated:     # of a weight without a gradient now too
                 total.assign(ops.zeros_like(total))
         ops.cond(due, update, lambda: None)
 
