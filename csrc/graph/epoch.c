@@ -4,10 +4,11 @@
  * the next batch comes from, whether to go on, whether effects may begin. Between its decision and
  * the others' reading of it lies a barrier.
  *   prepare: thread 0 binds or gathers the batch; barrier; every thread: steps, with barriers where
- *   program.c put them; before the first effect: barrier, thread 0 commits or gives the step up, barrier;
+ *   program.c put them; before the first effect: barrier, thread 0 commits or gives the step up,
+ *   barrier;
  *   effects; barrier; thread 0 writes the outputs.
  * A source that needs neither shuffling nor conversion is not copied: the steps read the user's
- * rows. Since bits do not depend on the number of threads, it is chosen by timing: a few steps on
+ * rows; nor is a shuffled one whose readers take a list of rows. Since bits do not depend on the number of threads, it is chosen by timing: a few steps on
  * one thread, a few on all, again after a while. */
 #include "core/ahead.h"
 #include "core/lock.h"
@@ -105,8 +106,8 @@ static void gather(replay *run, int64_t i, const rows_part *part)
     }
 }
 
-/* The same part of the next batch is asked for while this one is worked on, for shuffled rows are in
- * no cache: a long part by and by, by the products; a short one, or a second long one, at once. */
+/* The same part of the next batch is asked for while this one is worked on, for shuffled rows are
+ * in no cache: a long part by and by, by the products; a short one, or a second long one, at once. */
 static void look_ahead(replay *run, int64_t i, const rows_part *part)
 {
     const nnc_rows *source = &run->sources[i];
@@ -184,8 +185,8 @@ static void prepare_batch(replay *run, int threads)
     }
 }
 
-/* This thread's part of the inputs that are not thread 0's: gathered, a few rows at a time, or asked
- * for. A part of every row where rows are long, since a thread that reads the same columns as its
+/* This thread's part of the inputs that are not thread 0's: gathered, a few rows at a time, or
+ * asked for. A part of every row where rows are long, since a thread that reads the same columns as its
  * part of a weight finds them in its own cache; else, and where two threads would write one cache
  * line of a row, a part of the rows. */
 static void take_share(replay *run, int thread, int threads)

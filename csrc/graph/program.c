@@ -247,8 +247,9 @@ static nnc_status list_rows(nnc_program *program, int64_t input)
     for (int64_t s = 0; s < program->step_count; s++) {
         nnc_step *step = &program->steps[s];
         int k = nnc_call_lists(&step->call);
-        if (k >= 0 && nnc_rewrite_root(program->graph, program->graph->nodes[step->node].inputs[k]) ==
-                          program->graph->inputs[input])
+        const int *inputs = program->graph->nodes[step->node].inputs;
+        if (k >= 0 &&
+            nnc_rewrite_root(program->graph, inputs[k]) == program->graph->inputs[input])
             step->call.rows = list->rows;
     }
 done:

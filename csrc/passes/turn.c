@@ -155,6 +155,10 @@ static void turn_copy(const nnc_array *x, nnc_array *y)
 {
     enum { SIDE = 16 };
     int64_t rows = x->shape.dim[0], columns = x->shape.dim[1];
+    const float *from = x->data;
+    const double *from_wide = x->data;
+    float *to = y->data;
+    double *to_wide = y->data;
     for (int64_t r0 = 0; r0 < rows; r0 += SIDE)
         for (int64_t c0 = 0; c0 < columns; c0 += SIDE) {
             int64_t r1 = r0 + SIDE < rows ? r0 + SIDE : rows;
@@ -162,9 +166,9 @@ static void turn_copy(const nnc_array *x, nnc_array *y)
             for (int64_t c = c0; c < c1; c++)
                 for (int64_t r = r0; r < r1; r++) {
                     if (x->dtype == NNC_F32)
-                        ((float *)y->data)[c * rows + r] = ((const float *)x->data)[r * columns + c];
+                        to[c * rows + r] = from[r * columns + c];
                     else
-                        ((double *)y->data)[c * rows + r] = ((const double *)x->data)[r * columns + c];
+                        to_wide[c * rows + r] = from_wide[r * columns + c];
                 }
         }
 }

@@ -12,7 +12,7 @@ typedef struct {
     nnc_program *program;
 } py_program;
 
-static nnc_program *program_of(PyObject *object)
+nnc_program *py_program_of(PyObject *object)
 {
     return ((py_program *)object)->program;
 }
@@ -36,7 +36,7 @@ typedef struct {
 static int run_init(run *r, PyObject *object)
 {
     nnc_status status;
-    *r = (run){.state = PyType_GetModuleState(Py_TYPE(object)), .program = program_of(object),
+    *r = (run){.state = PyType_GetModuleState(Py_TYPE(object)), .program = py_program_of(object),
                .guard = -1};
     r->inputs = nnc_program_input_count(r->program);
     r->outputs = nnc_program_output_count(r->program);
@@ -546,7 +546,7 @@ static PyObject *program_new(PyTypeObject *type, PyObject *args, PyObject *kwarg
         if (self == NULL)
             goto done;
         status = nnc_program_new_beside(((py_graph *)graph)->graph, value, (int)n,
-                                        beside == Py_None ? NULL : program_of(beside),
+                                        beside == Py_None ? NULL : py_program_of(beside),
                                         &self->program);
     }
     if (status != NNC_OK) {
@@ -562,148 +562,9 @@ done:
 static void program_dealloc(PyObject *object)
 {
     PyTypeObject *type = Py_TYPE(object);
-    nnc_program_release(program_of(object));
+    nnc_program_release(py_program_of(object));
     PyObject_Free(object);
     Py_DECREF(type);
-}
-
-/* ---- what it tells ---- */
-
-typedef const nnc_array *signature_fn(const nnc_program *program, int64_t k);
-
-static PyObject *signature(const nnc_program *program, int64_t n, signature_fn *of)
-{
-    PyObject *list = PyList_New((Py_ssize_t)n);
-    for (int64_t k = 0; list != NULL && k < n; k++) {
-        const nnc_array *array = of(program, k);
-        PyObject *row =
-            Py_BuildValue("(Ns)", py_shape_tuple(&array->shape), nnc_dtype_name(array->dtype));
-        if (row == NULL)
-            Py_CLEAR(list);
-        else
-            PyList_SetItem(list, (Py_ssize_t)k, row);
-    }
-    return list;
-}
-
-static PyObject *get_input_signature(PyObject *object, void *unused)
-{
-    (void)unused;
-    return signature(program_of(object), nnc_program_input_count(program_of(object)),
-                     nnc_program_input);
-}
-
-static PyObject *get_output_signature(PyObject *object, void *unused)
-{
-    (void)unused;
-    return signature(program_of(object), nnc_program_output_count(program_of(object)),
-                     nnc_program_output);
-}
-
-static PyObject *program_stats(PyObject *object, PyObject *unused)
-{
-    nnc_program_stats s;
-    (void)unused;
-    nnc_program_describe(program_of(object), &s);
-    return Py_BuildValue("{sLsLsLsLsLsLsisL}", "nodes_recorded", (long long)s.nodes_recorded,
-                         "nodes_kept", (long long)s.nodes_kept, "fused", (long long)s.fused,
-                         "folded", (long long)s.folded, "arena_bytes", (long long)s.arena_bytes,
-                         "values_bytes", (long long)s.values_bytes, "threads", s.threads,
-                         "turned", (long long)s.turned);
-}
-
-/* (shape, dtype) of each array. */
-static PyObject *signatures(const nnc_array *arrays, int n)
-{
-    PyObject *tuple = PyTuple_New(n);
-    for (int k = 0; tuple != NULL && k < n; k++) {
-        PyObject *row = Py_BuildValue("(Ns)", py_shape_tuple(&arrays[k].shape),
-                                      nnc_dtype_name(arrays[k].dtype));
-        if (row == NULL)
-            Py_CLEAR(tuple);
-        else
-            PyTuple_SetItem(tuple, k, row);
-    }
-    return tuple;
-}
-
-static PyObject *numbers(const int64_t *value, int n)
-{
-    PyObject *tuple = PyTuple_New(n);
-    for (int k = 0; tuple != NULL && k < n; k++) {
-        PyObject *number = PyLong_FromLongLong(value[k]);
-        if (number == NULL)
-            Py_CLEAR(tuple);
-        else
-            PyTuple_SetItem(tuple, k, number);
-    }
-    return tuple;
-}
-
-/* What Program.nodes() says of one node. */
-static PyObject *node_row(py_state *state, const nnc_program *program, int64_t i)
-{
-    int64_t *makers = NULL;
-    int label;
-    bool parallel;
-    const nnc_call *call = nnc_program_node(program, i, &label, &parallel, NULL);
-    nnc_status status = nnc_alloc((call->input_count + 1) * (int64_t)sizeof *makers, &makers);
-    if (status != NNC_OK)
-        return py_raise(state, status);
-    call = nnc_program_node(program, i, &label, &parallel, makers);
-    const char *activation = call->op == NNC_OP_dense && call->attrs->k[0] >= 0
-        ? nnc_ops[call->attrs->k[0]].name : "";
-    PyObject *row = Py_BuildValue(
-        "(ssiNNNiNd)", nnc_ops[call->op].name, activation, label & ~NNC_LABEL_BACKWARD,
-        PyBool_FromLong(label & NNC_LABEL_BACKWARD), signatures(call->in, call->input_count),
-        signatures(call->out, call->output_count), nnc_effects(call->op, call->attrs),
-        numbers(makers, call->input_count), call->work.cost);
-    nnc_free(makers);
-    return row;
-}
-
-static PyObject *program_nodes(PyObject *object, PyObject *unused)
-{
-    nnc_program *program = program_of(object);
-    int64_t n = nnc_program_node_count(program);
-    PyObject *list = PyList_New((Py_ssize_t)n);
-    (void)unused;
-    for (int64_t i = 0; list != NULL && i < n; i++) {
-        PyObject *row = node_row(PyType_GetModuleState(Py_TYPE(object)), program, i);
-        if (row == NULL)
-            Py_CLEAR(list);
-        else
-            PyList_SetItem(list, (Py_ssize_t)i, row);
-    }
-    return list;
-}
-
-static PyObject *program_makers(PyObject *object, PyObject *unused)
-{
-    nnc_program *program = program_of(object);
-    int64_t n = nnc_program_output_count(program);
-    PyObject *list = PyList_New((Py_ssize_t)n);
-    (void)unused;
-    for (int64_t k = 0; list != NULL && k < n; k++) {
-        PyObject *number = PyLong_FromLongLong(nnc_program_output_maker(program, k));
-        if (number == NULL)
-            Py_CLEAR(list);
-        else
-            PyList_SetItem(list, (Py_ssize_t)k, number);
-    }
-    return list;
-}
-
-static PyObject *program_text(PyObject *object, PyObject *unused)
-{
-    char *text = NULL;
-    (void)unused;
-    nnc_status status = nnc_program_text(program_of(object), &text);
-    if (status != NNC_OK)
-        return py_raise(PyType_GetModuleState(Py_TYPE(object)), status);
-    PyObject *result = PyUnicode_FromString(text);
-    nnc_free(text);
-    return result;
 }
 
 /* The memory of an input that a program of one input takes as it is: an array or a concrete Tensor
@@ -735,7 +596,7 @@ enum { ATTEMPT_OUTPUTS = 2 };
 static PyObject *program_attempt(PyObject *object, PyObject *x)
 {
     py_state *state = PyType_GetModuleState(Py_TYPE(object));
-    nnc_program *program = program_of(object);
+    nnc_program *program = py_program_of(object);
     nnc_tensor *tensors[ATTEMPT_OUTPUTS] = {NULL};
     void *targets[ATTEMPT_OUTPUTS] = {NULL}, *data;
     nnc_rows rows = {.row_bytes = 0};
@@ -784,15 +645,15 @@ static PyMethodDef methods[] = {
      "replay(sources, order, first, steps, targets=None, seconds=0.0, guard=-1): the steps done."},
     {"watch", (PyCFunction)(void (*)(void))program_watch, METH_VARARGS | METH_KEYWORDS,
      "watch(sources, order, first, threads=0, check=False, effects=True): one step, node by node."},
-    {"nodes", program_nodes, METH_NOARGS, "The schedule, a tuple a node."},
-    {"makers", program_makers, METH_NOARGS, "The node that makes each output."},
-    {"stats", program_stats, METH_NOARGS, "What the passes did, as a dictionary."},
-    {"text", program_text, METH_NOARGS, "The schedule, a line a step."},
+    {"nodes", py_program_nodes, METH_NOARGS, "The schedule, a tuple a node."},
+    {"makers", py_program_makers, METH_NOARGS, "The node that makes each output."},
+    {"stats", py_program_stats, METH_NOARGS, "What the passes did, as a dictionary."},
+    {"text", py_program_text, METH_NOARGS, "The schedule, a line a step."},
     {NULL, NULL, 0, NULL}};
 
 static PyGetSetDef getset[] = {
-    {"input_signature", get_input_signature, NULL, "(shape, dtype) of each input.", NULL},
-    {"output_signature", get_output_signature, NULL, "(shape, dtype) of each output.", NULL},
+    {"input_signature", py_program_input_signature, NULL, "(shape, dtype) of each input.", NULL},
+    {"output_signature", py_program_output_signature, NULL, "(shape, dtype) of each output.", NULL},
     {NULL, NULL, NULL, NULL, NULL}};
 
 static PyType_Slot slots[] = {

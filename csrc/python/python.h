@@ -5,9 +5,9 @@
  * error.c (status to exception, signals), convert.c (NumPy and numbers to tensors and back), ops.c
  * (an op called from Python), rows.c (the functions of `op`), number.c (operators), index.c
  * (t[...]), tensor.c, share.c (buffer, DLPack), variable.c, graph.c, describe.c (traces), tape.c,
- * program.c, scan.c (checks on data), host.c (ops that NumPy computes), file.c (bytes of files),
- * text.c (strings). All functions hold the GIL unless they say otherwise, and return -1 or NULL with
- * an exception set. */
+ * program.c, schedule.c (what a program tells), scan.c (checks on data), host.c (ops that NumPy
+ * computes), file.c (bytes of files), text.c (strings). All functions hold the GIL unless they say
+ * otherwise, and return -1 or NULL with an exception set. */
 #ifndef NNC_PYTHON_H
 #define NNC_PYTHON_H
 
@@ -289,9 +289,20 @@ int py_text_add(PyObject *module);
 int py_tape_read(py_state *state, py_variable *variable);
 extern PyType_Spec py_tape_spec;
 
+/* ---- schedule.c: methods and attributes of Program ---- */
+
+PyObject *py_program_input_signature(PyObject *program, void *unused);
+PyObject *py_program_output_signature(PyObject *program, void *unused);
+PyObject *py_program_stats(PyObject *program, PyObject *unused);
+PyObject *py_program_nodes(PyObject *program, PyObject *unused);
+PyObject *py_program_makers(PyObject *program, PyObject *unused);
+PyObject *py_program_text(PyObject *program, PyObject *unused);
+
 /* ---- program.c, scan.c ---- */
 
+nnc_program *py_program_of(PyObject *object);
 extern PyType_Spec py_program_spec;
+
 PyObject *py_permutation(PyObject *module, PyObject *args, PyObject *kwargs);
 PyObject *py_read_file(PyObject *module, PyObject *args, PyObject *kwargs);
 PyObject *py_crc32(PyObject *module, PyObject *args, PyObject *kwargs);
