@@ -8,8 +8,9 @@
  *   barrier;
  *   effects; barrier; thread 0 writes the outputs.
  * A source that needs neither shuffling nor conversion is not copied: the steps read the user's
- * rows; nor is a shuffled one whose readers take a list of rows. Since bits do not depend on the number of threads, it is chosen by timing: a few steps on
- * one thread, a few on all, again after a while. */
+ * rows; nor is a shuffled one whose readers take a list of rows. Since bits do not depend on the
+ * number of threads, it is chosen by timing: a few steps on one thread, a few on all, again after a
+ * while. */
 #include "core/ahead.h"
 #include "core/lock.h"
 #include "graph/call.h"
