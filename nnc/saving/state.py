@@ -8,7 +8,6 @@ Random generators are not among what Keras saves: their counters go into the gro
 Keras does not look at, so that a model goes on with the numbers it would have drawn.
 """
 import contextlib
-import json
 import math
 import threading
 
@@ -282,6 +281,8 @@ def _generators(model):
 
 def _order(data):
     """What `save_random` wrote; `None` where that is something else."""
+    import json                                     # not with nnc: it would slow the import
+
     if data.dtype != np.uint8 or len(data.shape) != 1 or not 0 < data.shape[0] < 1000:
         return None
     try:
@@ -298,6 +299,8 @@ def _order(data):
 
 def save_random(model, file):
     """Writes the counters of the model's random generators, and where `fit`'s orders are."""
+    import json
+
     for path, generator in _generators(model):
         file.create_dataset(f"{RANDOM}/{path}", data=generator.state.numpy())
     order = getattr(model, "_order", None)
