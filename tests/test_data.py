@@ -2,6 +2,7 @@
 import os
 import sys
 import threading
+import time
 import types
 
 import numpy as np
@@ -403,3 +404,29 @@ def test_each_validation_begins_with_the_first_batch(kind):
     history = model.fit(np.zeros((4, 1)), np.zeros((4, 1)), epochs=4, verbose=0, validation_data=data,
                         validation_steps=2, **({"validation_batch_size": 2} if kind == "arrays" else {}))
     assert history.history["val_loss"] == [0.5] * 4         # the mean of 0 and 1
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_no_batch_of_the_next_epoch_is_asked_for_before_the_hook(workers):
+    """An epoch of fewer steps than a pass has: its hook comes before what the next one reads."""
+    class Asked(nnc.utils.PyDataset):
+        def __init__(self):
+            super().__init__(workers=workers)
+            self.seen, self.at_end = set(), []
+
+        def __len__(self):
+            return 9
+
+        def __getitem__(self, index):
+            self.seen.add(index)
+            return np.ones((4, 3)), np.zeros(4)
+
+        def on_epoch_end(self):
+            time.sleep(0.1)                         # time to read ahead in, wrongly
+            self.at_end.append(len(self.seen))
+
+    dataset = Asked()
+    m = nnc.Sequential([nnc.Input((3,)), nnc.layers.Dense(1)])
+    m.compile("sgd", "mse")
+    m.fit(dataset, epochs=3, steps_per_epoch=3, shuffle=False, verbose=0)
+    assert dataset.at_end == [0, 3, 6, 9]

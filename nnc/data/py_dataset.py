@@ -87,8 +87,11 @@ class PyDataset:
         """Called after each epoch."""
 
 
-def batches_of(dataset, indices):
-    """Iterates over `dataset[i]` for the indices in their order, made by the data set's workers."""
+def batches_of(dataset, indices, source):
+    """Iterates over `dataset[i]` for the indices in their order, made by the data set's workers.
+
+    They make up to `max_queue_size` in advance, and none beyond the first `source.until`.
+    """
     workers = getattr(dataset, "workers", 1)
     processes = getattr(dataset, "use_multiprocessing", False)
     if workers <= 1 and not processes:
@@ -108,10 +111,12 @@ def batches_of(dataset, indices):
         pool, make = futures.ThreadPoolExecutor(workers), dataset.__getitem__
     ahead, indices = deque(), iter(indices)
     try:
-        for index in indices:
-            ahead.append(pool.submit(make, index))
-            if len(ahead) >= max(getattr(dataset, "max_queue_size", 10), 1):
+        most = max(getattr(dataset, "max_queue_size", 10), 1)
+        for asked, index in enumerate(indices):
+            while ahead and (len(ahead) >= most or source.until is not None
+                             and asked >= source.until):
                 yield ahead.popleft().result()
+            ahead.append(pool.submit(make, index))
         while ahead:
             yield ahead.popleft().result()
     finally:

@@ -22,9 +22,11 @@ class Source:
         steps: How many batches a pass has; `None` if it is not known.
         once: Whether there is one pass only.
         what: What the user passed, for messages.
+        until: How many batches of the pass may be asked for in advance; `None`: all.
     """
 
     once = False
+    until = None
 
     def __init__(self, value, steps=None):
         self.value, self.steps = value, steps
@@ -53,11 +55,11 @@ class Indexed(Source):
 
     def batches(self, number):
         if self.steps is None:
-            return batches_of(self.value, itertools.count())
+            return batches_of(self.value, itertools.count(), self)
         indices = range(self.steps)
         if self._shuffle:
             indices = _core.permutation(self.steps, self._seed, _SHUFFLE, number).tolist()
-        return batches_of(self.value, indices)
+        return batches_of(self.value, indices, self)
 
     def hook(self, name):
         getattr(self.value, name, lambda: None)()
@@ -132,8 +134,9 @@ def open_rows(x, y, sample_weight, batch, shuffle, seed, who, strings=None):
     `strings`: whether there may be strings, and then (`"batches"`) whether they must come in
     batches.
     """
-    if getattr(x, "entered", False) or strings != "batches" and not any(is_lazy(leaf) or shuffle is True and large_mapping(leaf) is not None
-               for leaf in tree.flatten(x)):
+    if getattr(x, "entered", False) or strings != "batches" and not any(
+            is_lazy(leaf) or shuffle is True and large_mapping(leaf) is not None
+            for leaf in tree.flatten(x)):
         return None
 
     def read(leaf, name):

@@ -1,8 +1,9 @@
 """The batches of a source, checked, and prepared by a thread while the model computes.
 
-The first batch of a run is taken before anything is recorded; then one thread reads ahead within a
-pass, never beyond its end: hooks between epochs see a data set that nobody reads. What the user's
-code raises is raised again, unchanged, in the thread that runs `fit`.
+The first batch of a run is taken before anything is recorded; then one thread reads ahead within an
+epoch, never beyond its end: hooks between epochs see a data set that nobody reads, and what they
+change is seen by the same batches every time. What the user's code raises is raised again,
+unchanged, in the thread that runs `fit`.
 """
 import queue
 import threading
@@ -46,7 +47,7 @@ class Stream:
     def first(self):
         """The first batch; it will come again as the first one of the first epoch."""
         self._begin()
-        self._reader = _Reader(self._read())
+        self._open()
         data = self._reader.first()
         if data is None:
             raise ValueError(f"{self.who}: `x` (a {self.source.what}) gave no batch, expected at "
@@ -70,6 +71,16 @@ class Stream:
     def attach(self, run):
         """Names the run that receives the batches."""
         self._run = run
+
+    def _open(self):
+        """Begins the next pass."""
+        self._reader = _Reader(self._read())
+        self._allow(None if self._limit is None else 0)
+
+    def _allow(self, until):
+        """Lets `until` batches of the pass be read ahead; `None`: all."""
+        self.source.until = until
+        self._reader.allow(until)
 
     def _read(self):
         """The checked batches of the next pass."""
@@ -122,7 +133,7 @@ class Stream:
             self.close()
             self._passes = where["pass"]
             if where["within"] or not step:         # else the pass has ended within this epoch
-                self._reader = _Reader(self._read())
+                self._open()
         for _ in range(where["within"]):
             if self._reader.next() is None:
                 raise ValueError(f"{self.who}: `x` (a {self.source.what}) has fewer batches than "
@@ -137,7 +148,10 @@ class Stream:
             self.source.hook("on_epoch_begin")
         self._begun = False
         if not step and self._pass_is_over() and not self.source.once:
-            self._reader, self._within = _Reader(self._read()), 0
+            self._open()
+            self._within = 0
+        if self._reader is not None and self._limit is not None:
+            self._allow(self._within + self._limit - done)
         while self._reader is not None and (self._limit is None or done < self._limit):
             data = self._reader.next()
             if data is None:
@@ -197,10 +211,19 @@ class _Reader:
         self._iterator = iterator
         self._waiting, self._thread = _NONE, None
         self._queue, self._stop = queue.Queue(_AHEAD), threading.Event()
+        self._until, self._given, self._made = None, 0, 0
+        self._allowed = threading.Condition()
+
+    def allow(self, until):
+        """Lets items be made ahead of `next`, up to `until` of them in all; `None`: all."""
+        with self._allowed:
+            self._until = until
+            self._allowed.notify()
 
     def first(self):
         """The first item, made in this thread; `None` if there is none."""
         self._waiting = next(self._iterator, None)
+        self._given = self._made = 1
         return self._waiting
 
     def peek(self):
@@ -218,6 +241,9 @@ class _Reader:
         if self._thread is None:
             self._thread = threading.Thread(target=self._work, name="nnc-data", daemon=True)
             self._thread.start()
+        self._given += 1
+        if self._until is not None and self._until < self._given:
+            self.allow(self._given)
         item, error = self._queue.get()
         if error is not None:
             raise error
@@ -227,16 +253,26 @@ class _Reader:
 
     def _work(self):
         try:
-            for item in self._iterator:
+            while self._wait():
+                item = next(self._iterator, _NONE)
+                if item is _NONE:
+                    self._put((None, None))
+                    break
+                self._made += 1
                 if not self._put((item, None)):
                     break
-            else:
-                self._put((None, None))
         except BaseException as error:              # the user's: raised again by next()
             self._put((None, error))
         finally:
             if self._stop.is_set():
                 self._iterator.close()
+
+    def _wait(self):
+        """Waits until another item may be made; `False` if none is wanted any more."""
+        with self._allowed:
+            self._allowed.wait_for(lambda: self._stop.is_set() or self._until is None
+                                   or self._made < self._until)
+        return not self._stop.is_set()
 
     def _put(self, item):
         while not self._stop.is_set():
@@ -250,6 +286,8 @@ class _Reader:
     def close(self):
         """Ends the thread; it is not waited for longer than the user's code takes, or a second."""
         self._stop.set()
+        with self._allowed:
+            self._allowed.notify()
         if self._thread is None:
             self._iterator.close()
         else:
