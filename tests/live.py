@@ -2,6 +2,7 @@
 it.
 """
 import os
+import re
 
 import numpy as np
 import pytest
@@ -11,6 +12,11 @@ os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 keras = pytest.importorskip("keras")
 if keras.backend.backend() != "tensorflow":
     pytest.skip("Keras must run on TensorFlow here", allow_module_level=True)
+
+
+def label(thing):
+    """A test's name for an argument, the same in every process: no addresses."""
+    return re.sub(" at 0x[0-9a-f]+", "", str(thing))
 
 
 def values(thing):

@@ -1,7 +1,7 @@
 """Metrics beside Keras: values over several batches, weights, resets, configurations, names."""
 import numpy as np
 import pytest
-from live import keras, plain, same, values
+from live import keras, label, plain, same, values
 
 import nnc
 
@@ -134,7 +134,8 @@ def test_three_batches(name, make_true, make_pred, arguments, weighted):
 
 
 @pytest.mark.parametrize("name, make_true, make_pred, arguments", [
-    row for row in METRICS if "dtype" not in row[3] and "label_weights" not in row[3]], ids=str)
+    row for row in METRICS if "dtype" not in row[3] and "label_weights" not in row[3]],
+    ids=label)
 def test_dtypes(name, make_true, make_pred, arguments):
     """Values and variables in the dtype asked for; counts of confusion in `floatx()`."""
     for dtype, tolerance in (("float64", 1e-5), ("bfloat16", 2e-2)):   # of float32 losses; 8 bits
@@ -266,7 +267,7 @@ def test_stateless(name, arguments):
     (lambda: nnc.metrics.FBetaScore(beta=1), "beta"),
     (lambda: nnc.metrics.F1Score(threshold=0.0), "threshold"),
     (lambda: nnc.metrics.F1Score()(np.ones(3), np.ones(3)), "batch_size, output_dim"),
-    (lambda: nnc.metrics.IoU(2, [2]), "target_class_ids")], ids=str)
+    (lambda: nnc.metrics.IoU(2, [2]), "target_class_ids")], ids=label)
 def test_bad_arguments(call, text):
     with pytest.raises(ValueError, match=text):
         call()

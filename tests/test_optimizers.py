@@ -3,7 +3,7 @@ configurations.
 """
 import numpy as np
 import pytest
-from live import keras, plain, values
+from live import keras, label, plain, values
 
 import nnc
 from reference.state import schedule_free_adamw
@@ -130,7 +130,7 @@ def test_options(name, option):
 
 @pytest.mark.parametrize("name, arguments", OPTIMIZERS + FREE + [
     *(("Adam", option) for option in OPTIONS),
-    ("SGD", {"learning_rate": nnc.optimizers.schedules.ExponentialDecay(0.1, 5, 0.5)})], ids=str)
+    ("SGD", {"learning_rate": nnc.optimizers.schedules.ExponentialDecay(0.1, 5, 0.5)})], ids=label)
 def test_recorded_steps_are_the_eager_ones(name, arguments):
     """A step recorded once and replayed changes weights and slots as the eager one does, bit for
     bit.
