@@ -38,6 +38,9 @@ enum {
 #define SLICE_NS 2e7            /* between two looks at whether steps still take what they took */
 #define SLOWER 1.3              /* times the quickest: timed anew, but only every */
 #define RETIME_EVERY 0.25       /* seconds */
+#define TRY_MOST 2e-3           /* seconds: a try on all threads is not longer, but for its last step */
+#define CLEAR 3                 /* times as quick: needs no more tries */
+#define SLICE_MOST 4e-2         /* seconds: a slice ends then, however many steps it was to have */
 #define UNTIMED_COST 1e5        /* ns: before it is timed, one thread below this */
 #define FEW_COST 2e4            /* ns: replays of few steps shorter than this run on one thread */
 
@@ -59,6 +62,7 @@ typedef struct {
     nnc_seen *seen;             /* (steps) where each step is watched, or NULL */
     bool check, effects;        /* while watching: see nnc_program_watch */
     double began;
+    double slice_end;           /* seconds; 0: none */
 } replay;
 
 static double now(void)
@@ -322,7 +326,8 @@ static void replay_task(void *argument, int thread, int threads)
         if (thread == 0) {
             run->finish = run->done >= run->limit || atomic_load(&run->running.stop) ||
                 atomic_load(&run->running.fault.set) || run->guarded ||
-                (run->deadline > 0 && run->done > 0 && now() >= run->deadline);
+                (run->deadline > 0 && run->done > 0 && now() >= run->deadline) ||
+                (run->slice_end > 0 && now() >= run->slice_end);
             if (!run->finish)
                 prepare_batch(run, threads);
         }
@@ -393,11 +398,20 @@ static bool has_few_steps(const replay *run)
     return run->steps - run->done < TURNS && run->program->cost < LONG_STEP;
 }
 
-/* Times one thread against all, in turns; the smallest of the tries counts. Before that all run
- * untimed for a while: threads that have just been woken may not have found their processors yet.
- * A replay that ends before that is gone on with by the next. Replays of few steps take more turns
- * in the place of the warm-up, two of a kind behind one another: the second finds the threads
- * awake. */
+/* One try: cut short where all threads hold one another up, as when another program has a processor. */
+static double time_some(replay *run, int64_t steps, int threads)
+{
+    run->slice_end = threads > 1 ? now() + TRY_MOST : 0;
+    double t = run_some(run, steps, threads);
+    run->slice_end = 0;
+    return t;
+}
+
+/* Times one thread against all, in turns; the smallest of the tries counts, and the first of each
+ * where one thread is much quicker. Before that all run untimed for a while: threads that have just
+ * been woken may not have found their processors yet. A replay that ends before that is gone on
+ * with by the next. Replays of few steps take more turns in the place of the warm-up, two of a kind
+ * behind one another: the second finds the threads awake. */
 static void time_threads(replay *run, int threads)
 {
     nnc_program *program = run->program;
@@ -410,13 +424,15 @@ static void time_threads(replay *run, int threads)
         program->timing_turn = 0;
         best[0] = best[1] = 0;
         while (!few && now() < start + WARM_UP && !over(run))
-            run_some(run, steps, threads);
+            time_some(run, steps, threads);
     }
     for (; program->timing_turn < (few ? FEW_TURNS : TURNS) && !over(run); program->timing_turn++) {
         int one = program->timing_turn / (few ? 2 : 1) % 2;
-        double t = run_some(run, steps, one ? 1 : threads);
+        double t = time_some(run, steps, one ? 1 : threads);
         if (t > 0 && (best[one] == 0 || t < best[one]))
             best[one] = t;
+        if (!few && one && best[0] > CLEAR * best[1])
+            program->timing_turn = TURNS;
     }
     if (program->timing_turn >= (few ? FEW_TURNS : TURNS)) {
         if (best[0] > 0 && best[1] > 0)
@@ -425,8 +441,19 @@ static void time_threads(replay *run, int threads)
     }
 }
 
+/* All threads took t ns a step over a slice, more than one thread needs: a processor is taken most of
+ * the time, which the best of a few tries does not show. One thread goes on, for longer each time
+ * that this comes again. */
+static void give_way(nnc_program *program, double t)
+{
+    double interval = TIMING_SOON * (1 << program->overtaken);
+    program->overtaken += interval < TIMING_EVERY;
+    program->time_all = t;
+    program->steps_until_timing = 1 + (int64_t)(interval * 1e9 / program->time_one);
+}
+
 /* Goes on with the quicker number of threads for a while. Where the machine has changed (the other
- * processor is taken, or farther away) the next steps are timed again. */
+ * processor is taken, or farther away) one thread goes on, or the next steps are timed again. */
 static void run_slice(replay *run, int threads)
 {
     nnc_program *program = run->program;
@@ -435,9 +462,18 @@ static void run_slice(replay *run, int threads)
     double quickest = all ? program->time_all : program->time_one;
     if (all && (double)steps * quickest > SLICE_NS)
         steps = 1 + (int64_t)(SLICE_NS / quickest);
+    if (all && quickest < SLICE_NS)
+        run->slice_end = now() + (program->overtaken > 0 ? SLICE_MOST / 8 : SLICE_MOST);
     double t = run_some(run, steps, all ? threads : 1);
+    run->slice_end = 0;
     program->steps_until_timing -= run->done - before;
-    if (all && t > SLOWER * quickest && now() > program->timed_at + RETIME_EVERY)
+    if (!all || t == 0)
+        return;
+    if (t <= SLOWER * quickest)
+        program->overtaken = 0;
+    else if (t > program->time_one)
+        give_way(program, t);
+    else if (now() > program->timed_at + RETIME_EVERY)
         program->steps_until_timing = 0;
 }
 

@@ -95,6 +95,7 @@ struct nnc_program {
     double timing_best[2];  /* so far: on all threads, on one */
     double timed_at;        /* seconds, of a clock that only goes on */
     int threads_timed;      /* nnc_pool_threads() when they were measured */
+    int overtaken;          /* how often, one after another, all took longer than one */
     /* The same program for long runs, with turned weights (passes/turn.c). */
     nnc_program *turned;
     bool turned_tried;      /* whether it is known that there is one, or none */
