@@ -1,5 +1,6 @@
 """Keras scripts of users, run by nnc and by Keras on TensorFlow: the same results."""
 import guides
+import guides_examples  # noqa: F401
 import guides_training  # noqa: F401
 import numpy as np
 import pytest

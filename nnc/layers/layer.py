@@ -36,6 +36,7 @@ from .keras_tensor import KerasTensor, standardize_shape
 from .nests import (_add_once, _collect, _flatten, _has_mask, _holds_arrays, _is_data, _mask_of,
                     _placeholders)
 from .quantization import LayerQuantization
+from .signature import signature_of
 
 
 class _Context(threading.local):
@@ -52,7 +53,7 @@ added_losses = [False]
 # Attributes that neither hold state nor say how `call` computes.
 _SILENT = frozenset(("built", "history", "stop_training", "stop_evaluating", "stop_predicting",
                      "_losses", "_build_shapes", "_path", "_output_shape", "_building",
-                     "_inbound_nodes"))
+                     "_new", "_inbound_nodes"))
 
 
 @contextlib.contextmanager
@@ -66,30 +67,6 @@ def _autocast(dtype):
     finally:
         context.autocast = outer
         _core.set_autocast(outer)
-
-
-class _Signature:
-    """What a layer's `call` takes."""
-
-    def __init__(self, call):
-        parameters = [p for p in inspect.signature(call).parameters.values()
-                      if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
-        self.names = [p.name for p in parameters if p.kind != p.KEYWORD_ONLY]
-        self.known = {p.name for p in parameters}
-        self.training = "training" in self.known
-        self.mask = "mask" in self.known
-        default = {p.name: p.default for p in parameters}.get("training")
-        self.training_default = None if default is inspect.Parameter.empty else default
-
-
-_signatures = {}
-
-
-def _signature_of(cls, call):
-    function = cls.call
-    if function not in _signatures:
-        _signatures[function] = _Signature(call)
-    return _signatures[function]
 
 
 def _build_wrapper(build):
@@ -133,6 +110,7 @@ class Layer(LayerFiles, LayerQuantization, Operation):
     #: input only.
     _plain = False
     _remat_mode = None
+    _new = True                 # no call has been made
     _takes_remat = True         # models leave it to their layers
 
     def __init_subclass__(cls, **kwargs):
@@ -170,7 +148,7 @@ class Layer(LayerFiles, LayerQuantization, Operation):
         self.input_spec = None
         self.supports_masking = type(self).compute_mask is not Layer.compute_mask
         self._dtype_policy = dtype_policies.get(dtype)
-        self._signature = _signature_of(type(self), self.call)
+        self._signature = signature_of(type(self), self.call)
         self._take_shape_arguments(kwargs)
         self.activity_regularizer = regularizers.get(activity_regularizer)
 
@@ -510,6 +488,18 @@ class Layer(LayerFiles, LayerQuantization, Operation):
 
     # ---- calling ----
 
+    def _first_call(self, call, args, kwargs):
+        """A call that may make weights of the layer and of layers within: with paths below it."""
+        if not self.built:
+            self._build_for(args, kwargs)
+            self.built = True
+        self._new = False
+        if self.__dict__.get("_building"):
+            return call(self, *args, **kwargs)
+        with name_scope(self.name):
+            self._path = self._path or current_path()
+            return call(self, *args, **kwargs)
+
     def call(self, *args, **kwargs):
         """What the layer computes. Override it."""
         raise NotImplementedError(f"Layer {type(self).__name__} does not have a `call()` method "
@@ -532,9 +522,8 @@ class Layer(LayerFiles, LayerQuantization, Operation):
             return self._symbolic_call(args, kwargs)
         if self.input_spec is not None:
             assert_input_compatibility(self.input_spec, first, self.name)
-        if not self.built:
-            self._build_for(args, kwargs)
-            self.built = True
+        if self._new or not self.built:
+            return self._first_call(Layer.__call__, args, kwargs)
         kwargs, training, mask = self._fill_in(signature, args, kwargs)
         outer = context.training
         if context.depth == 0 and added_losses[0]:
@@ -647,9 +636,8 @@ class Layer(LayerFiles, LayerQuantization, Operation):
         kwargs = {name: value for name, value in kwargs.items() if value is not None}
         if self.input_spec is not None:
             assert_input_compatibility(self.input_spec, first, self.name)
-        if not self.built:
-            self._build_for(args, kwargs)
-            self.built = True
+        if self._new or not self.built:
+            return self._first_call(Layer.symbolic_call, args, kwargs)
         outputs = fresh(self.compute_output_spec(*args, **kwargs))
         noted = kwargs
         if self._signature.mask and len(args) == 1 and not _has_mask(first):

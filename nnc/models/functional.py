@@ -10,6 +10,7 @@ from .._core import Tensor, op
 from ..layers.input_layer import Input, InputLayer
 from ..layers.keras_tensor import KerasTensor
 from ..layers.layer import Layer
+from ..naming import current_path, name_scope
 from ..ops.operation import Node, node_of
 from ..recording import feed_dtype
 from ..strings import holds_strings, string_array
@@ -82,6 +83,8 @@ class Functional(Model):
         self._plain = all(isinstance(o, Layer) and o._plain for o in self.operations)
         self._front = Front(self.name, self.inputs, nodes) \
             if any(tensor.dtype == "string" for tensor in self.inputs) else None
+        with name_scope(self.name):
+            self._path = current_path()
         self.built = True
 
     # ---- what it is made of ----
