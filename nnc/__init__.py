@@ -1,11 +1,11 @@
 """nnc: Keras's API on a C core. `import nnc as keras`."""
 from . import _core
 from ._core import Tensor
-from . import config, dtype_policies, ops, random, tree
+from . import backend, config, dtype_policies, ops, random, tree
 from . import activations, constraints, initializers, regularizers
 from . import losses, metrics, optimizers, layers, saving, models, callbacks, datasets, utils, export
 from .autograd import GradientTape
-from .config import backend, device, show_config
+from .config import device, show_config
 from .dtype_policies import DTypePolicy, FloatDTypePolicy
 from .initializers import Initializer
 from .layers import Input, InputSpec, Layer
@@ -31,6 +31,7 @@ threadpools.install()
 
 # Imported when first used: name and module.
 _LATER = {"profile": "profiling", "report": "reporting"}
+_MODULES = ("distillation", "distribution", "legacy")
 
 
 def __getattr__(name):
@@ -38,11 +39,15 @@ def __getattr__(name):
         import importlib
 
         return getattr(importlib.import_module(f".{_LATER[name]}", __name__), name)
+    if name in _MODULES:
+        import importlib
+
+        return importlib.import_module(f".{name}", __name__)
     raise AttributeError(f"module 'nnc' has no attribute {name!r}")
 
 
 def __dir__():
-    return sorted({*globals(), *_LATER})
+    return sorted({*globals(), *_LATER, *_MODULES})
 
 
 def install_as_keras():

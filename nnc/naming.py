@@ -27,6 +27,13 @@ def uniquify(name):
     return name if count == 0 else f"{name}_{count}"
 
 
+def get_uid(prefix=""):
+    """How many times this has been asked with that prefix since `clear_session()`, from 1 on."""
+    with _lock:
+        _counts["uid", prefix] = count = _counts.get(("uid", prefix), 0) + 1
+    return count
+
+
 def auto_name(prefix):
     """A unique name made from a class's name."""
     return uniquify(to_snake_case(prefix))

@@ -570,7 +570,7 @@ class Trainer:
         finally:
             batches.close()
         check_finite(run.data, logs, self, "evaluate")
-        return logs if return_dict else self._in_order(logs)
+        return dict(sorted(logs.items())) if return_dict else self._in_order(logs)
 
     def _evaluate(self, run, batches, callbacks):
         callbacks.on_test_begin()
@@ -721,7 +721,7 @@ class Trainer:
         self.reset_metrics()
         run.run(data.count, 0, 1, None)
         logs = run.logs()
-        return logs if return_dict else self._in_order(logs)
+        return dict(sorted(logs.items())) if return_dict else self._in_order(logs)
 
     def _make_function(self, kind):
         """What takes the next batch of an iterator through a step."""

@@ -1,6 +1,7 @@
-"""`nnc.tree`: nests of lists, tuples and dicts (in the order of sorted keys) and their leaves.
+"""`nnc.tree`: nests of lists, tuples and dicts and their leaves.
 
-`None` is a leaf, but not of `flatten`, `map_leaves` and `pack`.
+Leaves of dicts come in the order of sorted keys; a dict that is made like another has its keys in
+that one's order. `None` is a leaf, but not of `flatten`, `map_leaves` and `pack`.
 """
 
 
@@ -30,10 +31,15 @@ def flatten(structure, keep_none=False):
 def map_leaves(function, value):
     """The nest with `function(leaf)` in the place of each leaf; `None` stays."""
     if isinstance(value, dict):
-        return {key: map_leaves(function, value[key]) for key in sorted(value)}
+        return in_order_of(value, {key: map_leaves(function, value[key]) for key in sorted(value)})
     if isinstance(value, (list, tuple)):
         return _like(value, [map_leaves(function, part) for part in value])
     return None if value is None else function(value)
+
+
+def in_order_of(structure, parts):
+    """The dict `parts` with its keys as they come in the dict `structure`."""
+    return {key: parts[key] for key in structure}
 
 
 def pack(structure, leaves):
@@ -85,7 +91,8 @@ def map_shape_structure(func, structure):
             n is None or isinstance(n, int) for n in structure):
         return func(structure)
     if isinstance(structure, dict):
-        return {key: map_shape_structure(func, structure[key]) for key in sorted(structure)}
+        return in_order_of(structure, {key: map_shape_structure(func, structure[key])
+                                       for key in sorted(structure)})
     if isinstance(structure, (list, tuple)):
         return _like(structure, [map_shape_structure(func, part) for part in structure])
     return func(structure)
@@ -104,8 +111,9 @@ def _map_up_to(shallow, func, structures, none_is_leaf):
             if not isinstance(other, dict) or set(other) != set(shallow):
                 raise ValueError("The structures differ: expected a dict with the keys "
                                  f"{sorted(shallow)}. Received: {other!r}")
-        return {key: _map_up_to(shallow[key], func, [s[key] for s in structures], none_is_leaf)
-                for key in sorted(shallow)}
+        return in_order_of(shallow, {
+            key: _map_up_to(shallow[key], func, [s[key] for s in structures], none_is_leaf)
+            for key in sorted(shallow)})
     if isinstance(shallow, (list, tuple)):
         for other in structures:
             if not isinstance(other, (list, tuple)) or len(other) != len(shallow):
@@ -182,7 +190,8 @@ def traverse(func, structure, top_down=True):
             return None if made is MAP_TO_NONE else made
     result = structure
     if isinstance(structure, dict):
-        result = {key: traverse(func, structure[key], top_down) for key in sorted(structure)}
+        result = in_order_of(structure, {key: traverse(func, structure[key], top_down)
+                                         for key in sorted(structure)})
     elif isinstance(structure, (list, tuple)):
         result = _like(structure, [traverse(func, part, top_down) for part in structure])
     if not top_down:
@@ -195,7 +204,7 @@ def traverse(func, structure, top_down=True):
 def lists_to_tuples(structure):
     """The nest with tuples in the place of lists."""
     if isinstance(structure, dict):
-        return {key: lists_to_tuples(structure[key]) for key in sorted(structure)}
+        return {key: lists_to_tuples(part) for key, part in structure.items()}
     if isinstance(structure, (list, tuple)):
         parts = [lists_to_tuples(part) for part in structure]
         return type(structure)(*parts) if hasattr(structure, "_fields") else tuple(parts)

@@ -19,7 +19,7 @@ _DIFFERENTIABLE = _FLOATS | _COMPLEX
 _DTYPES = _DIFFERENTIABLE | _SIGNED | _UNSIGNED | {"bool"}
 _ARRAYS = (Tensor, _core.Variable)
 _SCALARS = (bool, int, float, complex)
-_NAMES = {"float": "float32", "half": "float16", "double": "float64", "int": "int32", int: "int32",
+_NAMES = {"float": "float32", "half": "float16", "double": "float64", "int": "int64", int: "int64",
           float: "float32", bool: "bool", complex: "complex64"}
 
 

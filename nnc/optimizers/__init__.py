@@ -53,3 +53,11 @@ def get(identifier):
                          f"configuration dictionary or an Optimizer. Received: {identifier!r} (of "
                          f"type {type(identifier).__name__})")
     return identifier
+
+
+def __getattr__(name):
+    if name == "legacy":
+        import importlib
+
+        return importlib.import_module(".legacy", __name__)
+    raise AttributeError(f"module 'nnc.optimizers' has no attribute {name!r}")

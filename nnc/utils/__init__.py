@@ -30,7 +30,8 @@ _REGISTRY = {
 # Imported when first used: name and module.
 _LATER = {
     "Config": "nnc.utils.settings", "PyDataset": "nnc.data", "Sequence": "nnc.data",
-    "FeatureSpace": "nnc.utils.feature_space", "clear_session": "nnc.naming", "is_keras_tensor": "nnc.ops.keras_tensor",
+    "FeatureSpace": "nnc.utils.feature_space", "clear_session": "nnc.naming",
+    "is_keras_tensor": "nnc.ops.keras_tensor",
     "standardize_dtype": "nnc.utils.kinds",
     "pack_x_y_sample_weight": "nnc.data", "unpack_x_y_sample_weight": "nnc.data",
     "pad_sequences": "nnc.utils.sequences",
@@ -57,10 +58,10 @@ def __getattr__(name):
 
         return getattr(importlib.import_module(_LATER[name]),
                        "PyDataset" if name == "Sequence" else name)
-    if name == "bounding_boxes":
+    if name in ("bounding_boxes", "legacy"):
         import importlib
 
-        return importlib.import_module("nnc.utils.bounding_boxes")
+        return importlib.import_module(f"nnc.utils.{name}")
     if name in _REGISTRY:
         from nnc.saving import object_registration
 

@@ -234,3 +234,77 @@ def decode_deltas_to_boxes(anchors, boxes_delta, anchor_format, box_format,
     boxes = ops.concatenate([deltas[..., :2] * anchors[..., 2:] + anchors[..., :2],
                              ops.exp(deltas[..., 2:]) * anchors[..., 2:]], axis=-1)
     return convert_format(boxes, encoded_format, box_format, height, width)
+
+
+def _pixels(name, boxes1, boxes2, form, target, image_shape):
+    """Both in pixels in the target format."""
+    if form.startswith("rel") and image_shape is None:
+        raise ValueError(f"{name}: relative formats need `image_shape`. Received: "
+                         f"bounding_box_format={form!r}, image_shape=None")
+    height, width = (None, None) if image_shape is None else image_shape[:2]
+    return [convert_format(boxes, form, target, height, width) for boxes in (boxes1, boxes2)]
+
+
+def compute_iou(boxes1, boxes2, bounding_box_format, use_masking=False, mask_val=-1,
+                image_shape=None):
+    """What each pair of boxes shares, over what both cover together.
+
+    Args:
+        boxes1, boxes2: Arrays `(N, 4)` or `(batch, N, 4)`; `(M, 4)` or `(batch, M, 4)`.
+        bounding_box_format: The format of both; see the head of this file.
+        use_masking: Whether pairs with a box of negative numbers only give `mask_val`.
+        image_shape: `(height, width, channels)`, for relative formats.
+
+    Returns:
+        Tensor `(N, M)`, or `(batch, N, M)` if any of them is batched.
+
+    Raises:
+        ValueError: For boxes of another rank, or a relative format without `image_shape`.
+    """
+    for name, boxes in (("boxes1", boxes1), ("boxes2", boxes2)):
+        if len(ops.shape(boxes)) not in (2, 3):
+            raise ValueError(f"compute_iou: `{name}` must have the shape (N, 4) or (batch, N, 4). "
+                             f"Received: {name}.shape={tuple(ops.shape(boxes))}")
+    one, two = _pixels("compute_iou", boxes1, boxes2, bounding_box_format, "yxyx", image_shape)
+    a, b = one[..., :, None, :], two[..., None, :, :]
+    sides = ops.maximum(ops.minimum(a[..., 2:4], b[..., 2:4]) - ops.maximum(
+        a[..., :2], b[..., :2]), 0.0)
+    shared = sides[..., 0] * sides[..., 1]
+    areas = [(x[..., 2] - x[..., 0]) * (x[..., 3] - x[..., 1]) for x in (a, b)]
+    result = shared / (areas[0] + areas[1] - shared + config.epsilon())
+    if not use_masking:
+        return result
+    outside = ops.logical_or(ops.max(a, axis=-1) < 0.0, ops.max(b, axis=-1) < 0.0)
+    return ops.where(outside, ops.cast(mask_val, result.dtype), result)
+
+
+def compute_ciou(boxes1, boxes2, bounding_box_format, image_shape=None):
+    """The complete IoU of boxes, one by one: Zheng et al. 2020, arXiv:1911.08287.
+
+    The IoU, less the distance of the centres over the diagonal of what holds both, less how the
+    sides' ratios differ.
+
+    Args:
+        boxes1, boxes2: Arrays `(..., 4)`.
+        bounding_box_format: The format of both; see the head of this file.
+        image_shape: `(height, width, channels)`, for relative formats (which Keras refuses).
+
+    Returns:
+        Tensor `(...)`.
+    """
+    small = config.epsilon()
+    a, b = _pixels("compute_ciou", boxes1, boxes2, bounding_box_format, "xyxy", image_shape)
+    sides = [x[..., 2:4] - x[..., :2] for x in (a, b)]
+    width, height = zip(*((s[..., 0], s[..., 1] + small) for s in sides))
+    inner = ops.maximum(ops.minimum(a[..., 2:4], b[..., 2:4]) - ops.maximum(
+        a[..., :2], b[..., :2]), 0.0)
+    shared = inner[..., 0] * inner[..., 1]
+    union = width[0] * height[0] + width[1] * height[1] - shared + small
+    iou = shared / (union + small)
+    outer = ops.maximum(a[..., 2:4], b[..., 2:4]) - ops.minimum(a[..., :2], b[..., :2])
+    diagonal = ops.sum(ops.square(outer), axis=-1) + small
+    apart = (a[..., :2] + a[..., 2:4] - b[..., :2] - b[..., 2:4]) / 2
+    distance = ops.sum(ops.square(apart), axis=-1)
+    v = 4 / math.pi ** 2 * ops.square(ops.arctan(width[1] / height[1])
+                                      - ops.arctan(width[0] / height[0]))
+    return iou - (distance / diagonal + v * (v / (v - iou + (1 + small))))

@@ -1,0 +1,2 @@
+"""`nnc.legacy`: names of Keras that were moved."""
+from . import saving
