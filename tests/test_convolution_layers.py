@@ -1,8 +1,8 @@
 """Convolution and pooling layers beside Keras's: paddings, strides, dilations, groups, odd sizes,
 batches of 0 and 1, both data formats; numbers, gradients, shapes, configurations and mistakes.
 
-TensorFlow convolves channels first on other processors only, so a layer that takes channels first is
-compared with Keras's channels last on the turned numbers.
+TensorFlow convolves channels first on other processors only, so a layer that takes channels first
+is compared with Keras's channels last on the turned numbers.
 """
 from itertools import product
 
@@ -30,7 +30,8 @@ def convolutions(rank):
         yield at("ConvTranspose"), {"filters": 3, "kernel_size": 3, "use_bias": False, **ways}
         if rank < 3:
             yield at("DepthwiseConv"), {"kernel_size": 3, "depth_multiplier": 2, **ways}
-            yield at("SeparableConv"), {"filters": 3, "kernel_size": 3, "activation": "tanh", **ways}
+            yield at("SeparableConv"), {"filters": 3, "kernel_size": 3, "activation": "tanh",
+                                        **ways}
     for padding, dilation in product(("valid", "same"), (2, (2, 1, 2)[:rank])):
         ways = {"padding": padding, "dilation_rate": dilation}
         yield at("Conv"), {"filters": 5, "kernel_size": 2, "activation": "relu", **ways}
@@ -190,7 +191,8 @@ def test_refused_where_keras_refuses(name, options):
         changes += [{"output_size": (2,) * (rank + 1)}, {"output_size": 0}, {"output_size": "a"}]
     elif "Global" not in name:
         changes += [{"pool_size": 0}, {"strides": 0}, {"padding": "full"},
-                    {"pool_size": (2,) * (rank + 1)}, {"strides": (1,) * rank}, {"padding": "Valid"}]
+                    {"pool_size": (2,) * (rank + 1)}, {"strides": (1,) * rank},
+                    {"padding": "Valid"}]
     for change in changes:
         found = []
         for k in (nnc, keras):
@@ -206,7 +208,8 @@ def test_refused_where_keras_refuses(name, options):
 
 @pytest.mark.parametrize("dtype", ["float64", "float16", "bfloat16"])
 @pytest.mark.parametrize("row", [row for row in ROWS if row[2].get("strides") == 2 or
-                                 row[2].get("keepdims") or row[2].get("output_size") == 3], ids=short)
+                                 row[2].get("keepdims") or row[2].get("output_size") == 3],
+                         ids=short)
 def test_dtypes(row, dtype):
     """In halves each output number is the float32 sum rounded once: 2^-11 or 2^-8 of it."""
     rank, name, options = row

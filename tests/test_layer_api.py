@@ -1,5 +1,5 @@
-"""What the base class `Layer` offers, the same script run with nnc and with Keras: building, weights,
-tracking, masks, stateless calls, symbolic shapes, dtype policies; and the configuration of every
+"""What the base class `Layer` offers, the same script run with nnc and with Keras: building,
+weights, tracking, masks, stateless calls, symbolic shapes, dtype policies; and the configuration of every
 layer there is.
 """
 import inspect
@@ -318,7 +318,8 @@ def test_as_keras(script):
 # ---- every layer ---------------------------------------------------------------------------------
 
 GIVEN = {"units": 2, "filters": 2, "kernel_size": 1, "output_size": 1, "rate": 0.2, "input_dim": 4,
-         "output_dim": 2, "shape": (4,), "target_shape": (-1,), "dims": (1,), "n": 2, "axes": -1, "stddev": 0.1,
+         "output_dim": 2, "shape": (4,), "target_shape": (-1,), "dims": (1,), "n": 2, "axes": -1,
+         "stddev": 0.1,
          "equation": "ab,bc->ac", "output_shape": 3, "num_tokens": 3, "activation": "relu",
          "bin_boundaries": [0.0, 1.0], "num_bins": 3, "height": 2, "width": 2, "factor": 0.2,
          "pool_size": 1, "scale": 0.5, "seed": 1, "value_range": (0, 1), "sequence_length": None}
@@ -337,7 +338,8 @@ def constructible():
         if not inspect.isclass(theirs) or not issubclass(theirs, keras.layers.Layer):
             continue
         needed = [p.name for p in inspect.signature(theirs.__init__).parameters.values()
-                  if p.default is p.empty and p.name != "self" and p.kind == p.POSITIONAL_OR_KEYWORD]
+                  if p.default is p.empty and p.name != "self" and
+                  p.kind == p.POSITIONAL_OR_KEYWORD]
         needed += EITHER.get(name, ())
         if all(n in GIVEN for n in needed) and name not in (*OUT_OF_RANGE, "Layer"):
             yield name, {n: GIVEN[n] for n in needed}
@@ -345,8 +347,8 @@ def constructible():
 
 @pytest.mark.parametrize("name, options", list(constructible()), ids=str)
 def test_configuration_of_every_layer(name, options):
-    """The configuration with defaults is Keras's; it goes round, and each library reads the other's;
-    the class has Keras's arguments, in their order, with their defaults."""
+    """The configuration with defaults is Keras's; it goes round, and each library reads the
+    other's; the class has Keras's arguments, in their order, with their defaults."""
     ours_class, theirs_class = getattr(nnc.layers, name), getattr(keras.layers, name)
     ours, theirs = ours_class(**options, name="x"), theirs_class(**options, name="x")
     a, b = plain(ours.get_config()), plain(theirs.get_config())

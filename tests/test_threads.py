@@ -189,8 +189,8 @@ def no_forced_switches():
 
 
 def test_other_threads_go_on_while_a_tape_computes(no_forced_switches):
-    """A thread that counts, and gives the GIL back after each number, counts on meanwhile; not while
-    the gradient is a matter of microseconds."""
+    """A thread that counts, and gives the GIL back after each number, counts on meanwhile; not
+    while the gradient is a matter of microseconds."""
     rng = np.random.default_rng(0)
     count, stop = [0], threading.Event()
 
