@@ -137,7 +137,7 @@ def predict_shared(part):
 
 
 def test_forking_while_another_thread_computes_a_gradient():
-    """The child assigns to what the tape of a thread that it has not holds, and has its own tapes."""
+    """The child assigns to what a tape holds whose thread it has not, and has its own tapes."""
     import nnc
 
     v = nnc.Variable(np.eye(200, dtype="float32"))

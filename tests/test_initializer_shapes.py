@@ -30,8 +30,8 @@ def draw(library, name, arguments, shape, dtype=None, seed=11):
 @pytest.mark.parametrize("name, arguments", RANDOM, ids=str)
 def test_moments_and_bounds(name, arguments):
     """Deviation and reach of each shape are Keras's. 6,000 numbers: a mean lies within 5 / sqrt(n)
-    = 6.5 % of a deviation, a deviation within 5 / sqrt(2 n) = 4.6 %; a bounded distribution's largest
-    number is within 1 % of its bound, a normal one's has no bound."""
+    = 6.5 % of a deviation, a deviation within 5 / sqrt(2 n) = 4.6 %; a bounded distribution's
+    largest number is within 1 % of its bound, a normal one's has no bound."""
     for shape in SHAPES:
         ours, theirs = (draw(library, name, arguments, shape) for library in (nnc, keras))
         assert ours.shape == theirs.shape == shape
@@ -102,7 +102,8 @@ def outcome(call):
 def test_odd_shapes_and_dtypes(name):
     """Scalars, axes of 0 and 1, whole dtypes: taken where Keras takes them, refused elsewhere."""
     for shape, dtype in product([(), (1,), (0,), (0, 3), (3, 0), (1, 1), (4, 3, 0), [2, 3],
-                                 (2.0, 3), (-1, 2), "ab"], [None, "int32", "bool", "float31", "string"]):
+                                 (2.0, 3), (-1, 2), "ab"],
+                                [None, "int32", "bool", "float31", "string"]):
         found = [outcome(lambda k=k: getattr(k.initializers, name)()(shape, dtype=dtype))
                  for k in (nnc, keras)]
         label = (shape, dtype, found)

@@ -1,6 +1,6 @@
 """What the base class `Layer` offers, the same script run with nnc and with Keras: building,
-weights, tracking, masks, stateless calls, symbolic shapes, dtype policies; and the configuration of every
-layer there is.
+weights, tracking, masks, stateless calls, symbolic shapes, dtype policies; and the configuration of
+every layer there is.
 """
 import inspect
 
