@@ -267,8 +267,8 @@ def mistakes(k):
 
 
 # What Keras takes, to fail later or to give what cannot be: one input twice, unknown arguments, a
-# loss that does not exist, an empty JSON, a copy of a string, a reshape to a size that no batch has,
-# the output's shape of an input without a batch.
+# loss that does not exist, an empty JSON, a copy of a string, a reshape to a size that no batch
+# has, the output's shape of an input without a batch.
 STRICTER = {3, 6, 27, 33, 34, 57, 60}
 
 
