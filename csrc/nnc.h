@@ -410,6 +410,7 @@ typedef struct nnc_graph {
     struct nnc_lookup *by_tensor;    /* tensor -> value */
     struct nnc_graph *next_active;  /* the tapes this thread records on */
     struct nnc_graph *next_alive, *previous_alive;
+    const void *user;       /* a tape: the thread that uses it alone, or NULL */
 } nnc_graph;
 
 nnc_status nnc_graph_new(bool eager, nnc_graph **out);
@@ -437,8 +438,22 @@ nnc_status nnc_tape_watch(nnc_graph *tape, nnc_tensor *tensor);
 void nnc_tape_push(nnc_graph *tape);
 void nnc_tape_pop(nnc_graph *tape);
 bool nnc_tape_active(void);
+bool nnc_tape_active_beside(const nnc_graph *tape);     /* whether another one is */
 /* Before the storage of `tensor` is overwritten: tapes that hold it get a copy of what it was. */
 nnc_status nnc_tape_detach(nnc_tensor *tensor);
+
+/* Threads share tapes under one lock of the embedder's. Between begin and end the calling thread
+ * may append to the tape, and nnc_graph_backward walk it, without that lock; other threads that
+ * would change the tape, or overwrite a tensor that it holds, wait until the end. All three are
+ * called under the lock; release gives it back for a wait, and what it returns goes to take. */
+void nnc_tape_begin(nnc_graph *tape);
+void nnc_tape_end(nnc_graph *tape);
+void nnc_tape_wait(const nnc_graph *tape);      /* until no other thread uses it so */
+typedef struct {
+    void *(*release)(void);
+    void (*take)(void *state);
+} nnc_tape_around;
+void nnc_tape_around_waits(nnc_tape_around how);
 
 /* ---- program.c, epoch.c
  * -------------------------------------------------------------------------- */

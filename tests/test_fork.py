@@ -134,3 +134,32 @@ shared = None
 
 def predict_shared(part):
     return shared.predict(part, verbose=0)
+
+
+def test_forking_while_another_thread_computes_a_gradient():
+    """The child assigns to what a tape holds whose thread it has not, and has its own tapes."""
+    import nnc
+
+    v = nnc.Variable(np.eye(200, dtype="float32"))
+    with nnc.GradientTape(persistent=True) as tape:
+        y = nnc.ops.matmul(nnc.ops.matmul(v, v), v)
+    done = threading.Event()
+
+    def compute():
+        while not done.is_set():
+            tape.gradient(y, v)
+
+    def work():
+        v.assign_add(v)
+        with nnc.GradientTape() as own:
+            z = nnc.ops.sum(v * v)
+        return own.gradient(z, v).numpy().tobytes()
+
+    thread = threading.Thread(target=compute)
+    thread.start()
+    try:
+        for _ in range(5):
+            assert in_child(work) == (4 * np.eye(200, dtype="float32")).tobytes()
+    finally:
+        done.set()
+        thread.join()

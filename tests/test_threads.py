@@ -1,5 +1,7 @@
 """Python threads that use models at once: one model, many models, and settings meanwhile."""
+import sys
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -163,3 +165,123 @@ def test_seeds_are_drawn_once_each():
             drawn.append(nnc.initializers.RandomNormal()((4,)).numpy().tobytes())
     at_once(work, work)
     assert len(set(drawn)) == 200
+
+
+# ---- gradients without the GIL -------------------------------------------------------------------
+
+def deep_tape(x, v, depth=6):
+    """A tape that has recorded `depth` layers of v, and what they gave."""
+    tape = nnc.GradientTape(persistent=True)
+    with tape:
+        y = x
+        for _ in range(depth):
+            y = nnc.ops.tanh(nnc.ops.matmul(y, v))
+    return tape, y
+
+
+@pytest.fixture
+def no_forced_switches():
+    """Another thread runs only when one gives the GIL back by itself."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1000)
+    yield
+    sys.setswitchinterval(before)
+
+
+def test_other_threads_go_on_while_a_tape_computes(no_forced_switches):
+    """A thread that counts, and gives the GIL back after each number, counts on meanwhile; not
+    while the gradient is a matter of microseconds."""
+    rng = np.random.default_rng(0)
+    count, stop = [0], threading.Event()
+
+    def counting():
+        while not stop.is_set():
+            count[0] += 1
+            time.sleep(0)
+
+    def gradients(n, times):
+        v = Variable(rng.normal(size=(n, n)).astype("float32") / n**0.5)
+        tape, y = deep_tape(Tensor(rng.normal(size=(n, n)).astype("float32")), v)
+        for _ in range(times):
+            before = count[0]
+            tape.gradient(y, v)
+            if count[0] != before:
+                return True
+        return False
+
+    thread = threading.Thread(target=counting)
+    thread.start()
+    try:
+        assert gradients(256, 1000)
+        assert not gradients(4, 10)
+    finally:
+        stop.set()
+        thread.join()
+
+
+def test_variables_assigned_while_their_gradient_is_computed():
+    """The gradient is that of the values that were read, whoever overwrites them meanwhile."""
+    rng = np.random.default_rng(1)
+    start = rng.normal(size=(160, 160)).astype("float32") / 12
+    v, x = Variable(start), Tensor(rng.normal(size=(160, 160)).astype("float32"))
+    tape, y = deep_tape(x, v)
+    expected = tape.gradient(y, v).numpy().tobytes()
+    for _ in range(10):
+        v.assign(start)
+        tape, y = deep_tape(x, v)
+        at_once(lambda: [v.assign(start * k) for k in range(30)],
+                lambda: [v.assign_add(start) for _ in range(30)],
+                *[lambda: assert_equal(tape.gradient(y, v).numpy().tobytes(), expected)] * 3)
+
+
+def assert_equal(a, b):
+    assert a == b
+
+
+def test_rules_in_python_within_a_long_tape():
+    """A rule may change variables, ask tapes and call NumPy, in some threads at once."""
+    rng = np.random.default_rng(2)
+    v = Variable(rng.normal(size=(150, 150)).astype("float32") / 12)
+    other = Variable(np.zeros(3, "float32"))
+
+    @nnc.ops.custom_gradient
+    def doubled(x):
+        def rule(*args, upstream=None):
+            dy = args[0] if upstream is None else upstream
+            v.assign_add(nnc.ops.zeros_like(v))
+            other.assign_add(np.ones(3, "float32"))
+            inner, z = deep_tape(nnc.ops.ones((150, 150)), Variable(np.eye(150, dtype="float32")))
+            assert inner.gradient(z, inner.watched_variables()[0]).shape == (150, 150)
+            return 2 * dy
+        return 2 * x, rule
+
+    x = Tensor(rng.normal(size=(150, 150)).astype("float32"))
+
+    def work():
+        for _ in range(3):
+            with nnc.GradientTape() as tape:
+                y = nnc.ops.matmul(doubled(nnc.ops.matmul(x, v)), v)
+                y = y + nnc.ops.linalg.inv(v)
+            found.append(tape.gradient(y, v).numpy())
+    found = []
+    at_once(work, work, work)
+    assert len(found) == 9
+    for gradient in found:      # v was read before and after an assignment: parts add in two orders
+        np.testing.assert_allclose(gradient, found[0], rtol=1e-4, atol=1e-2)
+    np.testing.assert_array_equal(other.numpy(), 9)
+
+
+def test_a_tape_is_not_cleared_under_its_rules():
+    @nnc.ops.custom_gradient
+    def through(x):
+        def rule(*args, upstream=None):
+            with pytest.raises(RuntimeError, match="being computed"):
+                tape.clear()
+            return args[0] if upstream is None else upstream
+        return x * 1.0, rule
+    tape = Tape()
+    v = Variable(np.ones((200, 200), "float32"))
+    tape.push()
+    y = through(nnc.ops.matmul(v, v))
+    tape.pop()
+    assert tape.gradients([y], [v])[0].numpy()[0, 0] == 400

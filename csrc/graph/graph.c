@@ -1,20 +1,12 @@
 /* graph.c - a graph: nodes over values, appended one by one; a tape when values hold data.
  *
- * A trace (eager == false) only knows shapes. On a tape every value holds a tensor, and append
- * computes as it writes down. The tapes of a thread form a list; nnc_eager appends to each one that
- * watches an input. All tapes alive form another list, so that an overwritten tensor can be given
- * to them as it was. */
-#include "core/lock.h"
+ * A trace (eager == false) only knows shapes. On a tape (tape.c) every value holds a tensor, and
+ * append computes as it writes down. */
 #include "graph/call.h"
 #include "graph/lookup.h"
 #include "graph/tape.h"
 
-#include <pthread.h>
 #include <string.h>
-
-static pthread_mutex_t alive_lock = PTHREAD_MUTEX_INITIALIZER;
-static nnc_graph *alive;
-static _Thread_local nnc_graph *active;     /* each entry holds a reference */
 
 nnc_status nnc_graph_new(bool eager, nnc_graph **out)
 {
@@ -24,15 +16,8 @@ nnc_status nnc_graph_new(bool eager, nnc_graph **out)
     NNC_TRY(nnc_alloc_zero(sizeof *graph->by_tensor, &graph->by_tensor));
     graph->eager = eager;
     atomic_init(&graph->references, 1);
-    if (eager) {
-        nnc_lock_at_fork(&alive_lock, true);
-        pthread_mutex_lock(&alive_lock);
-        graph->next_alive = alive;
-        if (alive != NULL)
-            alive->previous_alive = graph;
-        alive = graph;
-        pthread_mutex_unlock(&alive_lock);
-    }
+    if (eager)
+        nnc_tape_created(graph);
     *out = graph;
     graph = NULL;
 done:
@@ -44,18 +29,6 @@ nnc_graph *nnc_graph_retain(nnc_graph *graph)
 {
     atomic_fetch_add_explicit(&graph->references, 1, memory_order_relaxed);
     return graph;
-}
-
-static void forget_alive(nnc_graph *graph)
-{
-    pthread_mutex_lock(&alive_lock);
-    if (graph->previous_alive != NULL)
-        graph->previous_alive->next_alive = graph->next_alive;
-    else
-        alive = graph->next_alive;
-    if (graph->next_alive != NULL)
-        graph->next_alive->previous_alive = graph->previous_alive;
-    pthread_mutex_unlock(&alive_lock);
 }
 
 nnc_shared *nnc_shared_retain(nnc_shared *shared)
@@ -85,7 +58,7 @@ void nnc_graph_release(nnc_graph *graph)
         atomic_fetch_sub_explicit(&graph->references, 1, memory_order_acq_rel) != 1)
         return;
     if (graph->eager)
-        forget_alive(graph);
+        nnc_tape_ended(graph);
     for (int64_t i = 0; i < graph->node_count; i++)
         nnc_node_clear(&graph->nodes[i]);
     for (int64_t i = 0; i < graph->value_count; i++)
@@ -137,6 +110,7 @@ nnc_status nnc_graph_tensor(nnc_graph *graph, nnc_tensor *tensor, nnc_value_kind
 {
     nnc_status status = NNC_OK;
     int value = nnc_lookup_find(graph->by_tensor, tensor);
+    bool locked = nnc_tape_lock(graph);
     if (value < 0 || graph->values[value].stale) {
         int earlier = value;
         NNC_TRY(nnc_lookup_reserve(graph->by_tensor));
@@ -148,6 +122,7 @@ nnc_status nnc_graph_tensor(nnc_graph *graph, nnc_tensor *tensor, nnc_value_kind
     }
     *out = value;
 done:
+    nnc_tape_unlock(locked);
     return status;
 }
 
@@ -156,12 +131,12 @@ int nnc_graph_find(const nnc_graph *graph, const nnc_tensor *tensor)
     return nnc_lookup_find(graph->by_tensor, tensor);
 }
 
-/* Writes a node down; its outputs are arrays (a trace) or tensors. */
-static nnc_status add_node(nnc_graph *graph, nnc_op op, const nnc_attrs *attrs, const int *inputs,
-                           int input_count, const nnc_array *arrays, nnc_tensor *const *tensors,
-                           int *out)
+nnc_status nnc_graph_add_node(nnc_graph *graph, nnc_op op, const nnc_attrs *attrs,
+                              const int *inputs, int input_count, const nnc_array *arrays,
+                              nnc_tensor *const *tensors, int *out)
 {
     nnc_status status;
+    bool locked = nnc_tape_lock(graph);
     const nnc_op_row *row = &nnc_ops[op];
     int outputs = nnc_op_outputs(op, attrs);
     bool differentiable = false;
@@ -190,6 +165,7 @@ static nnc_status add_node(nnc_graph *graph, nnc_op op, const nnc_attrs *attrs, 
     graph->nodes[graph->node_count++] = node;
     node.inputs = NULL;
 done:
+    nnc_tape_unlock(locked);
     if (status != NNC_OK)
         nnc_free(node.inputs);
     return status;
@@ -208,95 +184,6 @@ void nnc_graph_end_segment(nnc_graph *graph)
     graph->segment = 0;
 }
 
-/* ---- tapes ---- */
-
-nnc_status nnc_tape_watch(nnc_graph *tape, nnc_tensor *tensor)
-{
-    nnc_status status;
-    int value;
-    NNC_TRY(nnc_graph_tensor(tape, tensor, NNC_CONSTANT, &value));
-    tape->values[value].differentiable = true;
-done:
-    return status;
-}
-
-void nnc_tape_push(nnc_graph *tape)
-{
-    tape->next_active = active;
-    active = nnc_graph_retain(tape);
-}
-
-void nnc_tape_pop(nnc_graph *tape)
-{
-    for (nnc_graph **link = &active; *link != NULL; link = &(*link)->next_active) {
-        if (*link == tape) {
-            *link = tape->next_active;
-            tape->next_active = NULL;
-            nnc_graph_release(tape);
-            return;
-        }
-    }
-}
-
-bool nnc_tape_active(void)
-{
-    return active != NULL;
-}
-
-nnc_status nnc_tape_detach(nnc_tensor *tensor)
-{
-    nnc_status status = NNC_OK;
-    nnc_tensor *copy = NULL;
-    if (alive == NULL)
-        return NNC_OK;
-    pthread_mutex_lock(&alive_lock);
-    for (nnc_graph *tape = alive; tape != NULL; tape = tape->next_alive) {
-        int value = nnc_lookup_find(tape->by_tensor, tensor);
-        if (value < 0 || tape->values[value].stale)
-            continue;
-        if (copy == NULL)
-            NNC_TRY(nnc_tensor_copy(tensor, &copy));
-        nnc_value *held = &tape->values[value];
-        held->tensor = nnc_tensor_retain(copy);
-        held->array.data = copy->array.data;
-        held->stale = true;     /* the next read is another value; gradients for both are added */
-        nnc_tensor_release(tensor);
-    }
-done:
-    pthread_mutex_unlock(&alive_lock);
-    nnc_tensor_release(copy);
-    return status;
-}
-
-nnc_status nnc_tape_record(nnc_graph *except, nnc_op op, const nnc_attrs *attrs,
-                           nnc_tensor *const *in, int input_count, nnc_tensor *const *out)
-{
-    nnc_status status = NNC_OK;
-    int *inputs = NULL, outputs[NNC_MAX_OUTPUTS];
-    nnc_array arrays[NNC_MAX_OUTPUTS];
-    if (nnc_ops[op].gradient == NULL)
-        return NNC_OK;
-    for (nnc_graph *tape = active; tape != NULL; tape = tape->next_active) {
-        bool watched = false;
-        for (int i = 0; i < input_count && !watched; i++) {
-            int value = nnc_lookup_find(tape->by_tensor, in[i]);
-            watched = value >= 0 && tape->values[value].differentiable;
-        }
-        if (!watched || tape == except)
-            continue;
-        if (inputs == NULL)
-            NNC_TRY(nnc_alloc(input_count * (int64_t)sizeof *inputs, &inputs));
-        for (int i = 0; i < input_count; i++)
-            NNC_TRY(nnc_graph_tensor(tape, in[i], NNC_CONSTANT, &inputs[i]));
-        for (int i = 0; i < nnc_ops[op].outputs; i++)
-            arrays[i] = out[i]->array;
-        NNC_TRY(add_node(tape, op, attrs, inputs, input_count, arrays, out, outputs));
-    }
-done:
-    nnc_free(inputs);
-    return status;
-}
-
 /* ---- append ---- */
 
 static nnc_status append_eager(nnc_graph *graph, nnc_op op, const nnc_attrs *attrs,
@@ -305,15 +192,20 @@ static nnc_status append_eager(nnc_graph *graph, nnc_op op, const nnc_attrs *att
     nnc_status status;
     nnc_tensor **in = NULL, *results[NNC_MAX_OUTPUTS] = {NULL};
     nnc_array arrays[NNC_MAX_OUTPUTS];
+    int retained = 0;
     NNC_TRY(nnc_alloc(input_count * (int64_t)sizeof *in, &in));
-    for (int i = 0; i < input_count; i++)
-        in[i] = graph->values[inputs[i]].tensor;
+    nnc_tape_wait(graph);
+    for (int i = 0; i < input_count; i++)       /* a signal's handler may detach them meanwhile */
+        in[i] = nnc_tensor_retain(graph->values[inputs[i]].tensor);
+    retained = input_count;
     NNC_TRY(nnc_eager_compute(op, attrs, in, input_count, results));
     NNC_TRY(nnc_tape_record(graph, op, attrs, in, input_count, results));
     for (int i = 0; i < nnc_ops[op].outputs; i++)
         arrays[i] = results[i]->array;
-    NNC_TRY(add_node(graph, op, attrs, inputs, input_count, arrays, results, out));
+    NNC_TRY(nnc_graph_add_node(graph, op, attrs, inputs, input_count, arrays, results, out));
 done:
+    for (int i = 0; i < retained; i++)
+        nnc_tensor_release(in[i]);
     nnc_free(in);
     for (int i = 0; i < NNC_MAX_OUTPUTS; i++)
         nnc_tensor_release(results[i]);
@@ -342,7 +234,7 @@ nnc_status nnc_graph_append(nnc_graph *graph, nnc_op op, const nnc_attrs *attrs,
         }
     }
     NNC_TRY(nnc_call_infer(op, attrs, in, input_count, arrays));
-    NNC_TRY(add_node(graph, op, attrs, inputs, input_count, arrays, NULL, out));
+    NNC_TRY(nnc_graph_add_node(graph, op, attrs, inputs, input_count, arrays, NULL, out));
     for (int i = 0; i < effects; i++)
         graph->values[inputs[i]].stale = true;      /* the next read is another version */
 done:

@@ -159,8 +159,7 @@ static PyObject *wrap_all(py_state *state, const py_differentiable *of, const in
     return list;
 }
 
-PyObject *py_gradients(py_state *state, const py_differentiable *of, PyObject *args,
-                       PyObject *kwargs)
+PyObject *py_gradients(py_state *state, py_differentiable *of, PyObject *args, PyObject *kwargs)
 {
     static char *names[] = {"targets", "sources", "seeds", NULL};
     PyObject *targets, *sources, *seeds = Py_None, *seq[3] = {NULL}, *result = NULL;
@@ -184,9 +183,17 @@ PyObject *py_gradients(py_state *state, const py_differentiable *of, PyObject *a
     if (value[2] != NULL && check_seeds(of->graph, value[0], value[2], count) < 0)
         goto done;
     nnc_status status = nnc_alloc((m + 1) * (int64_t)sizeof *found, &found);
-    const py_differentiable *outer = py_host_within(of);
+    py_differentiable *outer = py_host_within(of);
+    if (of->alone) {
+        nnc_tape_begin(of->graph);
+        py_gil_release(&of->saved);
+    }
     if (status == NNC_OK)
         status = run_backward(of->graph, value[0], value[2], count, value[1], m, found);
+    if (of->alone) {
+        py_gil_take(&of->saved);
+        nnc_tape_end(of->graph);
+    }
     py_host_within(outer);
     result = status == NNC_OK ? wrap_all(state, of, found, m) : py_raise(state, status);
 done:

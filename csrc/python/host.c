@@ -10,11 +10,11 @@
 
 static PyObject *functions, *rules;         /* tuples */
 static py_state *host_state;
-static _Thread_local const py_differentiable *within;
+static _Thread_local py_differentiable *within;
 
-const py_differentiable *py_host_within(const py_differentiable *of)
+py_differentiable *py_host_within(py_differentiable *of)
 {
-    const py_differentiable *before = within;
+    py_differentiable *before = within;
     within = of;
     return before;
 }
@@ -112,11 +112,23 @@ static void run(nnc_call *call)
 
 /* ---- gradients: rule(inputs, y, dy, need, a, b) gives a list, a Tensor or None an input ---- */
 
+/* What rule(*args) gives. Meanwhile other threads may use the tape as they may without a rule. */
+static PyObject *call_python(PyObject *rule, PyObject *args)
+{
+    py_differentiable *of = within;
+    if (of->alone)
+        nnc_tape_end(of->graph);
+    PyObject *result = PyObject_CallObject(rule, args);
+    if (of->alone)
+        nnc_tape_begin(of->graph);
+    return result;
+}
+
 static PyObject *call_rule(const nnc_node *node, int dy, const bool *need)
 {
     PyObject *inputs = PyTuple_New(node->input_count), *needs = PyTuple_New(node->input_count);
     PyObject *y = within->wrap(host_state, within->context, node->outputs[0]);
-    PyObject *seed = within->wrap(host_state, within->context, dy), *result = NULL;
+    PyObject *seed = within->wrap(host_state, within->context, dy), *args, *result = NULL;
     if (inputs == NULL || needs == NULL || y == NULL || seed == NULL)
         goto done;
     for (int i = 0; i < node->input_count; i++) {
@@ -126,9 +138,11 @@ static PyObject *call_rule(const nnc_node *node, int dy, const bool *need)
         PyTuple_SetItem(inputs, i, x);
         PyTuple_SetItem(needs, i, PyBool_FromLong(need[i]));
     }
-    result = PyObject_CallFunction(PyTuple_GetItem(rules, (Py_ssize_t)node->attrs.k[0]),
-                                   "OOOOLL", inputs, y, seed, needs,
-                                   (long long)node->attrs.k[1], (long long)node->attrs.k[2]);
+    args = Py_BuildValue("OOOOLL", inputs, y, seed, needs, (long long)node->attrs.k[1],
+                         (long long)node->attrs.k[2]);
+    if (args != NULL)
+        result = call_python(PyTuple_GetItem(rules, (Py_ssize_t)node->attrs.k[0]), args);
+    Py_XDECREF(args);
 done:
     Py_XDECREF(inputs);
     Py_XDECREF(needs);
@@ -178,10 +192,12 @@ static PyObject *call_custom(const nnc_node *node, int dy)
         return NULL;
     }
     PyObject *seed = within->wrap(host_state, within->context, dy), *result = NULL;
+    PyObject *args = seed == NULL ? NULL : PyTuple_Pack(1, seed);
     Py_INCREF(rule);
-    if (seed != NULL)
-        result = PyObject_CallFunctionObjArgs(rule, seed, NULL);
+    if (args != NULL)
+        result = call_python(rule, args);
     Py_DECREF(rule);
+    Py_XDECREF(args);
     Py_XDECREF(seed);
     return result;
 }
@@ -222,7 +238,8 @@ void py_forget_rules(nnc_graph *graph)
     }
 }
 
-static nnc_status gradient(nnc_graph *graph, int index, const int *dy, const bool *need, int *dx)
+static nnc_status gradient_with_gil(nnc_graph *graph, int index, const int *dy, const bool *need,
+                                    int *dx)
 {
     nnc_status status = NNC_OK;
     nnc_node node = graph->nodes[index];        /* a copy: appending moves the array */
@@ -242,6 +259,18 @@ static nnc_status gradient(nnc_graph *graph, int index, const int *dy, const boo
         status = nnc_fail(NNC_EINTERRUPT, "host: the gradient failed");
     }
     Py_XDECREF(result);
+    return status;
+}
+
+static nnc_status gradient(nnc_graph *graph, int index, const int *dy, const bool *need, int *dx)
+{
+    py_differentiable *of = within;
+    bool without = of != NULL && of->alone;
+    if (without)
+        py_gil_take(&of->saved);
+    nnc_status status = gradient_with_gil(graph, index, dy, need, dx);
+    if (without)
+        py_gil_release(&of->saved);
     return status;
 }
 

@@ -265,6 +265,7 @@ static int execute(PyObject *module)
         py_raise(state, status);
         return -1;
     }
+    py_tape_init();
     for (int i = 0; i < NNC_DTYPE_COUNT; i++) {
         state->dtype_name[i] = PyUnicode_InternFromString(nnc_dtype_name((nnc_dtype)i));
         if (state->dtype_name[i] == NULL)

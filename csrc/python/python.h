@@ -250,9 +250,10 @@ typedef struct {
     /* Around a gradient rule in Python: ops are recorded here. enter: 1; 0, they are already; -1. */
     int (*enter)(void *context);
     void (*leave)(void *context);
+    bool alone;             /* a long tape, used by this thread alone: without the GIL ... */
+    PyThreadState *saved;   /* ... whose state is here */
 } py_differentiable;
-PyObject *py_gradients(py_state *state, const py_differentiable *of, PyObject *args,
-                       PyObject *kwargs);
+PyObject *py_gradients(py_state *state, py_differentiable *of, PyObject *args, PyObject *kwargs);
 extern PyType_Spec py_graph_spec, py_no_trace_spec;
 
 /* ---- describe.c: methods of Graph, and _core.op_formulas ---- */
@@ -272,7 +273,7 @@ PyObject *py_loop(PyObject *module, PyObject *args);
 /* ---- host.c ---- */
 
 /* What gradients are being made of in this thread, for host nodes; returns what it was. */
-const py_differentiable *py_host_within(const py_differentiable *of);
+py_differentiable *py_host_within(py_differentiable *of);
 PyObject *py_host_register(PyObject *module, PyObject *args);
 PyObject *py_custom(PyObject *module, PyObject *args);
 /* Releases the functions of the graph's nodes `custom`. */
@@ -285,6 +286,8 @@ int py_text_add(PyObject *module);
 
 /* ---- tape.c ---- */
 
+/* Waits for tapes that other threads use are without the GIL. */
+void py_tape_init(void);
 /* Lets the active tapes that want it watch a Variable that is read. */
 int py_tape_read(py_state *state, py_variable *variable);
 extern PyType_Spec py_tape_spec;

@@ -1,8 +1,10 @@
 /* tape.c - the type Tape: records eager ops of this thread between push() and pop().
  *
- * Whatever reads or changes a tape holds the GIL, gradients() from its first op to its last: an
- * assignment to a variable, in any thread, gives every tape alive a copy of what the variable was
- * (nnc_tape_detach), and a rule's op reads the arrays of the tape as it runs. */
+ * Whatever reads or changes a tape holds the GIL: an assignment to a variable, in any thread, gives
+ * every tape alive a copy of what the variable was (nnc_tape_detach), and a rule's op reads the
+ * arrays of the tape as it runs. gradients() of a long tape gives the GIL back, if nothing else
+ * records what it does: whoever would change that tape, or what it holds, waits meanwhile
+ * (nnc_tape_begin); rules in Python run with the GIL. */
 #include "python.h"
 
 typedef struct py_tape {
@@ -10,10 +12,13 @@ typedef struct py_tape {
     nnc_graph *graph;
     bool watch_variables;
     bool pushed;
+    int asked;                  /* how many calls of gradients() are under way */
     PyObject *watched;          /* a list of the Variables that are watched, or NULL */
     unsigned long thread;       /* where it was pushed */
     struct py_tape *below;      /* the next active one of that thread; each holds a reference */
 } py_tape;
+
+enum { MANY_ELEMENTS = 16384 };     /* from there on the GIL is dropped */
 
 static _Thread_local py_tape *active;
 
@@ -25,6 +30,7 @@ static py_tape *self_of(PyObject *object)
 /* Watches a Variable and notes it. */
 static int watch_variable(py_state *state, py_tape *tape, py_variable *variable)
 {
+    nnc_tape_wait(tape->graph);
     int value = nnc_graph_find(tape->graph, variable->tensor);
     if (value < 0 || !tape->graph->values[value].differentiable) {
         if (tape->watched == NULL)
@@ -164,6 +170,7 @@ static int find_on_tape(py_state *state, void *context, PyObject *object, bool s
             return -2;
         tensor = ((py_variable *)object)->tensor;
     }
+    nnc_tape_wait(graph);
     if (!seed)
         return nnc_graph_find(graph, tensor);
     nnc_status status = nnc_graph_tensor(graph, tensor, NNC_CONSTANT, &value);
@@ -191,12 +198,26 @@ static void leave_tape(void *context)
     nnc_tape_pop(self_of(context)->graph);
 }
 
+/* Whether others should run while gradients() does: see is_long in ops.c. */
+static bool is_long(const nnc_graph *graph)
+{
+    int64_t sum = 0;
+    nnc_tape_wait(graph);
+    for (int64_t i = 0; i < graph->value_count && sum <= MANY_ELEMENTS; i++)
+        sum += nnc_shape_size(&graph->values[i].array.shape);
+    return sum > MANY_ELEMENTS && !nnc_tape_active_beside(graph);
+}
+
 static PyObject *tape_gradients(PyObject *object, PyObject *args, PyObject *kwargs)
 {
+    self_of(object)->asked++;
     py_differentiable of = {.graph = self_of(object)->graph, .context = object,
                             .find = find_on_tape, .wrap = wrap_on_tape,
-                            .enter = enter_tape, .leave = leave_tape};
-    return py_gradients(PyType_GetModuleState(Py_TYPE(object)), &of, args, kwargs);
+                            .enter = enter_tape, .leave = leave_tape,
+                            .alone = is_long(self_of(object)->graph)};
+    PyObject *result = py_gradients(PyType_GetModuleState(Py_TYPE(object)), &of, args, kwargs);
+    self_of(object)->asked--;
+    return result;
 }
 
 /* An empty tape in place of this one, recording if it was. */
@@ -212,6 +233,12 @@ static PyObject *tape_clear(PyObject *object, PyObject *unused)
     nnc_status status = nnc_graph_new(true, &fresh);
     if (status != NNC_OK)
         return py_raise(PyType_GetModuleState(Py_TYPE(object)), status);
+    nnc_tape_wait(self->graph);
+    if (self->asked > 0) {
+        nnc_graph_release(fresh);
+        PyErr_SetString(PyExc_RuntimeError, "Tape.clear: its gradients are being computed");
+        return NULL;
+    }
     if (self->pushed) {
         nnc_tape_pop(self->graph);
         nnc_tape_push(fresh);
@@ -243,6 +270,21 @@ static PyObject *get_watched(PyObject *object, void *unused)
     (void)unused;
     PyObject *list = self_of(object)->watched;
     return list == NULL ? PyTuple_New(0) : PyList_AsTuple(list);
+}
+
+static void *release_gil(void)
+{
+    return PyEval_SaveThread();
+}
+
+static void take_gil(void *state)
+{
+    PyEval_RestoreThread(state);
+}
+
+void py_tape_init(void)
+{
+    nnc_tape_around_waits((nnc_tape_around){.release = release_gil, .take = take_gil});
 }
 
 static PyMethodDef methods[] = {

@@ -60,15 +60,6 @@ class Adaptable(Packed, LowRank):
             return self._floating_packed()
         return ops.divide(ops.cast(self._main, self.variable_dtype), self._scale_for_main())
 
-    def enable_lora(self, rank, lora_alpha=None, a_initializer="he_uniform",
-                    b_initializer="zeros"):
-        super().enable_lora(rank, lora_alpha, a_initializer, b_initializer)
-        if self._is_quantized:                          # weights are listed trained ones first
-            frozen = [id(v) for v in self._quantized_variables()]
-            self._own_variables.sort(key=lambda v: id(v) in frozen)
-
-    enable_lora.__doc__ = LowRank.enable_lora.__doc__
-
     @property
     def _full_shape(self):
         return self._packed_shape if self._is_packed else super()._full_shape

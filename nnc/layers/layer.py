@@ -18,7 +18,7 @@ import numpy as np
 from .. import _core, constraints, dtype_policies, initializers, regularizers, tree
 from .._core import Tensor, op
 from ..metrics.metric import Metric
-from ..naming import auto_name, current_path, name_scope
+from ..naming import auto_name, current_path, name_scope, scoped
 from ..ops.bodies import in_reach, loss_is_within
 from ..ops.core import _FLOATS, standardize_dtype
 from ..ops.keras_tensor import _holds_symbol
@@ -182,6 +182,7 @@ class Layer(LayerFiles, LayerQuantization, Operation):
             changes[0] += 1
             if isinstance(value, Variable) and all(value is not v
                                                    for v in values["_own_variables"]):
+                value.__dict__.setdefault("_trained_first", value.trainable)
                 values["_own_variables"].append(value)
 
     def __delattr__(self, name):
@@ -231,10 +232,9 @@ class Layer(LayerFiles, LayerQuantization, Operation):
 
     @property
     def weights(self):
-        """All weights: the layer's own, then those of the layers in it."""
-        found, seen = [], set()
-        for variable in self._own_variables + self._parts(Variable):
-            _add_once(variable, found, seen)
+        """All weights: the layer's own, trained ones first, then those of the layers in it."""
+        found = self._own_in_order()
+        seen = set(map(id, found))
         for layer in self._sublayers:
             for variable in layer.weights:
                 _add_once(variable, found, seen)
@@ -243,12 +243,11 @@ class Layer(LayerFiles, LayerQuantization, Operation):
     @property
     def variables(self):
         """All variables but those of metrics: weights and the states of random generators."""
-        found, seen = [], set()
-        for variable in self.weights:
-            _add_once(variable, found, seen)
-        for layer in self._flatten_layers():
-            for generator in layer._parts(SeedGenerator):
-                _add_once(generator.state, found, seen)
+        found = self._own_in_order() + [one.state for one in self._parts(SeedGenerator)]
+        seen = set(map(id, found))
+        for layer in self._sublayers:
+            for variable in layer.variables:
+                _add_once(variable, found, seen)
         return found
 
     @property
@@ -400,6 +399,7 @@ class Layer(LayerFiles, LayerQuantization, Operation):
         if not self._trainable and trainable:
             variable._was_trainable = True
             variable.trainable = False
+        variable._trained_first = bool(trainable)       # wherever it is listed, from now on
         self._own_variables.append(variable)
         self.__dict__["_version"] += 1
         changes[0] += 1
@@ -530,7 +530,7 @@ class Layer(LayerFiles, LayerQuantization, Operation):
             self._clear_losses()
         context.depth += 1
         context.training = training
-        call = self.call
+        call = self.call if "_scoped" in self.__dict__ else scoped(self)
         if self._remat_mode is not None:
             call = self.rematerialized_call(call, *args, **kwargs)
         try:
@@ -777,7 +777,7 @@ def _traced_spec(layer, args, kwargs):
         if mask is not None and layer._signature.mask and "mask" not in kwargs:
             kwargs["mask"] = mask
         with layer._reading():
-            return layer.call(*args, **kwargs)
+            return scoped(layer)(*args, **kwargs)
     depth, context.depth = context.depth, 1                         # leaves the losses alone
     try:
         return traced_spec(call, args, kwargs, layer.weights)

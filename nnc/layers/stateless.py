@@ -24,12 +24,20 @@ def stateless_call(layer, trainable_variables, non_trainable_variables, args, re
             variable.assign(value)
         with _swapped(layer, swaps):
             outputs = layer(*args, **kwargs)
-            losses = layer.losses if return_losses else None
+            losses = _losses(layer, swaps) if return_losses else None
         state = [_core.convert(variable.numpy()) for variable in fixed]
     finally:
         for variable, value in zip(fixed, kept):
             variable.assign(value)
     return (outputs, state, losses) if return_losses else (outputs, state)
+
+
+def _losses(layer, swaps):
+    """`layer.losses`, with the penalties of the weights' given values."""
+    penalties = [weight.regularizer(swaps[id(weight)]) for weight in layer.trainable_weights
+                 if weight.regularizer is not None]
+    losses = layer.losses
+    return losses[:len(losses) - len(penalties)] + penalties
 
 
 @contextlib.contextmanager

@@ -28,7 +28,6 @@ def _activation(name, text, row=None):
     return function
 
 
-relu6 = _activation("relu6", "`min(max(x, 0), 6)`.")
 softplus = _activation("softplus", "`log(1 + exp(x))` without overflow.")
 softsign = _activation("softsign", "`x / (1 + |x|)`.")
 sparse_plus = _activation("sparse_plus", "0 up to -1, `x` from 1 on, a parabola between.")
@@ -48,6 +47,12 @@ def relu(x):
     """`max(x, 0)`; keeps the dtype of integers."""
     x = tensor(x)
     return op.relu(x) if x.dtype in _FLOATS else op.maximum(x, 0)
+
+
+def relu6(x):
+    """`min(max(x, 0), 6)`; keeps the dtype of integers."""
+    x = tensor(x)
+    return op.relu6(x) if x.dtype in _FLOATS else op.minimum(op.maximum(x, 0), 6)
 
 
 def sigmoid(x):

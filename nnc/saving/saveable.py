@@ -74,7 +74,7 @@ class LayerFiles:
         return {**found, **config}
 
     def _own_in_order(self):
-        """The layer's own variables: those that are trained first, as in Keras's files."""
+        """The layer's own variables: those first that were trained when it got them, as in Keras."""
         from ..variables import Variable
 
         found, seen = [], set()
@@ -82,8 +82,8 @@ class LayerFiles:
             if id(variable) not in seen:
                 seen.add(id(variable))
                 found.append(variable)
-        return [v for v in found if v.__dict__.get("_was_trainable", v.trainable)] + \
-            [v for v in found if not v.__dict__.get("_was_trainable", v.trainable)]
+        return sorted(found, key=lambda v: not v.__dict__.get(
+            "_trained_first", v.__dict__.get("_was_trainable", v.trainable)))
 
     def save_own_variables(self, store):
         """Writes the layer's own variables into a mapping, under their numbers. May be overridden.
