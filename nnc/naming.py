@@ -71,17 +71,6 @@ class name_scope:
         _scope.path = self._before
 
 
-def scoped(layer):
-    """`layer.call`, the first time within the layer's name scope: layers that it calls then, and so
-    builds, get paths below the layer's."""
-    def call(*args, **kwargs):
-        with name_scope(layer.name):
-            outputs = layer.call(*args, **kwargs)
-        layer.__dict__["_scoped"] = True
-        return outputs
-    return call
-
-
 def current_path():
     """The open scopes, joined by slashes."""
     return "/".join(_scope.path)

@@ -18,7 +18,7 @@ import numpy as np
 from .. import _core, constraints, dtype_policies, initializers, regularizers, tree
 from .._core import Tensor, op
 from ..metrics.metric import Metric
-from ..naming import auto_name, current_path, name_scope, scoped
+from ..naming import auto_name, current_path, name_scope
 from ..ops.bodies import in_reach, loss_is_within
 from ..ops.core import _FLOATS, standardize_dtype
 from ..ops.keras_tensor import _holds_symbol
@@ -530,7 +530,7 @@ class Layer(LayerFiles, LayerQuantization, Operation):
             self._clear_losses()
         context.depth += 1
         context.training = training
-        call = self.call if "_scoped" in self.__dict__ else scoped(self)
+        call = self.call
         if self._remat_mode is not None:
             call = self.rematerialized_call(call, *args, **kwargs)
         try:
@@ -777,7 +777,7 @@ def _traced_spec(layer, args, kwargs):
         if mask is not None and layer._signature.mask and "mask" not in kwargs:
             kwargs["mask"] = mask
         with layer._reading():
-            return scoped(layer)(*args, **kwargs)
+            return layer.call(*args, **kwargs)
     depth, context.depth = context.depth, 1                         # leaves the losses alone
     try:
         return traced_spec(call, args, kwargs, layer.weights)
