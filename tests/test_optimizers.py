@@ -163,7 +163,7 @@ def test_bits_do_not_depend_on_threads(name):
             nnc._core.set_num_threads(threads)
             rng = np.random.default_rng(2)
             weights = [nnc.Variable(rng.normal(size=shape).astype("float32"))
-                       for shape in ((1300, 40), (40000,), (3, 3, 60, 70))]
+                       for shape in ((1300, 40), (40000,), (3, 3, 60, 70), (230, 400))]
             optimizer = getattr(nnc.optimizers, name)(0.1)
             for _ in range(3):
                 optimizer.apply([nnc.ops.array(rng.normal(size=w.shape).astype("float32"))
@@ -533,6 +533,16 @@ def test_parts_of_muon():
             ours, theirs = (call(o, x) for o, x in zip(pair, inputs))
             # four steps of matrix products with factors of 3 to 5
             np.testing.assert_allclose(values(ours), values(theirs), rtol=1e-4, atol=1e-5)
+    for shape in ((210, 260), (400, 200)):      # several blocks of the symmetric products
+        made = []
+        gradients = [rng.normal(size=shape).astype("float32") for _ in range(2)]
+        for library in (nnc, keras):
+            w = library.Variable(np.zeros(shape, "float32"))
+            optimizer = library.optimizers.Muon(0.1, weight_decay=None)
+            for gradient in gradients:
+                optimizer.apply([library.ops.convert_to_tensor(gradient)], [w])
+            made.append(values(w))
+        np.testing.assert_allclose(*made, rtol=1e-4, atol=1e-5 * abs(made[1]).max())
     wide = np.ones((2, 5), "float32")
     for rate in (0.2, None):
         optimizer = nnc.optimizers.Muon(rms_rate=rate)
