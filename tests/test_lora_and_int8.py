@@ -170,6 +170,7 @@ def test_convolution_op_overridden():
                 return super().convolution_op(inputs, (kernel - mean) / k.ops.sqrt(variance + 1e-5))
         return k.Sequential([k.Input((6, 6, 3)), Standardized(4, 3), k.layers.Flatten(),
                              k.layers.Dense(1)])
+    nnc.utils.set_random_seed(1)                # some first weights make four steps diverge
     ours, theirs = derived(nnc), derived(keras)
     theirs.set_weights(ours.get_weights())
     x = data((6, 6, 3), 8)

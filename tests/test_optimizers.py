@@ -438,6 +438,7 @@ def test_loss_scale_optimizer(recorded):
         results.append([float(values(optimizer.scale_loss(1.0)))]
                        + [values(v) for v in weights + optimizer.variables])
     for ours, theirs in zip(*results, strict=True):
+        assert np.asarray(ours).dtype == np.asarray(theirs).dtype
         # six steps of 0.1: Keras's 1 - beta_2^t in float32 is off by 3e-5
         np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=6 * 0.1 * 3e-5)
     config = optimizer.get_config()
