@@ -182,8 +182,8 @@ def _quantize(layer, looker, config):
     try:
         whole, *values = looker.quantized(w, config)
     except np.linalg.LinAlgError:
-        raise ValueError(f"{who}: the Hessian of its inputs is singular, or not of numbers. Received: "
-                         f"hessian_damping={config.hessian_damping}; raise it.") from None
+        raise ValueError(f"{who}: the Hessian of its inputs is singular, or not of numbers. "
+                         f"Received: hessian_damping={config.hessian_damping}; raise it.") from None
     if not all(np.isfinite(value).all() for value in (whole, *values)):
         raise ValueError(f"{who}: its weight or its inputs are not finite.")
     dtypes = ["float32", "uint8", *["float32"] * (len(values) - 2)]
@@ -226,9 +226,9 @@ def _structure(model, config):
     if structure is None:
         structure = model.get_quantization_layer_structure(config.mode)
     if not isinstance(structure, dict) or not structure.get("sequential_blocks"):
-        raise ValueError(f"quantize: mode '{config.mode}' needs to know in which order layers follow "
-                         "one another: a dictionary with 'pre_block_layers' and 'sequential_blocks', "
-                         "as `quantization_layer_structure` of the configuration or from the "
+        raise ValueError(f"quantize: mode '{config.mode}' needs to know in which order layers "
+                         "follow one another: a dictionary with 'pre_block_layers' and "
+                         "'sequential_blocks', as `quantization_layer_structure` of the configuration or from the "
                          "model's `get_quantization_layer_structure(mode)`. Received: "
                          f"{structure!r}")
     return list(structure.get("pre_block_layers") or []), list(structure["sequential_blocks"])

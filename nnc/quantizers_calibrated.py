@@ -54,7 +54,8 @@ class GPTQConfig(_Calibrated):
         num_samples: Integer > 0: how many samples are looked at.
         per_channel: Whether each output has a scale of its own (always so in groups).
         sequence_length: Integer > 0: tokens in a sample.
-        hessian_damping: From 0 to 1: this share of the mean of the Hessian's diagonal is added to it.
+        hessian_damping: From 0 to 1: this share of the mean of the Hessian's diagonal is added to
+            that.
         group_size: Weights of one output that share a scale and a zero point; -1: all.
         symmetric: Whether the range is as wide below zero as above.
         activation_order: Whether the inputs that matter most are rounded first.

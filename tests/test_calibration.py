@@ -101,7 +101,7 @@ def test_awq_beside_keras(group):
     w, x = data(26)                                     # where no number lies halfway
     largest = np.abs(x).max(0)
     ours = calibration.awq(w, largest, config(kind="AWQConfig", group_size=group))
-    theirs = awq_quantize_matrix(keras.ops.convert_to_tensor(w), keras.ops.convert_to_tensor(largest),
+    theirs = awq_quantize_matrix(*map(keras.ops.convert_to_tensor, (w, largest)),
                                  num_grid_points=20, group_size=group)
     for a, b in zip(ours, theirs, strict=True):
         np.testing.assert_allclose(a, values(b), rtol=1e-5, atol=1e-6)
@@ -178,7 +178,7 @@ def test_models(kind, options, tmp_path):
     ("AWQConfig", {"group_size": 5})])
 @pytest.mark.parametrize("shape", ["dense", "einsum"])
 def test_files_of_layers_both_ways(kind, options, shape, tmp_path):
-    """Keras reads our files. Its own lack the zero points, and it cannot read them: neither do we."""
+    """Keras reads our files. Its own lack the zero points, and neither can read those."""
     c = config(kind=kind, **options)
     policy = f"{c.dtype_policy_string()}_from_float32"
     made = []
@@ -214,16 +214,20 @@ def test_the_structure_may_be_the_models():
             return {"pre_block_layers": self.layers[:1], "sequential_blocks": self.layers[1:]}
     model = Model([nnc.Input((8,), dtype="int32"), nnc.layers.Embedding(11, 6), nnc.layers.Dense(4),
                    nnc.layers.Dense(5, name="head")])
-    model.quantize("awq", config=config(kind="AWQConfig"), filters=lambda layer: layer.name != "head")
+    model.quantize("awq", config=config(kind="AWQConfig"),
+                   filters=lambda layer: layer.name != "head")
     assert [layer.quantization_mode for layer in model.layers] == [None, "awq", None]
 
 
 def test_texts_and_windows():
     words = "b a c a b".split()
-    c = config(dataset=["b a", "c a b"], tokenizer=lambda text: ["abc".index(x) for x in text.split()],
-               num_samples=3, sequence_length=2)
-    np.testing.assert_array_equal(
-        calibration.samples(c)[:, 0], [["abc".index(x) for x in words * 2][i:i + 2] for i in (0, 3, 6)])
+    def ids(words):
+        return ["abc".index(word) for word in words]
+    c = config(dataset=["b a", "c a b"], tokenizer=lambda text: ids(text.split()), num_samples=3,
+               sequence_length=2)
+    np.testing.assert_array_equal(calibration.samples(c)[:, 0],
+                                  [ids(words * 2)[i:i + 2] for i in (0, 3, 6)])
+
     class Tokenizer:
         def tokenize(self, text):
             return nnc.ops.convert_to_tensor([len(text)])
@@ -251,8 +255,8 @@ def small(**more):
 
 
 @pytest.mark.parametrize("more, error, text", [
-    ({"weight_bits": 5}, ValueError, "weight_bits"), ({"num_samples": 0}, ValueError, "num_samples"),
-    ({"group_size": 0}, ValueError, "group_size"), ({"sequence_length": -1}, ValueError, "sequence"),
+    ({"weight_bits": 5}, ValueError, "weight_bits"), ({"num_samples": 0}, ValueError, "samples"),
+    ({"group_size": 0}, ValueError, "group_size"), ({"sequence_length": -1}, ValueError, "length"),
     ({"hessian_damping": 1.5}, ValueError, "hessian_damping"),
     ({"dataset": "text"}, TypeError, "dataset"), ({"dataset": None}, TypeError, "dataset"),
     ({"dataset": []}, ValueError, "empty"), ({"dataset": ["a"], "tokenizer": None}, ValueError,

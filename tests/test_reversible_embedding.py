@@ -1,4 +1,4 @@
-"""`ReversibleEmbedding` beside Keras's: numbers, masks, whole numbers, adapters, files both ways."""
+"""`ReversibleEmbedding` beside Keras's: numbers, masks, quantization, adapters, files both ways."""
 import numpy as np
 import pytest
 
@@ -56,7 +56,8 @@ def test_mixed_precision(reverse_dtype):
     # Numbers of 8 bits are multiplied exactly; without `reverse_dtype`, one rounding to 8 bits.
     rtol = 1e-6 if reverse_dtype else 1 / 128
     for dtype in ("float32", "bfloat16"):
-        x, y = (layer(k.ops.cast(HIDDEN, dtype), reverse=True) for k, layer in ((nnc, a), (keras, b)))
+        x, y = (layer(k.ops.cast(HIDDEN, dtype), reverse=True)
+                for k, layer in ((nnc, a), (keras, b)))
         assert x.dtype == y.dtype.name == (reverse_dtype or dtype)
         same(nnc.ops.cast(x, "float32"), keras.ops.cast(y, "float32"), rtol=rtol, atol=1e-5)
 

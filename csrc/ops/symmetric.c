@@ -1,15 +1,15 @@
-/* symmetric.c - products of matrices that are known to be symmetric, such as x x^T: y = op(a) op(b) is
- * computed on and below its diagonal, in blocks of rows, and mirrored above it. That is little more
- * than half of the product's work.
+/* symmetric.c - products of matrices that are known to be symmetric, such as x x^T: y = op(a) op(b)
+ * is computed on and below its diagonal, in blocks of rows, and mirrored above it. That is little
+ * more than half of the product's work.
  *
- * Each block of BLOCK rows is a product of its own, which ends at the block's last diagonal element;
- * those go on side by side, so phase p of this op is phase p of all of them. In the last phase each
+ * Each block of BLOCK rows is a product of its own, which ends at the block's last diagonal
+ * element; those go on side by side, so phase p of this op is phase p of all of them. In the last phase each
  * block of rows takes what lies right of the diagonal from below it. Letters: y (n, n), k inner. */
 #include "kernels/kernels.h"
 #include "ops/support.h"
 #include "ops/table.h"
 
-enum { BLOCK = 192, MIRROR = 16 };      /* of rows: measured; of a square that is mirrored at once */
+enum { BLOCK = 192, MIRROR = 16 };      /* of rows: measured; of columns that are mirrored at once */
 
 /* A block of rows: its product, and where it begins in a (elements) and y. */
 typedef struct {

@@ -227,8 +227,8 @@ static PyArrayObject *halve(PyArrayObject *array, PyObject *object, const char *
     if (only_python_numbers(object))
         half = py_halved((PyObject *)array);
     else
-        PyErr_Format(PyExc_TypeError, "%s is of complex128, which does not exist here: convert it to "
-                     "complex64, with half its digits, by dtype=\"complex64\" or NumPy's astype.",
+        PyErr_Format(PyExc_TypeError, "%s is of complex128, which does not exist here: convert it "
+                     "to complex64, with half its digits, by dtype=\"complex64\" or NumPy's astype.",
                      who);
     Py_DECREF(array);
     return (PyArrayObject *)half;

@@ -136,8 +136,8 @@ class Adaptable(Calibrated, Packed, LowRank):
             raise self._no_quantization("quantize")
         config = quantizers.resolve(mode, config, f"Layer '{self.name}': quantize")
         if config.mode in ("gptq", "awq"):
-            raise NotImplementedError(f"Layer '{self.name}': quantize: '{config.mode}' looks at the "
-                                      "data of a whole model: call the model's quantize().")
+            raise NotImplementedError(f"Layer '{self.name}': quantize: '{config.mode}' looks at "
+                                      "the data of a whole model: call the model's quantize().")
         self._check_quantize(config.mode)
         shape = self._full_shape
         with _core.no_trace():

@@ -1,7 +1,7 @@
 """Weights that were quantized with an eye on data (GPTQ, AWQ), as Keras keeps them.
 
-The weight is a matrix (see `Packed._matrix_shape`), turned: `(columns, rows)` whole numbers from 0 on,
-in uint8, those of 4 bits two a byte along the first axis. Beside it stand scale and zero point of
+The weight is a matrix (see `Packed._matrix_shape`), turned: `(columns, rows)` whole numbers from 0
+on, in uint8, those of 4 bits two a byte along the first axis. Beside it stand scale and zero point of
 each output and group, `(columns, groups)`, the group of each row, and, for AWQ, what each row was
 multiplied by: `w = (whole - zero) * scale / stretch`.
 """
@@ -22,8 +22,8 @@ class Calibrated:
         groups = 1 if group == -1 else -(-rows // group)
         self._packed_shape, self._bits, self.inputs_quantizer = tuple(shape), bits, None
         self._block = group
-        parts = [("_kernel", "kernel", ((columns + 1) // 2 if bits == 4 else columns, rows), "uint8",
-                  "zeros"),
+        stored = (columns + 1) // 2 if bits == 4 else columns
+        parts = [("_kernel", "kernel", (stored, rows), "uint8", "zeros"),
                  ("kernel_scale", "kernel_scale", (columns, groups), None, "ones"),
                  ("kernel_zero", self._ZERO_NAME, (columns, groups), "uint8", "zeros")]
         if mode == "awq":

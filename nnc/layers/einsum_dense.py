@@ -197,10 +197,10 @@ class EinsumDense(Adaptable, Layer):
         inner = [c for c in w if c not in y]
         if list(w[:len(inner)]) != inner or set(inner) - set(x) or set(x) - set(inner) - set(y) or \
                 set(w) & set(x) & set(y):
-            raise ValueError(f"EinsumDense layer '{self.name}': quantize: to be calibrated, a kernel "
-                             "must have the axes that are summed over first, and those of the output "
-                             f"behind. Received: equation={self.equation!r}. Leave the layer out by "
-                             "`filters`.")
+            raise ValueError(f"EinsumDense layer '{self.name}': quantize: to be calibrated, a "
+                             "kernel must have the axes that are summed over first, and those of "
+                             f"the output behind. Received: equation={self.equation!r}. Leave the "
+                             "layer out by `filters`.")
 
     def _calibration_inputs(self, inputs):
         letters, y, _ = self._full(tuple(inputs.shape))

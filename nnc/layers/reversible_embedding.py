@@ -80,8 +80,8 @@ class ReversibleEmbedding(Embedding):
 
     def _reverse_call(self, inputs):
         if inputs.shape[-1] != self.output_dim:
-            raise ValueError(f"Layer '{self.name}': with `reverse=True`, the input's last axis must "
-                             f"have the size `output_dim`={self.output_dim}. Received: "
+            raise ValueError(f"Layer '{self.name}': with `reverse=True`, the input's last axis "
+                             f"must have the size `output_dim`={self.output_dim}. Received: "
                              f"input shape {tuple(inputs.shape)}")
         logits = self._quantized_logits(inputs) if self._is_quantized else self._logits(inputs)
         if self.lora_enabled and self.tie_weights:

@@ -323,7 +323,8 @@ def sobel_edges(images, data_format=None):
 
 
 def _three(x, axis):
-    """`x` without the last two places of an axis, without the first and last, without the first two.
+    """`x` without the last two places of an axis, without the first and last, without the first
+    two.
     """
     size = x.shape[axis]
     return [x[(slice(None),) * axis + (slice(first, size - 2 + first),)] for first in range(3)]

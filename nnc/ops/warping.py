@@ -1,8 +1,8 @@
 """Arrays sampled at places between their numbers: `map_coordinates`, `elastic_transform`,
 `scale_and_translate` of `nnc.ops.image`.
 
-A place mixes the 2^d numbers around it, each weighted by how near it lies along every axis; what lies
-outside is read from inside, as `fill_mode` says, or is `fill_value`.
+A place mixes the 2^d numbers around it, each weighted by how near it lies along every axis; what
+lies outside is read from inside, as `fill_mode` says, or is `fill_value`.
 """
 import itertools
 import math
@@ -57,8 +57,8 @@ def _around(at, order):
 
 
 def _interpolate(flat, first, sizes, places, order, fill_mode, fill_value):
-    """Rows of `flat` (numbers, c) at `places`, an array for each of the axes of `sizes`, which lie in
-    `flat` in C order from row `first` on: (*places, c), in the dtype of the places.
+    """Rows of `flat` (numbers, c) at `places`, an array for each of the axes of `sizes`, which lie
+    in `flat` in C order from row `first` on: (*places, c), in the dtype of the places.
     """
     dtype, total = places[0].dtype, None
     strides = [math.prod(sizes[k + 1:]) for k in range(len(sizes))]
