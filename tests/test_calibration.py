@@ -217,6 +217,12 @@ def test_the_structure_may_be_the_models():
     model.quantize("awq", config=config(kind="AWQConfig"),
                    filters=lambda layer: layer.name != "head")
     assert [layer.quantization_mode for layer in model.layers] == [None, "awq", None]
+    class Derived(nnc.layers.Dense):
+        pass
+    for check in (True, False):
+        model = Model([nnc.Input((8,), dtype="int32"), nnc.layers.Embedding(11, 6), Derived(4)])
+        model.quantize("awq", config=config(kind="AWQConfig"), type_check=check)
+        assert model.layers[-1].quantization_mode == (None if check else "awq")
 
 
 def test_texts_and_windows():

@@ -9,7 +9,7 @@
 #include "ops/support.h"
 #include "ops/table.h"
 
-enum { BLOCK = 192, MIRROR = 16 };      /* of rows: measured; of columns that are mirrored at once */
+enum { BLOCK = 96, MIRROR = 16 };      /* of rows: measured; of columns that are mirrored at once */
 
 /* A block of rows: its product, and where it begins in a (elements) and y. */
 typedef struct {

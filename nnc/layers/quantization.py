@@ -63,7 +63,8 @@ class ModelQuantization:
         if config.mode in ("gptq", "awq"):
             from ..calibration import calibrate
 
-            calibrate(self, config, lambda layer: _passes(layer, filters))
+            calibrate(self, config, lambda layer: _passes(layer, filters) and (
+                not type_check or type(layer).__module__.startswith("nnc.layers.")))
             return
         chosen = [layer for layer in self._flatten_layers() if len(layer._flatten_layers()) == 1
                   and (layer.weights or not layer.built) and _passes(layer, filters)]

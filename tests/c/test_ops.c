@@ -672,10 +672,10 @@ TEST(assign_writes_in_place)
 
 /* ---- products ---- */
 
-/* x x^T and x^T x as loops give them, and exactly symmetric; blocks of 192 rows. */
+/* x x^T and x^T x as loops give them, and exactly symmetric; blocks of 96 rows. */
 TEST(symmetric_products)
 {
-    int64_t sizes[][2] = {{1, 1}, {3, 2}, {192, 3}, {193, 4}, {400, 5}, {0, 3}, {3, 0}};
+    int64_t sizes[][2] = {{1, 1}, {3, 2}, {96, 3}, {97, 4}, {300, 5}, {0, 3}, {3, 0}};
     for (size_t s = 0; s < sizeof sizes / sizeof *sizes; s++) {
         for (int form = 0; form < 4; form++) {
             int64_t n = sizes[s][0], k = sizes[s][1];
