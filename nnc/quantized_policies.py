@@ -10,7 +10,8 @@ class QuantizedDTypePolicy(DTypePolicy):
     """The policy of a layer whose weights are quantized.
 
     Args:
-        mode: `"int8"` or `"int4"`. Keras's other modes make a policy too, which layers then refuse.
+        mode: `"int8"` or `"int4"`; `"gptq"` and `"awq"` have policies of their own below.
+            `"float8"` makes a policy too, which layers then refuse.
         source_name: The policy without quantization. Defaults to the global one.
     """
 
@@ -93,13 +94,13 @@ class Int4DTypePolicy(_NumberedPolicy):
 
 
 class GPTQDTypePolicy(_NumberedPolicy):
-    """The policy of GPTQ, which layers here refuse: `mode="gptq/<weight_bits>/<group_size>"`."""
+    """The policy of GPTQ: `mode="gptq/<weight_bits>/<group_size>"`."""
 
     _form, _kind, _bits = "gptq/<weight_bits>/<group_size>", "gptq", (2, 3, 4, 8)
 
 
 class AWQDTypePolicy(_NumberedPolicy):
-    """The policy of AWQ, which layers here refuse: `mode="awq/4/<group_size>"`."""
+    """The policy of AWQ: `mode="awq/4/<group_size>"`."""
 
     _form, _kind, _bits = "awq/<weight_bits>/<group_size>", "awq", (4,)
 

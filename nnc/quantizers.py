@@ -3,8 +3,7 @@
 `q = round(x * scale)` with `scale = high / (max|x| + epsilon)`, so that `x` is about `q / scale`.
 A layer's weights are quantized once, a scale a channel; its inputs at each call, a scale a row.
 
-What serves only training on accelerators (float8), and what needs a calibration over a data set
-(GPTQ, AWQ), is refused where it is asked for.
+What serves only training on accelerators (float8) is refused where it is asked for.
 """
 import numpy as np
 
@@ -382,8 +381,8 @@ def _refused(name, why):
 
 Float8QuantizationConfig = _refused("Float8QuantizationConfig",
                                     "float8 serves training on accelerators.")
-GPTQConfig = _refused("GPTQConfig", "calibrating weights on a data set is not supported.")
-AWQConfig = _refused("AWQConfig", "calibrating weights on a data set is not supported.")
+
+from .quantizers_calibrated import AWQConfig, GPTQConfig  # noqa: E402  (derived from the above)
 
 
 def resolve(mode, config, who):
@@ -403,9 +402,12 @@ def resolve(mode, config, who):
     if mode is not None and mode not in MODES:
         raise ValueError(f"{who}: `mode` must be one of {MODES}. Received: mode={mode!r}")
     known = {"int8": Int8QuantizationConfig, "int4": Int4QuantizationConfig}
-    if mode is not None and mode not in known:
-        raise NotImplementedError(f"{who}: weights are quantized to 'int8' or 'int4'. Received: "
-                                  f"mode={mode!r}")
+    if mode == "float8":
+        raise NotImplementedError(f"{who}: weights are quantized to 'int8', 'int4', 'gptq' or 'awq'. "
+                                  "Received: mode='float8'")
+    if config is None and mode not in known:
+        raise ValueError(f"{who}: mode '{mode}' needs a configuration: it holds the data. Received: "
+                         "config=None")
     config = known[mode]() if config is None else config
     if mode is not None and config.mode != mode:
         raise ValueError(f"{who}: `mode` and `config` contradict each other. Received: "

@@ -139,7 +139,14 @@ def test_quotients_neither_overflow_nor_underflow():
 def test_in_and_out():
     z = Tensor(Z)
     assert z.dtype == "complex64" and z.numpy().dtype == "complex64"
-    assert ops.convert_to_tensor(Z.astype("complex128")).dtype == "complex64"
+    wide = Z.astype("complex128")
+    for call in (lambda: ops.convert_to_tensor(wide), lambda: op.conj(wide), lambda: z * wide,
+                 lambda: ops.convert_to_tensor([wide[0, 0]]), lambda: op.real(wide[0, 0])):
+        with pytest.raises(TypeError, match="complex128.*complex64"):
+            call()
+    for x in (ops.convert_to_tensor(wide, "complex64"), ops.array(wide, dtype="complex64"),
+              ops.cast(wide, "complex64"), nnc.Variable(wide, dtype="complex64")):
+        np.testing.assert_array_equal(x.numpy(), Z)
     assert memoryview(z).format == "Zf"
     assert np.array_equal(np.from_dlpack(z), Z) and np.array_equal(pickle.loads(pickle.dumps(z)), Z)
     assert "1j" not in repr(Tensor(REAL)) and "complex64" in repr(z)

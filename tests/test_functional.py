@@ -442,3 +442,31 @@ def test_ops_whose_arguments_have_other_names_are_symbolic():
         np.testing.assert_allclose(y, want, rtol=1e-6)      # round multiplies and divides
     v = nnc.Variable(a)
     np.testing.assert_allclose(round(v, 1), np.round(a, 1), rtol=1e-6)
+
+
+def test_nested_models_with_ops_that_ask_for_values():
+    """`nonzero` cannot be recorded; a layer that says its shape makes a model that nests."""
+    x = np.array([[0, 1], [2, 0], [3, 4]], "float32")
+
+    def build(k):
+        class Places(k.layers.Layer):
+            def call(self, x):
+                return x + k.ops.cast(k.ops.sum(k.ops.nonzero(x)[0]), "float32")
+
+            def compute_output_shape(self, input_shape):
+                return input_shape
+        a, b = k.Input((2,)), k.Input((2,))
+        middle = k.Model(a, k.layers.Dense(3, kernel_initializer="ones")(Places()(a)))
+        outer = k.Model(b, k.Model(b, middle(b) * 2.0)(b) + 1.0)
+        assert tuple(outer.output_shape) == (None, 3)
+        outer.compile("sgd", "mse")
+        return outer
+    ours, theirs = build(nnc), build(keras)
+    want = values(theirs(x))
+    np.testing.assert_allclose(values(ours(x)), want, rtol=1e-6)
+    np.testing.assert_allclose(ours.predict(x, verbose=0), want, rtol=1e-6)
+    y = np.ones((3, 3), "float32")
+    np.testing.assert_allclose(ours.evaluate(x, y, verbose=0), theirs.evaluate(x, y, verbose=0),
+                               rtol=1e-6)
+    with pytest.raises(ValueError, match="expected"):
+        ours(nnc.Input((2, 2, 2)))

@@ -367,3 +367,20 @@ def test_names():
 def test_unknown_metrics_are_refused(bad, text):
     with pytest.raises(ValueError, match=text):
         nnc.metrics.get(bad)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+def test_label_weights_are_of_the_metrics_dtype(dtype):
+    """They may widen the area; in a configuration they are plain numbers."""
+    y, p = bits((20, 3)), unit((20, 3))
+    made = []
+    for k in (nnc, keras):
+        metric = k.metrics.AUC(num_thresholds=20, multi_label=True, num_labels=3, dtype=dtype,
+                               label_weights=np.array([1.0, 2.0, 0.3]))
+        metric.update_state(y, p)
+        made.append(metric.result())
+    assert made[0].dtype == made[1].dtype.name
+    np.testing.assert_allclose(*map(values, made), rtol=1e-3 if dtype == "float16" else 1e-6)
+    metric = nnc.metrics.AUC(multi_label=True, label_weights=np.array([1, 2], "float32"))
+    assert metric.get_config()["label_weights"] == [1.0, 2.0]
+    assert type(metric.get_config()["label_weights"][0]) is float

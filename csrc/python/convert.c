@@ -162,7 +162,7 @@ static bool only_python_numbers(PyObject *object)
     bool list = PyList_Check(object);
     if (!list && !PyTuple_Check(object))
         return PyLong_Check(object) || PyFloat_CheckExact(object) ||
-               Py_TYPE(object) == &PyRange_Type;
+               Py_TYPE(object) == &PyComplex_Type || Py_TYPE(object) == &PyRange_Type;
     Py_ssize_t n = list ? PyList_Size(object) : PyTuple_Size(object);
     for (Py_ssize_t i = 0; i < n; i++) {
         if (!only_python_numbers(list ? PyList_GetItem(object, i) : PyTuple_GetItem(object, i)))
@@ -206,6 +206,34 @@ PyArrayObject *py_array_direct(PyObject *object, nnc_dtype *dtype)
     return array;
 }
 
+PyObject *py_halved(PyObject *object)
+{
+    PyObject *array = PyArray_FROM_O(object), *half = NULL;
+    if (array == NULL)
+        return NULL;
+    if (PyArray_TYPE((PyArrayObject *)array) == NPY_COMPLEX128)
+        half = PyArray_CastToType((PyArrayObject *)array, PyArray_DescrFromType(NPY_COMPLEX64), 0);
+    else
+        half = Py_NewRef(object);
+    Py_DECREF(array);
+    return half;
+}
+
+/* complex128 of Python's own numbers becomes complex64, as floats become float32; that of NumPy is
+ * refused. Steals the array. */
+static PyArrayObject *halve(PyArrayObject *array, PyObject *object, const char *who)
+{
+    PyObject *half = NULL;
+    if (only_python_numbers(object))
+        half = py_halved((PyObject *)array);
+    else
+        PyErr_Format(PyExc_TypeError, "%s is of complex128, which does not exist here: convert it "
+                     "to complex64, with half its digits, by dtype=\"complex64\" or NumPy's astype.",
+                     who);
+    Py_DECREF(array);
+    return (PyArrayObject *)half;
+}
+
 PyArrayObject *py_array(py_state *state, PyObject *object, const char *who, nnc_dtype *dtype)
 {
     PyArrayObject *array = py_array_direct(object, dtype);
@@ -215,11 +243,8 @@ PyArrayObject *py_array(py_state *state, PyObject *object, const char *who, nnc_
                                                   NPY_ARRAY_C_CONTIGUOUS | NPY_ARRAY_ALIGNED |
                                                       NPY_ARRAY_NOTSWAPPED | NPY_ARRAY_ENSUREARRAY,
                                                   NULL);
-    if (array != NULL && PyArray_TYPE(array) == NPY_COMPLEX128) {   /* there is no wider one */
-        PyObject *half = PyArray_CastToType(array, PyArray_DescrFromType(NPY_COMPLEX64), 0);
-        Py_DECREF(array);
-        array = (PyArrayObject *)half;
-    }
+    if (array != NULL && PyArray_TYPE(array) == NPY_COMPLEX128)
+        array = halve(array, object, who);
     if (array == NULL)
         return NULL;
     if (py_dtype_of(state, PyArray_DESCR(array), who, dtype) < 0)

@@ -518,7 +518,9 @@ PyObject *py_convert(py_state *state, PyObject *value, nnc_dtype dtype)
         tensor = py_tensor_from_number(state, value, dtype == NNC_DTYPE_COUNT ? own : dtype);
         return tensor == NULL ? NULL : py_tensor_wrap(state, tensor);
     }
-    PyArrayObject *array = py_array(state, value, "Tensor: the value", &own);
+    value = dtype == NNC_C64 ? py_halved(value) : Py_NewRef(value);
+    PyArrayObject *array = value == NULL ? NULL : py_array(state, value, "Tensor: the value", &own);
+    Py_XDECREF(value);
     if (array == NULL)
         return NULL;
     tensor = py_tensor_from_array(state, array, own, true);

@@ -112,8 +112,11 @@ int py_dtype_of(py_state *state, PyArray_Descr *descr, const char *who, nnc_dtyp
 int py_dtype_parse(PyObject *object, nnc_dtype *out);
 /* NumPy's dtype: a new reference. */
 PyArray_Descr *py_descr(py_state *state, nnc_dtype dtype);
+/* What NumPy makes of the object, as complex64 if that is complex128; else the object: a new
+ * reference. */
+PyObject *py_halved(PyObject *object);
 /* anything as a C-contiguous array in native byte order, of one of our dtypes; `who` begins the
- * messages. Lists of Python numbers give 32 bits, as in Keras. */
+ * messages. Lists of Python numbers give 32 bits, as in Keras; NumPy's complex128 is refused. */
 PyArrayObject *py_array(py_state *state, PyObject *object, const char *who, nnc_dtype *dtype);
 /* The object itself (a new reference) if it is such an array already, else NULL and no exception.
  */

@@ -44,6 +44,7 @@ from .regularization import (ActivityRegularization, AlphaDropout, Dropout, Gaus
 from .reshaping import (Cropping1D, Cropping2D, Cropping3D, Flatten, Permute, RepeatVector, Reshape,
                         UpSampling1D, UpSampling2D, UpSampling3D, ZeroPadding1D, ZeroPadding2D,
                         ZeroPadding3D)
+from .reversible_embedding import ReversibleEmbedding
 from .spectrograms import MelSpectrogram, STFTSpectrogram
 from .text_vectorization import TextVectorization
 from .wrapper import TimeDistributed, Wrapper

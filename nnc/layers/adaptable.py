@@ -1,5 +1,5 @@
-"""Layers whose large weight can be kept in 8 or 4 bits (for the latter see packed.py), with adapters
-(see low_rank.py) beside it.
+"""Layers whose large weight can be kept in 8 or 4 bits (for the latter see packed.py; calibrated.py
+for those that data has had a say in), with adapters (see low_rank.py) beside it.
 
 The weight `w` becomes whole numbers and a scale a channel, and nothing trains it any more; adapters
 can be trained.
@@ -7,19 +7,25 @@ can be trained.
 from .. import _core, dtype_policies, ops, quantizers
 from .._core import op
 from ..quantizers import AbsMaxQuantizer, QuantizationConfig
+from .calibrated import Calibrated
 from .low_rank import LowRank
 from .packed import Packed
 
 _MAX_SUM = 1 << 17                      # products that the op sums exactly
 
 
-class Adaptable(Packed, LowRank):
+class Adaptable(Calibrated, Packed, LowRank):
     """Mixed into a layer before `Layer`. The layer names its weight in `_MAIN` and says how it is
     quantized.
     """
 
     _MAIN = "kernel"
     _is_quantized = False
+
+    @property
+    def _modes(self):
+        """How the weight may be kept."""
+        return ("int8", "int4", "gptq", "awq") if self._MAIN == "kernel" else ("int8", "int4")
 
     # ---- what the layers call ----
 
@@ -32,9 +38,9 @@ class Adaptable(Packed, LowRank):
         if config is not None and not isinstance(config, QuantizationConfig):
             raise ValueError(f"{who}: `quantization_config` must be a QuantizationConfig. Received: "
                              f"quantization_config={config!r}")
-        if self.quantization_mode not in (None, "int8", "int4"):
-            raise NotImplementedError(f"{who}: weights are quantized to 'int8' or 'int4'. Received: "
-                                      f"dtype={self._dtype_policy.name!r}")
+        if self.quantization_mode not in (None, *self._modes):
+            raise NotImplementedError(f"{who}: weights are quantized to one of {self._modes}. "
+                                      f"Received: dtype={self._dtype_policy.name!r}")
         self.quantization_config = config
 
     def _add_main(self, shape):
@@ -56,16 +62,30 @@ class Adaptable(Packed, LowRank):
         """The weight without adapters, in the layer's dtype."""
         if not self._is_quantized:
             return super()._floating()
+        if self._is_calibrated:
+            return self._floating_calibrated()
         if self._is_packed:
             return self._floating_packed()
         return ops.divide(ops.cast(self._main, self.variable_dtype), self._scale_for_main())
 
+    def enable_lora(self, rank, lora_alpha=None, a_initializer="he_uniform",
+                    b_initializer="zeros"):
+        if self._is_calibrated:
+            raise NotImplementedError(f"Layer '{self.name}': enable_lora: adapters do not go with "
+                                      f"weights of dtype '{self._dtype_policy.name}'.")
+        super().enable_lora(rank, lora_alpha, a_initializer, b_initializer)
+
+    enable_lora.__doc__ = LowRank.enable_lora.__doc__
+
     @property
     def _full_shape(self):
-        return self._packed_shape if self._is_packed else super()._full_shape
+        packed = self._is_packed or self._is_calibrated
+        return self._packed_shape if packed else super()._full_shape
 
     def _quantized_names(self):
         """The variables beside the weight, in their order."""
+        if self._is_calibrated:
+            return self._calibrated_names()
         more = [f"{self._MAIN}_zero", "g_idx"] if self._block is not None else []
         return [f"{self._MAIN}_scale", *more] if self._is_quantized else []
 
@@ -75,7 +95,8 @@ class Adaptable(Packed, LowRank):
     # ---- files ----
 
     def _saved_names(self):
-        return super()._saved_names() + self._quantized_names()
+        names = super()._saved_names()
+        return (names[::-1] if self._is_calibrated else names) + self._quantized_names()
 
     def _put_merged(self, values):
         if not self._is_quantized:
@@ -111,6 +132,9 @@ class Adaptable(Packed, LowRank):
         if type_check and not type(self).__module__.startswith("nnc.layers."):
             raise self._no_quantization("quantize")
         config = quantizers.resolve(mode, config, f"Layer '{self.name}': quantize")
+        if config.mode in ("gptq", "awq"):
+            raise NotImplementedError(f"Layer '{self.name}': quantize: '{config.mode}' looks at "
+                                      "the data of a whole model: call the model's quantize().")
         self._check_quantize(config.mode)
         shape = self._full_shape
         with _core.no_trace():
@@ -128,9 +152,12 @@ class Adaptable(Packed, LowRank):
 
     def quantized_build(self, input_shape, mode, config=None):
         """Makes the weight of 8 or 4 bits and its scales; `input_shape` is the weight's."""
-        if mode not in ("int8", "int4"):
-            raise NotImplementedError(f"Layer '{self.name}': weights are quantized to 'int8' or "
-                                      f"'int4'. Received: mode={mode!r}")
+        if mode not in self._modes:
+            raise NotImplementedError(f"Layer '{self.name}': weights are quantized to one of "
+                                      f"{self._modes}. Received: mode={mode!r}")
+        if mode in ("gptq", "awq"):
+            self._build_calibrated(input_shape, mode, config)
+            return
         if mode == "int4":
             self._build_packed(input_shape, config)
             self._is_quantized = True

@@ -106,7 +106,7 @@ class Dense(Adaptable, Layer):
 
     def _adapted_call(self, inputs):
         activation, bias, fused = self.activation, self.bias, -1
-        if self._is_quantized and self._block is None:
+        if self._is_quantized and self._block is None:         # a scale a column
             if not self.lora_enabled:
                 fused = _FUSED.get(activation, -1)
             whole = self._unpacked(self._main) if self._is_packed else self._main

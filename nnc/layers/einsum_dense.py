@@ -22,24 +22,23 @@ class EinsumDense(Adaptable, Layer):
         lora_rank: Integer or `None`: the rank of trained adapters; see `enable_lora`.
         lora_alpha: What the adapters are multiplied by, times `lora_rank`. Defaults to
             `lora_rank`.
-        gptq_unpacked_column_size: Must be `None`: there is no GPTQ here.
+        gptq_unpacked_column_size: What the number of the kernel's columns is in a GPTQ `dtype`: it
+            follows from the shapes, and `build` compares.
         quantization_config: A `quantizers.QuantizationConfig`, for a quantized `dtype`.
         **kwargs: See `Layer`.
     """
 
     _plain = False
+    _ZERO_NAME = "zero_point"
 
     def __init__(self, equation, output_shape, activation=None, bias_axes=None,
                  kernel_initializer="glorot_uniform", bias_initializer="zeros",
                  kernel_regularizer=None, bias_regularizer=None, kernel_constraint=None,
                  bias_constraint=None, lora_rank=None, lora_alpha=None,
                  gptq_unpacked_column_size=None, quantization_config=None, **kwargs):
-        if gptq_unpacked_column_size is not None:
-            raise ValueError("EinsumDense: `gptq_unpacked_column_size` is not supported here, "
-                             "expected None. Received: gptq_unpacked_column_size="
-                             f"{gptq_unpacked_column_size!r}")
         super().__init__(**kwargs)
         self._take_adaptation(lora_rank, lora_alpha, quantization_config)
+        self.gptq_unpacked_column_size = gptq_unpacked_column_size
         self.equation = equation
         self._letters = _parse(equation)
         self.partial_output_shape = (output_shape,) if isinstance(output_shape, int) \
@@ -118,7 +117,7 @@ class EinsumDense(Adaptable, Layer):
     def call(self, inputs):
         letters, result, _ = self._full(tuple(inputs.shape))
         w = self._letters[1]
-        if self._is_packed:
+        if self._is_packed or self._is_calibrated:
             x = self._contract_packed(letters, w, result, inputs)
         elif self._is_quantized:
             x = self._contract_int8(letters, w, result, inputs)
@@ -183,6 +182,32 @@ class EinsumDense(Adaptable, Layer):
         rows = math.prod(shape[i] for i in self._shared_axes())
         return rows, math.prod(shape) // max(rows, 1)
 
+    def _build_calibrated(self, shape, mode, config):
+        columns, given = self._matrix_shape(shape)[1], self.gptq_unpacked_column_size
+        if mode == "gptq" and given is not None and given != columns:
+            raise ValueError(f"EinsumDense layer '{self.name}': the kernel has {columns} columns. "
+                             f"Received: gptq_unpacked_column_size={given}")
+        super()._build_calibrated(shape, mode, config)
+        if mode == "gptq":
+            self.gptq_unpacked_column_size = columns
+
+    def _check_calibration(self):
+        super()._check_calibration()
+        x, w, y, _ = self._letters
+        inner = [c for c in w if c not in y]
+        if list(w[:len(inner)]) != inner or set(inner) - set(x) or set(x) - set(inner) - set(y) or \
+                set(w) & set(x) & set(y):
+            raise ValueError(f"EinsumDense layer '{self.name}': quantize: to be calibrated, a "
+                             "kernel must have the axes that are summed over first, and those of "
+                             f"the output behind. Received: equation={self.equation!r}. Leave the "
+                             "layer out by `filters`.")
+
+    def _calibration_inputs(self, inputs):
+        letters, y, _ = self._full(tuple(inputs.shape))
+        inner = [c for c in self._letters[1] if c not in y]
+        return ops.transpose(inputs, [letters.index(c) for c in
+                                      [c for c in letters if c not in inner] + inner])
+
     def _shared_axes(self):
         y = self._output_letters
         return tuple(i for i, c in enumerate(self._letters[1]) if c not in y)
@@ -212,7 +237,8 @@ class EinsumDense(Adaptable, Layer):
                 "activity_regularizer": regularizers.serialize(self.activity_regularizer),
                 "kernel_constraint": constraints.serialize(self.kernel_constraint),
                 "bias_constraint": constraints.serialize(self.bias_constraint),
-                **self._adaptation_config()}
+                **({"gptq_unpacked_column_size": self.gptq_unpacked_column_size}
+                   if self.gptq_unpacked_column_size else {}), **self._adaptation_config()}
 
 
 def _aligned(scale, letters, wanted):

@@ -47,11 +47,13 @@ class Embedding(Adaptable, Layer):
         self.mask_zero = bool(mask_zero)
         self.supports_masking = self.mask_zero
         self.autocast = False
+        self._take_weights(weights)
+
+    def _take_weights(self, weights):
+        """The argument `weights`: builds the layer with it, if it was given."""
         if weights is not None:
             self.build()
-            if not (isinstance(weights, list) and len(weights) == 1):
-                weights = [weights]
-            self.set_weights(weights)
+            self.set_weights(weights if isinstance(weights, list) else [weights])
 
     def build(self, input_shape=None):
         if self.built:
@@ -74,7 +76,7 @@ class Embedding(Adaptable, Layer):
             inputs = cast_array(inputs, "int32")
         if self.lora_enabled or self._is_quantized:
             return self._adapted_call(inputs)
-        return ops.take(self._main, inputs, axis=0)
+        return cast_array(ops.take(self._main, inputs, axis=0), self.compute_dtype)
 
     def _adapted_call(self, inputs):
         outputs = ops.take(self._main, inputs, axis=0)
@@ -89,7 +91,7 @@ class Embedding(Adaptable, Layer):
             a, b = self._adapters
             low = ops.matmul(ops.take(a, inputs, axis=0), b)
             outputs = ops.add(outputs, ops.multiply(self._share, low))
-        return outputs
+        return cast_array(outputs, self.compute_dtype)
 
     def quantized_call(self, inputs):
         """The output with the table of 8 or 4 bits."""

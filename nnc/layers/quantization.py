@@ -8,7 +8,7 @@ class LayerQuantization:
 
     @property
     def quantization_mode(self):
-        """`"int8"` or `"int4"` where the weights are quantized, else `None`."""
+        """`"int8"`, `"int4"`, `"gptq"` or `"awq"` where the weights are quantized, else `None`."""
         return self._dtype_policy.quantization_mode
 
     def quantize(self, mode=None, type_check=True, config=None):
@@ -38,8 +38,11 @@ class ModelQuantization:
         """Quantizes the weights of all layers that can do it; the others are left, with a warning.
 
         Args:
-            mode: `"int8"` or `"int4"`; may be left out if `config` is given.
-            config: A `quantizers.Int8QuantizationConfig` or `Int4QuantizationConfig`.
+            mode: `"int8"`, `"int4"`, `"gptq"` or `"awq"`; may be left out if `config` is given.
+            config: A `quantizers.Int8QuantizationConfig` or `Int4QuantizationConfig`; with data
+                to calibrate by, a `GPTQConfig` or `AWQConfig`: these quantize the `Dense` and
+                `EinsumDense` layers of the blocks that they, or `get_quantization_layer_structure`,
+                name, and leave all others as they are.
             filters: Which layers: a regular expression, a list of them (for names), or a function
                 of a layer.
             **kwargs: `type_check`: whether layers derived from Keras's classes are left out.
@@ -57,6 +60,12 @@ class ModelQuantization:
                              f"a function. Received: filters={filters!r} (of type "
                              f"{type(filters).__name__})")
         config = resolve(mode, config, "quantize")
+        if config.mode in ("gptq", "awq"):
+            from ..calibration import calibrate
+
+            calibrate(self, config, lambda layer: _passes(layer, filters) and (
+                not type_check or type(layer).__module__.startswith("nnc.layers.")))
+            return
         chosen = [layer for layer in self._flatten_layers() if len(layer._flatten_layers()) == 1
                   and (layer.weights or not layer.built) and _passes(layer, filters)]
         for layer in chosen:                            # all that is wrong, before any is changed
@@ -68,7 +77,9 @@ class ModelQuantization:
                 warnings.warn(str(error), stacklevel=2)
 
     def get_quantization_layer_structure(self, mode=None):
-        """`None`: no mode here needs to know in which order layers follow one another."""
+        """In which order layers follow one another, as `"gptq"` and `"awq"` have to know: a
+        dictionary with `"pre_block_layers"` and `"sequential_blocks"`. `None` unless overridden.
+        """
         return None
 
 

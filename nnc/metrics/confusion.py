@@ -394,7 +394,7 @@ class AUC(_Counting):
         super().__init__(name=name, dtype=dtype)
         self.multi_label = multi_label
         self.num_labels = num_labels
-        self.label_weights = None if label_weights is None else list(label_weights)
+        self.label_weights = None if label_weights is None else np.asarray(label_weights).tolist()
         self._from_logits = from_logits
         self._built = False
         if num_labels or not multi_label:
@@ -473,7 +473,7 @@ class AUC(_Counting):
             return areas
         if self.label_weights is None:
             return ops.mean(areas)
-        weights = cast_array(np.array(self.label_weights), areas.dtype)
+        weights = cast_array(np.array(self.label_weights), self.dtype)      # which may widen areas
         return ops.divide_no_nan(ops.sum(op.multiply(areas, weights)), ops.sum(weights))
 
     def get_config(self):

@@ -135,7 +135,23 @@ class Functional(Model):
         if self._front is not None:             # strings cannot be recorded
             return tree.map_leaves(lambda leaf: KerasTensor(leaf.shape, leaf.dtype),
                                    self._outputs_struct)
-        return _traced_spec(self, (inputs,), {})
+        try:
+            return _traced_spec(self, (inputs,), {})
+        except _core.TraceError:                # a layer asks for values; it may say its own shape
+            return self._spec_by_nodes(inputs)
+
+    def _spec_by_nodes(self, inputs):
+        """A KerasTensor for each output, of what each operation says of its own."""
+        values = {}
+        for tensor, x in zip(self.inputs, self._flat_inputs(inputs)):
+            shape = tuple(x.shape)
+            if len(shape) != len(tensor.shape):
+                raise ValueError(f"Invalid input shape for input '{tensor.name}' of model "
+                                 f"'{self.name}': expected {tensor.shape}, received {shape}.")
+            values[id(tensor)] = KerasTensor(shape, tensor.dtype)
+        replay(self._nodes, values, lambda operation, args, kwargs:
+               operation.compute_output_spec(*args, **kwargs))
+        return fill(self._outputs_struct, values)
 
     def _feed_dtype(self, dtype):
         return feed_dtype(dtype, self.compute_dtype)

@@ -54,7 +54,8 @@ from .sorting import (argpartition, argsort, bincount, cumprod, cumsum, digitize
 from .symbolic import dispatch_all as _dispatch_all
 
 _dispatch_all(globals(), "nnc.ops")
-_dispatch_all(vars(image), "nnc.ops.image", ("nnc.ops.image", "nnc.ops.sampling"))
+_dispatch_all(vars(image), "nnc.ops.image", (
+    "nnc.ops.image", "nnc.ops.sampling", "nnc.ops.warping"))
 
 # What takes functions is no op on symbolic tensors.
 from .control import (associative_scan, cond, fori_loop, jvp, map, scan, switch,    # noqa: E402

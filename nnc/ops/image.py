@@ -12,6 +12,7 @@ from .._core import Tensor, op
 from . import arrays, conv_family, numpy as _numpy
 from .core import _FLOATS, cast_array, float_array, saturate_cast, tensor
 from .sampling import affine_transform, perspective_transform  # noqa: F401
+from .warping import elastic_transform, map_coordinates, scale_and_translate  # noqa: F401
 
 _INTERPOLATIONS = ("bilinear", "nearest", "lanczos3", "lanczos5", "bicubic", "area")
 
@@ -286,3 +287,93 @@ def gaussian_blur(images, kernel_size=(3, 3), sigma=(1.0, 1.0), data_format=None
         kernel = np.repeat(bell[:, :, None, None], x.shape[-1], 2)
         y = conv_family.depthwise_conv(y, Tensor(kernel, x.dtype), 1, "same", "channels_last")
     return back(y if batched else op.reshape(y, tuple(y.shape[1:])))
+
+
+# ---- edges and likeness --------------------------------------------------------------------------
+
+def sobel_edges(images, data_format=None):
+    """How steeply images rise downwards and to the right: each pixel's neighbors weighted 1, 2, 1
+    along the other axis, the difference of the two sides. Beyond the borders is the mirror.
+
+    Args:
+        images: `(n, h, w, c)`, floating point, `h` and `w` at least 2.
+        data_format: `"channels_last"` or `"channels_first"`. Defaults to `image_data_format()`.
+
+    Returns:
+        The images with an axis of size 2 behind: down, right.
+    """
+    shape = tuple(tensor(images).shape)
+    if len(shape) != 4:
+        raise ValueError(f"sobel_edges: expected images of rank 4. Received: images.shape={shape}")
+    x, back = _images("sobel_edges", images, data_format)
+    if x.dtype not in _FLOATS or min(x.shape[1:3]) < 2:
+        raise ValueError("sobel_edges: expected floating-point images of at least 2 x 2 pixels. "
+                         f"Received: images.shape={shape}, dtype={x.dtype}")
+    for axis in (1, 2):
+        size = x.shape[axis]
+        order = np.array([1, *range(size), size - 2], "int32")
+        x = op.take(x, Tensor(order), axis)
+    edges = []
+    for axis, other in ((1, 2), (2, 1)):
+        before, here, behind = _three(x, other)
+        smooth = op.add(op.add(before, behind), op.multiply(here, 2.0))
+        first, _, last = _three(smooth, axis)
+        edges.append(back(op.subtract(last, first)))
+    return arrays.stack(edges, -1)
+
+
+def _three(x, axis):
+    """`x` without the last two places of an axis, without the first and last, without the first
+    two.
+    """
+    size = x.shape[axis]
+    return [x[(slice(None),) * axis + (slice(first, size - 2 + first),)] for first in range(3)]
+
+
+def ssim(image1, image2, max_val=1.0, filter_size=11, filter_sigma=1.5, k1=0.01, k2=0.03,
+         data_format=None):
+    """How alike images look (structural similarity): -1 to 1, which is the same image.
+
+    Args:
+        image1, image2: `(h, w, c)` or `(n, h, w, c)`, of one shape.
+        max_val: The largest value that a pixel can have.
+        filter_size: Integer > 0: the side of the window. Images must not be smaller.
+        filter_sigma: Number > 0: the deviation of the weights in it.
+        k1, k2: What keeps the quotients away from 0 / 0.
+        data_format: `"channels_last"` or `"channels_first"`. Defaults to `image_data_format()`.
+
+    Returns:
+        A number for each image (one for a single image), in the dtype of `image1`.
+    Reference: Wang et al., "Image quality assessment: from error visibility to structural
+    similarity", 2004
+    """
+    (x, _), (y, _) = (_images("ssim", image, data_format) for image in (image1, image2))
+    dtype = x.dtype
+    x = float_array(x)
+    y = cast_array(y, x.dtype)
+    size = conv_family.whole_numbers("ssim", "filter_size", filter_size, 1)[0]
+    if x.shape != y.shape or min(x.shape[-3:-1]) < size or not float(filter_sigma) > 0:
+        raise ValueError("ssim: expected two images of one shape, at least `filter_size` high and "
+                         "wide, and `filter_sigma` > 0. Received: shapes "
+                         f"{tuple(tensor(image1).shape)} and {tuple(tensor(image2).shape)}, "
+                         f"filter_size={filter_size}, filter_sigma={filter_sigma}")
+    single = len(x.shape) == 3
+    x, y = (op.reshape(z, (1, *z.shape)) if single else z for z in (x, y))
+    c1, c2 = ((float(k) * float(max_val)) ** 2 for k in (k1, k2))
+    bell = np.exp(-0.5 * ((np.arange(size) - (size - 1) / 2) / float(filter_sigma)) ** 2)
+    bell = np.tile((bell / bell.sum())[:, None, None, None], (1, 1, x.shape[-1], 1))
+    kernels = [Tensor(np.ascontiguousarray(k), x.dtype) for k in (bell, bell.swapaxes(0, 1))]
+
+    def mean(z):
+        for kernel in kernels:
+            z = conv_family.depthwise_conv(z, kernel, 1, "valid", "channels_last")
+        return z
+    mx, my = mean(x), mean(y)
+    square_x, square_y, both = op.square(mx), op.square(my), op.multiply(mx, my)
+    spread = op.add(op.subtract(mean(op.square(x)), square_x),
+                    op.subtract(mean(op.square(y)), square_y))
+    shared = op.subtract(mean(op.multiply(x, y)), both)
+    top = op.multiply(op.add(op.multiply(both, 2.0), c1), op.add(op.multiply(shared, 2.0), c2))
+    bottom = op.multiply(op.add(op.add(square_x, square_y), c1), op.add(spread, c2))
+    made = cast_array(_numpy.mean(op.divide(top, bottom), (1, 2, 3)), dtype)
+    return op.reshape(made, ()) if single else made

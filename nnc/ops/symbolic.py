@@ -21,19 +21,21 @@ _TENSORS = frozenset((
     "variance", "targets", "predictions", "start", "stop", "y", "query", "value", "bias",
     "mask", "operands", "images", "target_length", "output_length", "sequence_lengths", "N",
     "sorted_sequence", "v", "bins", "coordinates", "abs_", "angle", "volumes", "transform",
-    "start_points", "end_points"))
+    "start_points", "end_points", "image1", "image2"))
 # Names that are not the op's in camel case; and what is no tensor in one op though in others.
 _CLASSES = {"abs": "Absolute", "psnr": "PSNR", "batch_normalization": "BatchNorm",
             "layer_normalization": "LayerNorm", "rms_normalization": "RMSNorm", "swish": "Silu",
             "hard_swish": "HardSilu", "expand_dims": "ExpandDims", "conj": "Conjugate",
             "absolute": "Absolute", "rgb_to_grayscale": "RGBToGrayscale", "rgb_to_hsv": "RGBToHSV",
-            "hsv_to_rgb": "HSVToRGB", "extract_patches_3d": "ExtractPatches",
+            "hsv_to_rgb": "HSVToRGB", "extract_patches_3d": "ExtractPatches", "ssim": "SSIM",
             "ctc_loss": "CTCLoss", "ctc_decode": "CTCDecode"}
 _OPTIONS = {"threshold": ("value",), "full_like": ("value",), "squareplus": ("b",)}
+# And what is a tensor in one op only.
+_MORE = {"scale_and_translate": ("output_shape", "scale", "translation")}
 _MATH = frozenset(("segment_sum", "segment_max", "top_k", "in_top_k", "logsumexp", "rsqrt", "erf",
                    "erfinv", "logdet", "fft", "fft2", "ifft2", "rfft", "irfft", "stft", "istft",
                    "extract_sequences", "view_as_complex", "view_as_real"))
-_PLACES = {"arrays": "numpy", "sampling": "image"}
+_PLACES = {"arrays": "numpy", "sampling": "image", "warping": "image"}
 # The classes of `activations`, of which some have the names of ops.
 _ACTIVATIONS = {"relu": "ReLU", "mish": "Mish"}
 
@@ -46,9 +48,10 @@ def _parameters(function):
 @functools.lru_cache(maxsize=None)
 def _tensor_names(function):
     """The parameters of an op that are tensors, in their order."""
-    options = _OPTIONS.get(function.__name__, ())
-    return [p.name for p in _parameters(function)
-            if p.name in _TENSORS and p.name not in options or p.kind == p.VAR_POSITIONAL]
+    name = function.__name__
+    options, more = _OPTIONS.get(name, ()), _MORE.get(name, ())
+    return [p.name for p in _parameters(function) if p.kind == p.VAR_POSITIONAL or p.name in more
+            or p.name in _TENSORS and p.name not in options]
 
 
 def class_name(name):

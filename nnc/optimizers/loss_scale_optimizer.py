@@ -61,7 +61,7 @@ class LossScaleOptimizer(Optimizer):
         recorded and scales its loss.
         """
         if self.dynamic_scale is None:
-            self.step_counter = self.add_variable((), "zeros", "int32", name="step_counter")
+            self.step_counter = self.add_variable((), "zeros", "int64", name="step_counter")
             self.dynamic_scale = self.add_variable((), initializers.Constant(self.initial_scale),
                                                    "float32", name="dynamic_scale")
 

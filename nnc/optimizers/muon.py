@@ -97,7 +97,7 @@ class Muon(Optimizer):
         step = m
         if self.nesterov:
             step = op.add(op.multiply(m, float(self.momentum)), gradient)
-        step = self.zeropower_via_newtonschulz5(step, self.ns_steps)
+        step = self._orthogonalized(step, self.ns_steps, op.symmetric_product)
         op.sgd(variable, step, op.multiply(cast_array(learning_rate, variable.dtype),
                                            self._adjustment(variable)))
 
@@ -122,14 +122,18 @@ class Muon(Optimizer):
         if len(x.shape) < 2:
             raise ValueError("Muon: `x` must have at least 2 axes. Received: "
                              f"x.shape={tuple(x.shape)}")
+        return self._orthogonalized(x, steps, op.matmul)
+
+    def _orthogonalized(self, x, steps, square):
+        """`zeropower_via_newtonschulz5`; `square` makes the products that are symmetric."""
         tall = x.shape[-2] > x.shape[-1]
         x = self.transpose_last_axis(x) if tall else x
         norm = op.sqrt(ops.sum(op.square(x), (-2, -1), keepdims=True))
         x = op.divide(x, op.add(norm, 1e-7))
         for _ in range(steps):
-            a = op.matmul(x, x, 0, 1)
+            a = square(x, x, 0, 1)
             b = op.add(op.multiply(a, float(self.muon_b)),
-                       op.multiply(op.matmul(a, a, 0, 0), float(self.muon_c)))
+                       op.multiply(square(a, a, 0, 0), float(self.muon_c)))
             x = op.add(op.multiply(x, float(self.muon_a)), op.matmul(b, x, 0, 0))
         return self.transpose_last_axis(x) if tall else x
 

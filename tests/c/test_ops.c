@@ -670,6 +670,37 @@ TEST(assign_writes_in_place)
     }
 }
 
+/* ---- products ---- */
+
+/* x x^T and x^T x as loops give them, and exactly symmetric; blocks of 96 rows. */
+TEST(symmetric_products)
+{
+    int64_t sizes[][2] = {{1, 1}, {3, 2}, {96, 3}, {97, 4}, {300, 5}, {0, 3}, {3, 0}};
+    for (size_t s = 0; s < sizeof sizes / sizeof *sizes; s++) {
+        for (int form = 0; form < 4; form++) {
+            int64_t n = sizes[s][0], k = sizes[s][1];
+            bool turned = form & 1;
+            nnc_tensor *x = noise(form & 2 ? NNC_F64 : NNC_F32,
+                                  turned ? SHAPE(k, n) : SHAPE(n, k), 5);
+            nnc_tensor *y = run(NNC_OP_symmetric_product, (nnc_attrs){.k = {turned, !turned}}, x, x);
+            int64_t wrong = size_of(y) != n * n;
+            for (int64_t i = 0; i < n * n && wrong == 0; i++) {
+                double sum = 0;
+                for (int64_t p = 0; p < k; p++)
+                    sum += turned ? get(x, p * n + i / n) * get(x, p * n + i % n)
+                                  : get(x, i / n * k + p) * get(x, i % n * k + p);
+                wrong += !(fabs(get(y, i) - sum) < 1e-5 && get(y, i) == get(y, i % n * n + i / n));
+            }
+            CHECK(wrong == 0);
+            nnc_tensor_release(x), nnc_tensor_release(y);
+        }
+    }
+    nnc_tensor *x = noise(NNC_F32, SHAPE(3, 4), 1), *w = noise(NNC_F32, SHAPE(4, 5), 2);
+    refused(NNC_OP_symmetric_product, (nnc_attrs){0}, (nnc_tensor *[]){x, w}, 2, NNC_EVALUE,
+            "square");
+    nnc_tensor_release(x), nnc_tensor_release(w);
+}
+
 /* ---- the same bits whatever the threads ---- */
 
 TEST(bits_do_not_depend_on_threads)
@@ -686,6 +717,7 @@ TEST(bits_do_not_depend_on_threads)
         {NNC_OP_softmax, {.k = {0}}, NULL}, {NNC_OP_log_softmax, {.k = {1}}, NULL},
         {NNC_OP_transpose, {.list_count = 0}, NULL}, {NNC_OP_dropout, {.f = {0.3}}, state},
         {NNC_OP_take_grad, {LIST(700, 200), .k = {0}}, index},
+        {NNC_OP_symmetric_product, {.k = {0, 1}}, x},
     };
     int before = nnc_pool_threads();
     for (size_t k = 0; k < sizeof calls / sizeof *calls; k++) {

@@ -50,6 +50,31 @@ ROWS["matmul"] = Row(
              ([np.ones((2, 2), "int32")] * 2, (0, 0), TypeError)))
 
 
+def symmetric_product(a, b, turn_a=0, turn_b=0):
+    """What lies on and below the diagonal, and its mirror."""
+    below = np.tril(matmul(a, b, turn_a, turn_b))
+    return below + np.tril(below, -1).T
+
+
+def symmetric_products():
+    """Sizes about the block of 96 rows; the last two have products that are not symmetric."""
+    for n, k in [(1, 1), (2, 3), (17, 9), (96, 5), (97, 1), (200, 33), (300, 70), (0, 3), (3, 0)]:
+        x = numbers(n, k)
+        yield [x, x], (0, 1)
+        yield [np.ascontiguousarray(x.T), np.ascontiguousarray(x.T)], (1, 0)
+    for turns in [(0, 0), (1, 1)]:
+        yield [numbers(210, 210), numbers(210, 210, seed=2)], turns
+
+
+ROWS["symmetric_product"] = Row(
+    symmetric_product, list(symmetric_products()),
+    scale=lambda a, b, *turns: matmul(abs(a), abs(b), *turns).max(initial=0),
+    refused=(([np.ones((2, 3)), np.ones((4, 2))], (0, 0), ValueError),
+             ([np.ones((2, 3)), np.ones((3, 4))], (0, 0), ValueError),
+             ([np.ones((2, 3, 3)), np.ones((2, 3, 3))], (0, 0), ValueError),
+             ([np.ones((2, 2), "int32")] * 2, (0, 0), TypeError)))
+
+
 def dense(x, w, bias, activation=None, alpha=0.0):
     z = x @ w + bias
     return z if activation is None else UNARY[activation][0](z, alpha)
