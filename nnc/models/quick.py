@@ -54,8 +54,8 @@ def record(call, signature):
     if len(outputs) > MOST or len(inputs) > MOST:
         return None
     attempt = _core.Program(graph, outputs).attempt
-    if made is flat[0] and not noted:
-        return attempt
+    if made is flat[0]:
+        return _with_logits(attempt) if noted else attempt
     structure, size = tree.map_leaves(lambda _: 0, made), len(flat)
 
     def replay(x):
@@ -66,5 +66,16 @@ def record(call, signature):
             results = (results,)
         for i, logits in zip(noted, results[size:]):
             results[i]._keras_logits = logits
-        return results[0] if structure == 0 else tree.pack(structure, results[:size])
+        return tree.pack(structure, results[:size])
+    return replay
+
+
+def _with_logits(attempt):
+    """`attempt` where the output is one tensor beside its logits."""
+    def replay(x):
+        results = attempt(x)
+        if results is None:
+            return None
+        output, output._keras_logits = results
+        return output
     return replay
