@@ -146,9 +146,10 @@ class Program:
         node; inputs and outputs as (shape, dtype). A maker is a node's number; -1 a variable, -2 a
         constant, -3 what is fed."""
     def makers(self) -> list[int]: ...              # the same for each output
-    def attempt(self, x: Any) -> Tensor | tuple[Tensor, Tensor] | None:
-        """The one or two outputs for x, an array or a Tensor of just the shape and dtype of the only
-        input; None if x is anything else, or if a tape or a trace is on in this thread."""
+    def attempt(self, x: Any) -> Tensor | tuple[Tensor, ...] | None:
+        """The output (of 2 to 8 a tuple) for x, an array or a Tensor of just the shape and dtype of the
+        only input (of 2 to 8 a list or tuple of them); None if x is anything else, or if a tape or a
+        trace is on in this thread."""
     input_signature: list[tuple[tuple[int, ...], str]]
     output_signature: list[tuple[tuple[int, ...], str]]
     def stats(self) -> dict[str, int]: ...

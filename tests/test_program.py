@@ -541,7 +541,27 @@ def test_attempt_leaves_tapes_and_traces_alone():
         assert program.attempt(x) is None
         assert program.attempt(graph.input((4, 2), "float32")) is None
     assert program.attempt(x) is not None
-    assert inference(3)[1].attempt(x) is None
+
+
+@pytest.mark.parametrize("count", [2, 8, 9])
+def test_attempt_with_several_inputs_and_outputs(count):
+    graph = Graph()
+    with graph:
+        a, b = graph.input((2, 3), "float32"), graph.input((3,), "int32")
+        made = [op.multiply(a, float(i)) for i in range(count - 1)]
+        program = Program(graph, [*made, op.add(b, b)])
+    x, y = np.ones((2, 3), "float32"), np.arange(3, dtype="int32")
+    for given in ([x, y], (Tensor(x), y)):
+        got = program.attempt(given)
+        if count > 8:
+            assert got is None
+            continue
+        assert type(got) is tuple and len(got) == count
+        for i in range(count - 1):
+            np.testing.assert_array_equal(got[i], x * i)
+        np.testing.assert_array_equal(got[-1], y + y)
+    for given in (x, [x], [x, y, y], [y, x], [x, None], {"a": x, "b": y}, (), [x, y.astype("f4")]):
+        assert program.attempt(given) is None
 
 
 # ---- chains of element-wise ops ------------------------------------------------------------------

@@ -567,7 +567,7 @@ static void program_dealloc(PyObject *object)
     Py_DECREF(type);
 }
 
-/* The memory of an input that a program of one input takes as it is: an array or a concrete Tensor
+/* The memory of an input that a program takes as it is: an array or a concrete Tensor
  * of its very shape and dtype. NULL and no exception: it is something else. */
 static void *fitting(py_state *state, const nnc_array *input, PyObject *object)
 {
@@ -590,24 +590,66 @@ static void *fitting(py_state *state, const nnc_array *input, PyObject *object)
     return data;
 }
 
-enum { ATTEMPT_OUTPUTS = 2 };
+enum { ATTEMPT_MOST = 8 };      /* inputs; outputs */
 
-/* Nothing is recorded and no tape is on, and the input fits: what the program gives. */
+/* What a program reads, of x: its only input, or a tuple of all. Whether they fit. */
+static bool fitting_all(py_state *state, nnc_program *program, PyObject *x, nnc_rows *rows)
+{
+    int64_t inputs = nnc_program_input_count(program);
+    bool several = PyTuple_CheckExact(x);
+    if (inputs < 1 || inputs > ATTEMPT_MOST || several != (inputs > 1) ||
+        (several && PyTuple_Size(x) != inputs))
+        return false;
+    for (int64_t i = 0; i < inputs; i++) {
+        const nnc_array *input = nnc_program_input(program, i);
+        void *data = fitting(state, input, several ? PyTuple_GetItem(x, (Py_ssize_t)i) : x);
+        if (data == NULL)
+            return false;
+        rows[i] = (nnc_rows){.data = data, .dtype = input->dtype};
+    }
+    return true;
+}
+
+/* One output, or a tuple of them; their references go over to it. */
+static PyObject *wrap_outputs(py_state *state, nnc_tensor **tensors, int64_t outputs)
+{
+    PyObject *result = outputs == 1 ? NULL : PyTuple_New((Py_ssize_t)outputs);
+    if (outputs != 1 && result == NULL)
+        return NULL;
+    for (int64_t k = 0; k < outputs; k++) {
+        PyObject *made = py_tensor_wrap(state, tensors[k]);
+        tensors[k] = NULL;
+        if (outputs == 1)
+            return made;
+        if (made == NULL || PyTuple_SetItem(result, (Py_ssize_t)k, made) < 0) {
+            Py_DECREF(result);
+            return NULL;
+        }
+    }
+    return result;
+}
+
+/* Nothing is recorded and no tape is on, and the inputs fit: what the program gives. */
 static PyObject *program_attempt(PyObject *object, PyObject *x)
 {
     py_state *state = PyType_GetModuleState(Py_TYPE(object));
     nnc_program *program = py_program_of(object);
-    nnc_tensor *tensors[ATTEMPT_OUTPUTS] = {NULL};
-    void *targets[ATTEMPT_OUTPUTS] = {NULL}, *data;
-    nnc_rows rows = {.row_bytes = 0};
-    PyObject *results[ATTEMPT_OUTPUTS] = {NULL}, *result = NULL;
+    nnc_tensor *tensors[ATTEMPT_MOST] = {NULL};
+    void *targets[ATTEMPT_MOST];
+    nnc_rows rows[ATTEMPT_MOST];
+    PyObject *result = NULL;
     int64_t outputs = nnc_program_output_count(program);
-    if (nnc_tape_active() || py_graph_current() != NULL || replaying ||
-        nnc_program_input_count(program) != 1 || outputs < 1 || outputs > ATTEMPT_OUTPUTS ||
-        (data = fitting(state, nnc_program_input(program, 0), x)) == NULL)
+    if (nnc_tape_active() || py_graph_current() != NULL || replaying || outputs < 1 ||
+        outputs > ATTEMPT_MOST)
         Py_RETURN_NONE;
-    rows.data = data;
-    rows.dtype = nnc_program_input(program, 0)->dtype;
+    /* A list may change while the GIL is dropped: what is in it is held by a tuple. */
+    PyObject *inputs = PyList_CheckExact(x) ? PyList_AsTuple(x) : Py_NewRef(x);
+    if (inputs == NULL)
+        return NULL;
+    if (!fitting_all(state, program, inputs, rows)) {
+        Py_DECREF(inputs);
+        Py_RETURN_NONE;
+    }
     for (int64_t k = 0; k < outputs; k++) {
         const nnc_array *output = nnc_program_output(program, k);
         nnc_status status = nnc_tensor_new(&output->shape, output->dtype, &tensors[k]);
@@ -617,30 +659,20 @@ static PyObject *program_attempt(PyObject *object, PyObject *x)
         }
         targets[k] = tensors[k]->array.data;
     }
-    run r = {.state = state, .program = program, .rows = &rows, .targets = targets, .steps = 1};
-    if (replay(&r) < 0)
-        goto done;
-    for (int64_t k = 0; k < outputs; k++) {
-        results[k] = py_tensor_wrap(state, tensors[k]);
-        tensors[k] = NULL;
-        if (results[k] == NULL)
-            goto done;
-    }
-    result = outputs == 1 ? results[0] : PyTuple_Pack(2, results[0], results[1]);
-    if (outputs == 1)
-        results[0] = NULL;
+    run r = {.state = state, .program = program, .rows = rows, .targets = targets, .steps = 1};
+    if (replay(&r) >= 0)
+        result = wrap_outputs(state, tensors, outputs);
 done:
-    for (int k = 0; k < ATTEMPT_OUTPUTS; k++) {
+    for (int64_t k = 0; k < outputs; k++)
         nnc_tensor_release(tensors[k]);
-        Py_XDECREF(results[k]);
-    }
+    Py_DECREF(inputs);
     return result;
 }
 
 static PyMethodDef methods[] = {
     {"attempt", program_attempt, METH_O,
-     "attempt(x): the output for an array or Tensor of just the input's shape and dtype (two "
-     "outputs: a tuple); None where it is another, or a tape or a trace is on."},
+     "attempt(x): the output (several: a tuple) for an array or Tensor (several: a list or tuple) "
+     "of just the input's shape and dtype; None where it is another, or a tape or a trace is on."},
     {"replay", (PyCFunction)(void (*)(void))program_replay, METH_VARARGS | METH_KEYWORDS,
      "replay(sources, order, first, steps, targets=None, seconds=0.0, guard=-1): the steps done."},
     {"watch", (PyCFunction)(void (*)(void))program_watch, METH_VARARGS | METH_KEYWORDS,

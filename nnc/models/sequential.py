@@ -12,17 +12,10 @@ from ..strings import holds_strings, string_array
 from ..variables import changes
 from .front import Entered, as_array, fit_strings
 from .model import Model
+from .quick import count, is_ours, record
 
 #: NumPy's characters of bool, integers, float32 and float64.
 _PLAIN_NUMBERS = "?bBhHiIlLqQfd"
-
-
-def _is_ours(layer):
-    """Whether a layer and the functions that it was given are nnc's."""
-    given = [type(layer), getattr(layer, "activation", None), getattr(layer, "function", None),
-             getattr(layer, "layer", None)]
-    return all(str(getattr(part, "__module__", None)).startswith("nnc.")
-               for part in given if part is not None)
 
 
 class Sequential(Model):
@@ -41,7 +34,7 @@ class Sequential(Model):
         super().__init__(trainable=trainable, name=name)
         self._layers = []
         self._ready = None              # see _remember
-        self._quick = None              # see _make_quick
+        self._quick = None              # see _count
         self._calls = (None, 0)
         if isinstance(layers, Layer) or layers is not None and not hasattr(layers, "__iter__"):
             raise ValueError("Sequential: `layers` must be a list of layers. "
@@ -248,8 +241,6 @@ class Sequential(Model):
                 and (type(inputs) is np.ndarray
                      or type(inputs) is Tensor and "_keras_mask" not in inputs.__dict__):
             outputs = quick[1](inputs)
-            if type(outputs) is tuple:
-                outputs, outputs._keras_logits = outputs
             if outputs is not None:
                 return outputs
         ready = self._ready
@@ -309,29 +300,17 @@ class Sequential(Model):
 
     def _count(self, shape):
         """Notes one more call of a shape; the third in a row is recorded."""
-        seen, times = self._calls if self._calls[0] == (changes[0], shape) else (None, 0)
-        self.__dict__["_calls"] = (changes[0], shape), times + 1
-        if times == 2 and _core.current_graph() is None:
-            self._make_quick(shape)
+        if count(self, shape) and all(is_ours(layer) for layer in self.layers):
+            replay = record(self._run, [(shape, self._ready[1])])
+            if replay is not None:
+                self.__dict__["_quick"] = (changes[0], replay, shape)
 
-    def _make_quick(self, shape):
-        """Records the layers for inputs of a shape, if nothing but nnc's own code is in them: what a
-        user writes may do more than compute, and runs each time."""
-        _, dtype, _, calls = self._ready
-        if not all(_is_ours(layer) for layer in self.layers):
-            return
-        graph = _core.Graph()
-        try:
-            with graph:
-                x = h = graph.input(shape, dtype)
-                for call, takes_training in calls:
-                    h = call(h, training=False) if takes_training else call(h)
-        except _core.TraceError:
-            return
-        if h is x or not set(h.__dict__) <= {"_keras_logits"}:
-            return
-        outputs = [h, *h.__dict__.values()]
-        self.__dict__["_quick"] = (changes[0], _core.Program(graph, outputs).attempt, shape)
+    def _run(self, inputs):
+        """The output for a list of one input, as `_ready` says."""
+        x = inputs[0]
+        for call, takes_training in self._ready[3]:
+            x = call(x, training=False) if takes_training else call(x)
+        return x
 
     def _convert(self, value, positional):
         return value

@@ -155,7 +155,7 @@ TEST(gemm_is_exact_on_few_columns)
 TEST(gemm_is_exact_on_few_steps)
 {
     for (int64_t k = 1; k <= 9; k++)
-        for (int64_t n = 60 + k; n < 200; n += 61)
+        for (int64_t n = 60 + k; n < 600; n += 61)
             check_size(3 + k, n, k);
 }
 
