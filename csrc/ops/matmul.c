@@ -280,8 +280,10 @@ static void widened_run(const nnc_call *call, const nnc_gemm *gemm, int64_t a, c
 static void rounded_run(const nnc_call *call, const nnc_gemm *gemm, int64_t a, const void *b,
                         const void *bias, int64_t c, char *workspace, int phase, int64_t piece)
 {
-    nnc_region part = nnc_kernels->f32->gemm_region(gemm, phase, piece);
+    nnc_region part = {0, gemm->m, 0, gemm->n};
     float *y = (float *)call->out[0].data + c;
+    if (call->work.phases > 1 || call->work.pieces[0] > 1)
+        part = nnc_kernels->f32->gemm_region(gemm, phase, piece);
     nnc_kernels->f32->gemm_run(gemm, (const float *)call->in[0].data + a, b, bias, y, workspace,
                                phase, piece, piece + 1);
     round_region(gemm, y, rounded_to(call), &part);

@@ -6,10 +6,12 @@
 
 #include "nnc.h"
 
-/* A variable and the same numbers, turned; or, where half is not NNC_HALF_NONE, rounded to such. */
+/* A variable and the same numbers, turned, or rounded (half: NNC_HALF_*), or both. What is not rounded
+ * is written by the program and goes back to the variable. */
 typedef struct {
     nnc_tensor *plain, *other;
     int half;
+    bool turned;
 } nnc_twin;
 
 typedef struct {
@@ -57,10 +59,11 @@ nnc_status nnc_pass_snapshot(nnc_pass *pass);    /* snapshot.c; always */
 nnc_status nnc_pass_verify(nnc_pass *pass);  /* verify.c; off unless enabled */
 nnc_status nnc_pass_turn(nnc_pass *pass);    /* turn.c: not of the list, but of programs for long runs */
 
-/* twins.c. half: NNC_HALF_*. other: what nnc_tensor_new gave, not yet filled. */
-nnc_status nnc_twins_add(nnc_twins *twins, nnc_tensor *plain, nnc_tensor *other, int half);
+/* twins.c. A new twin, not yet filled, of a variable: half and turned as above. */
+nnc_status nnc_twins_add(nnc_twins *twins, nnc_tensor *plain, int half, bool turned,
+                         nnc_tensor **out);
 /* Before the first step of a run: the variables' numbers into their twins, rounded ones only if some
- * variable has been written since; after the last: the turned ones back. */
+ * variable has been written since; after the last: those that are not rounded back. */
 void nnc_twins_load(nnc_twins *twins);
 void nnc_twins_store(const nnc_twins *twins);
 void nnc_twins_clear(nnc_twins *twins);

@@ -103,9 +103,7 @@ static nnc_status give_twin(nnc_pass *pass, nnc_tensor *plain)
     nnc_status status;
     nnc_graph *graph = pass->graph;
     nnc_tensor *turned = NULL;
-    nnc_shape shape = {.rank = 2, .dim = {plain->array.shape.dim[1], plain->array.shape.dim[0]}};
-    NNC_TRY(nnc_tensor_new(&shape, plain->array.dtype, &turned));
-    NNC_TRY(nnc_twins_add(pass->twins, plain, turned, NNC_HALF_NONE));
+    NNC_TRY(nnc_twins_add(pass->twins, plain, NNC_HALF_NONE, true, &turned));
     for (int64_t v = 0; v < graph->value_count; v++) {
         nnc_value *value = &graph->values[v];
         if (value->kind != NNC_VARIABLE || value->tensor != plain)

@@ -3,13 +3,20 @@
 #include "kernels/kernels.h"
 #include "passes/passes.h"
 
-nnc_status nnc_twins_add(nnc_twins *twins, nnc_tensor *plain, nnc_tensor *other, int half)
+nnc_status nnc_twins_add(nnc_twins *twins, nnc_tensor *plain, int half, bool turned,
+                         nnc_tensor **out)
 {
-    nnc_status status = nnc_grow(&twins->items, &twins->capacity, twins->count + 1,
-                                 sizeof *twins->items);
-    if (status == NNC_OK)
-        twins->items[twins->count++] =
-            (nnc_twin){nnc_tensor_retain(plain), nnc_tensor_retain(other), half};
+    nnc_status status;
+    nnc_shape shape = plain->array.shape;
+    nnc_tensor *other = NULL;
+    if (turned)
+        shape = (nnc_shape){.rank = 2, .dim = {shape.dim[1], shape.dim[0]}};
+    NNC_TRY(nnc_grow(&twins->items, &twins->capacity, twins->count + 1, sizeof *twins->items));
+    NNC_TRY(nnc_tensor_new(&shape, plain->array.dtype, &other));
+    twins->items[twins->count++] =
+        (nnc_twin){nnc_tensor_retain(plain), nnc_tensor_retain(other), half, turned};
+    *out = other;
+done:
     return status;
 }
 
@@ -35,17 +42,23 @@ static void turn_copy(const nnc_array *x, nnc_array *y)
         }
 }
 
+static void load_twin(const nnc_twin *twin)
+{
+    const nnc_array *x = &twin->plain->array;
+    nnc_array *y = &twin->other->array;
+    if (twin->turned)
+        turn_copy(x, y);
+    if (twin->half != NNC_HALF_NONE)
+        nnc_kernels->half->round[twin->half](twin->turned ? y->data : x->data, y->data,
+                                             nnc_shape_size(&x->shape));
+}
+
 void nnc_twins_load(nnc_twins *twins)
 {
     uint64_t writes = nnc_tensor_writes();
     for (int64_t i = 0; i < twins->count; i++) {
-        const nnc_twin *twin = &twins->items[i];
-        const nnc_array *plain = &twin->plain->array;
-        if (twin->half == NNC_HALF_NONE)
-            turn_copy(plain, &twin->other->array);
-        else if (twins->loaded != writes)
-            nnc_kernels->half->round[twin->half](plain->data, twin->other->array.data,
-                                                 nnc_shape_size(&plain->shape));
+        if (twins->items[i].half == NNC_HALF_NONE || twins->loaded != writes)
+            load_twin(&twins->items[i]);
     }
     twins->loaded = writes;
 }

@@ -9,8 +9,8 @@
  *                                             -> a twin, rounded again only once some variable has
  *                                             been written
  *   product, dense                         -> the same of float32; it rounds what it has finished. A
- *                                             second operand that is a cast of a variable is rounded
- *                                             as it is read, and so is the bias
+ *                                             second operand that is a cast of a variable without a
+ *                                             twin is rounded as it is read, and so is the bias
  *   element-wise, moves, ops by way of float32 (graph/wide.c)
  *                                          -> the same, then round_*, unless it makes no new numbers
  * All else is left as it is, between casts there and back; so are what comes in and what goes out. */
@@ -77,34 +77,7 @@ done:
     return status;
 }
 
-/* What is read for a value by who reads float32. */
-static nnc_status wide_of(widening *w, int value, int *out)
-{
-    nnc_status status = NNC_OK;
-    if (w->wide[value] < 0 && w->graph->values[value].kind == NNC_CONSTANT)
-        NNC_TRY(widen_constant(w, value, &w->wide[value]));
-    else if (w->wide[value] < 0)
-        NNC_TRY(append(w, NNC_OP_cast, NNC_F32, value, &w->wide[value]));
-    *out = w->wide[value];
-done:
-    return status;
-}
-
-/* The same by who reads what the value was. */
-static nnc_status narrow_of(widening *w, int value, int *out)
-{
-    nnc_status status = NNC_OK;
-    *out = is_half(w, value) ? value : w->wide[value];
-    if (w->graph->values[*out].array.dtype == w->dtype[value])
-        return NNC_OK;
-    if (w->narrow[value] < 0)
-        NNC_TRY(append(w, NNC_OP_cast, w->dtype[value], w->wide[value], &w->narrow[value]));
-    *out = w->narrow[value];
-done:
-    return status;
-}
-
-/* The value is float32 from now on; `wide` is what is read for it. */
+/* The value is float32 from now on; `wide` is what is read for it, -1 if that has yet to be made. */
 static void become_wide(widening *w, int value, int wide)
 {
     w->graph->values[value].array.dtype = NNC_F32;
@@ -132,22 +105,61 @@ static bool is_written(const widening *w, const nnc_tensor *tensor)
     return false;
 }
 
-/* A twin of a float32 variable that nobody else's memory holds; -1: there can be none. */
-static nnc_status twin_of(widening *w, int variable, nnc_dtype dtype, int *out)
+/* Whether a variable may have a twin: it is not written here, and its memory nobody else's. */
+static bool may_have_twin(const widening *w, int variable)
+{
+    const nnc_tensor *plain = w->graph->values[variable].tensor;
+    int64_t numbers = nnc_shape_size(&plain->array.shape);
+    return w->twins && plain->owner == NULL && numbers <= LARGEST_TWIN &&
+        numbers <= MOST_TWINS - w->twin_numbers && !is_written(w, plain);
+}
+
+/* A twin of the variable that `value` is the rounding of, as a constant. */
+static nnc_status twin_of(widening *w, int value, bool turned, int *out)
 {
     nnc_status status = NNC_OK;
-    nnc_tensor *plain = w->graph->values[variable].tensor, *twin = NULL;
-    int64_t numbers = nnc_shape_size(&plain->array.shape);
-    *out = -1;
-    if (!w->twins || plain->owner != NULL || numbers > LARGEST_TWIN ||
-        numbers > MOST_TWINS - w->twin_numbers || is_written(w, plain))
-        return NNC_OK;
-    NNC_TRY(nnc_tensor_new(&plain->array.shape, NNC_F32, &twin));
+    nnc_tensor *plain = w->graph->values[w->source[value]].tensor, *twin = NULL;
+    NNC_TRY(nnc_twins_add(w->pass->twins, plain, nnc_half_of(w->dtype[value]), turned, &twin));
     NNC_TRY(nnc_graph_tensor(w->graph, twin, NNC_CONSTANT, out));
-    NNC_TRY(nnc_twins_add(w->pass->twins, plain, twin, nnc_half_of(dtype)));
-    w->twin_numbers += numbers;
+    w->twin_numbers += nnc_shape_size(&plain->array.shape);
 done:
     nnc_tensor_release(twin);
+    return status;
+}
+
+/* What is read for a value by who reads float32. */
+static nnc_status wide_of(widening *w, int value, int *out)
+{
+    nnc_status status = NNC_OK;
+    int *wide = &w->wide[value];
+    if (*wide >= 0)
+        status = NNC_OK;
+    else if (w->source[value] >= 0 && may_have_twin(w, w->source[value]))
+        NNC_TRY(twin_of(w, value, false, wide));
+    else if (w->source[value] >= 0)
+        NNC_TRY(append(w, rounding(w->dtype[value]), NNC_DTYPE_COUNT, w->source[value], wide));
+    else if (w->graph->values[value].kind == NNC_CONSTANT)
+        NNC_TRY(widen_constant(w, value, wide));
+    else
+        NNC_TRY(append(w, NNC_OP_cast, NNC_F32, value, wide));
+    *out = *wide;
+done:
+    return status;
+}
+
+/* The same by who reads what the value was. */
+static nnc_status narrow_of(widening *w, int value, int *out)
+{
+    nnc_status status = NNC_OK;
+    int wide;
+    *out = is_half(w, value) ? value : w->wide[value];
+    if (w->graph->values[*out].array.dtype == w->dtype[value])
+        return NNC_OK;
+    NNC_TRY(wide_of(w, value, &wide));
+    if (w->narrow[value] < 0)
+        NNC_TRY(append(w, NNC_OP_cast, w->dtype[value], wide, &w->narrow[value]));
+    *out = w->narrow[value];
+done:
     return status;
 }
 
@@ -191,11 +203,9 @@ static nnc_status widen_cast(widening *w, nnc_node *node, bool *gone)
     if (!applies(to))
         goto done;
     int wide = -1;
-    if (w->graph->values[node->inputs[0]].kind == NNC_VARIABLE) {
+    if (w->graph->values[node->inputs[0]].kind == NNC_VARIABLE)
         w->source[y] = node->inputs[0];
-        NNC_TRY(twin_of(w, node->inputs[0], to, &wide));
-    }
-    if (wide < 0)
+    else
         NNC_TRY(append(w, rounding(to), NNC_DTYPE_COUNT, node->inputs[0], &wide));
     become_wide(w, y, wide);
 done:
@@ -210,8 +220,21 @@ static bool stays(const widening *w, int value)
 
 static bool is_rounded_as_read(const widening *w, int value)
 {
-    return w->dtype[value] == NNC_BF16 && w->source[value] >= 0 &&
-        w->graph->values[w->wide[value]].kind == NNC_COMPUTED;
+    return w->dtype[value] == NNC_BF16 && w->source[value] >= 0 && w->wide[value] < 0 &&
+        !may_have_twin(w, w->source[value]);
+}
+
+/* Whether the dense, already of float32, reads w by columns. */
+static bool likes_turned(const widening *w, const nnc_node *node, int weight)
+{
+    nnc_array in[3];
+    nnc_call call = {.op = NNC_OP_dense, .attrs = &node->attrs, .in = in, .input_count = 3,
+                     .output_count = 1};
+    for (int k = 0; k < 3; k++)
+        in[k] = w->graph->values[node->inputs[k]].array;
+    call.out[0] = w->graph->values[node->outputs[0]].array;
+    return w->source[weight] >= 0 && w->wide[weight] < 0 && may_have_twin(w, w->source[weight]) &&
+        in[1].dtype == NNC_F32 && nnc_dense_is_dot(&call);
 }
 
 static nnc_status widen_product(widening *w, nnc_node *node)
@@ -224,6 +247,12 @@ static nnc_status widen_product(widening *w, nnc_node *node)
     bool reads = is_rounded_as_read(w, in[1]);
     bool whole = stays(w, in[1]) && !(*flags & NNC_WIDE_C) && (!dense || stays(w, in[2]));
     NNC_TRY(wide_of(w, in[0], &in[0]));
+    if (dense && likes_turned(w, node, in[1])) {
+        NNC_TRY(twin_of(w, in[1], true, &in[1]));
+        node->attrs.k[NNC_DENSE_TURNED] = 1;
+        NNC_TRY(wide_of(w, in[2], &in[2]));
+        whole = true;
+    }
     for (int k = 1; k < node->input_count && !whole; k++) {
         if (reads && w->source[in[k]] >= 0)
             in[k] = w->source[in[k]];
