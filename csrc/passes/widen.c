@@ -5,9 +5,9 @@
  * dtype: who makes it rounds, who reads it need not widen. The numbers are those of before: an op on
  * 16-bit floats is the same op on float32 whose results are rounded to nearest even.
  *   cast to float32                        -> nothing
- *   cast from float32                      -> round_*; of a variable that this program does not write
- *                                             -> a twin, rounded again only once some variable has
- *                                             been written
+ *   cast from float32                      -> round_*, where it is first read; of a variable that this
+ *                                             program does not write -> a twin, rounded again only
+ *                                             once some variable has been written
  *   product, dense                         -> the same of float32; it rounds what it has finished. A
  *                                             second operand that is a cast of a variable without a
  *                                             twin is rounded as it is read, and so is the bias
@@ -36,7 +36,7 @@ typedef struct {
     int *wide;              /* (values) what is read for it in float32; -1: not known yet. Of other
                              * dtypes: itself, or what a cast gave back */
     int *narrow;            /* (values) of a widened one: the 16 bits again, or -1 */
-    int *source;            /* (values) the float32 variable that it is the rounding of, or -1 */
+    int *source;            /* (values) the float32 value that it is the rounding of, or -1 */
     bool twins;             /* whether there may be any */
     int64_t twin_numbers;
 } widening;
@@ -105,12 +105,20 @@ static bool is_written(const widening *w, const nnc_tensor *tensor)
     return false;
 }
 
-/* Whether a variable may have a twin: it is not written here, and its memory nobody else's. */
-static bool may_have_twin(const widening *w, int variable)
+/* Whether a value is the rounding of a variable. */
+static bool is_of_variable(const widening *w, int value)
 {
-    const nnc_tensor *plain = w->graph->values[variable].tensor;
+    return w->source[value] >= 0 && w->graph->values[w->source[value]].kind == NNC_VARIABLE;
+}
+
+/* Whether that may have a twin: it is not written here, and its memory is nobody else's. */
+static bool may_have_twin(const widening *w, int value)
+{
+    if (!w->twins || !is_of_variable(w, value))
+        return false;
+    const nnc_tensor *plain = w->graph->values[w->source[value]].tensor;
     int64_t numbers = nnc_shape_size(&plain->array.shape);
-    return w->twins && plain->owner == NULL && numbers <= LARGEST_TWIN &&
+    return plain->owner == NULL && numbers <= LARGEST_TWIN &&
         numbers <= MOST_TWINS - w->twin_numbers && !is_written(w, plain);
 }
 
@@ -134,7 +142,7 @@ static nnc_status wide_of(widening *w, int value, int *out)
     int *wide = &w->wide[value];
     if (*wide >= 0)
         status = NNC_OK;
-    else if (w->source[value] >= 0 && may_have_twin(w, w->source[value]))
+    else if (may_have_twin(w, value))
         NNC_TRY(twin_of(w, value, false, wide));
     else if (w->source[value] >= 0)
         NNC_TRY(append(w, rounding(w->dtype[value]), NNC_DTYPE_COUNT, w->source[value], wide));
@@ -202,12 +210,8 @@ static nnc_status widen_cast(widening *w, nnc_node *node, bool *gone)
         w->wide[y] = node->inputs[0];
     if (!applies(to))
         goto done;
-    int wide = -1;
-    if (w->graph->values[node->inputs[0]].kind == NNC_VARIABLE)
-        w->source[y] = node->inputs[0];
-    else
-        NNC_TRY(append(w, rounding(to), NNC_DTYPE_COUNT, node->inputs[0], &wide));
-    become_wide(w, y, wide);
+    w->source[y] = node->inputs[0];
+    become_wide(w, y, -1);
 done:
     return status;
 }
@@ -220,12 +224,12 @@ static bool stays(const widening *w, int value)
 
 static bool is_rounded_as_read(const widening *w, int value)
 {
-    return w->dtype[value] == NNC_BF16 && w->source[value] >= 0 && w->wide[value] < 0 &&
-        !may_have_twin(w, w->source[value]);
+    return w->dtype[value] == NNC_BF16 && w->wide[value] < 0 && is_of_variable(w, value) &&
+        !may_have_twin(w, value);
 }
 
-/* Whether the dense, already of float32, reads w by columns. */
-static bool likes_turned(const widening *w, const nnc_node *node, int weight)
+/* Whether the dense, whose arrays are of float32 already, runs along k. */
+static bool is_dot(const widening *w, const nnc_node *node)
 {
     nnc_array in[3];
     nnc_call call = {.op = NNC_OP_dense, .attrs = &node->attrs, .in = in, .input_count = 3,
@@ -233,37 +237,48 @@ static bool likes_turned(const widening *w, const nnc_node *node, int weight)
     for (int k = 0; k < 3; k++)
         in[k] = w->graph->values[node->inputs[k]].array;
     call.out[0] = w->graph->values[node->outputs[0]].array;
-    return w->source[weight] >= 0 && w->wide[weight] < 0 && may_have_twin(w, w->source[weight]) &&
-        in[1].dtype == NNC_F32 && nnc_dense_is_dot(&call);
+    return in[0].dtype == NNC_F32 && in[1].dtype == NNC_F32 && nnc_dense_is_dot(&call);
+}
+
+/* Inputs 1 and 2 of a product. */
+static nnc_status widen_factors(widening *w, nnc_node *node, int64_t *flags)
+{
+    nnc_status status = NNC_OK;
+    bool dense = node->op == NNC_OP_dense;
+    int *in = node->inputs, k = 1;
+    bool reads = is_rounded_as_read(w, in[1]);
+    if (stays(w, in[1]) && !(*flags & NNC_WIDE_C) && (!dense || stays(w, in[2])))
+        return NNC_OK;
+    if (dense && w->wide[in[1]] < 0 && may_have_twin(w, in[1]) && is_dot(w, node)) {
+        NNC_TRY(twin_of(w, in[1], true, &in[1]));
+        node->attrs.k[NNC_DENSE_TURNED] = 1;
+        k = 2;
+    }
+    for (; k < node->input_count; k++) {
+        if (reads && w->source[in[k]] >= 0)
+            in[k] = w->source[in[k]];
+        else
+            NNC_TRY(wide_of(w, in[k], &in[k]));
+    }
+    *flags |= reads ? NNC_WIDE_B : 0;
+done:
+    return status;
 }
 
 static nnc_status widen_product(widening *w, nnc_node *node)
 {
     nnc_status status = NNC_OK;
     bool dense = node->op == NNC_OP_dense;
-    int *in = node->inputs, y = node->outputs[0];
+    int *in = node->inputs, x = in[0], y = node->outputs[0];
     int64_t *flags = &node->attrs.k[dense ? NNC_DENSE_WIDE : NNC_MATMUL_WIDE];
-    nnc_dtype dtype = w->dtype[in[0]];
-    bool reads = is_rounded_as_read(w, in[1]);
-    bool whole = stays(w, in[1]) && !(*flags & NNC_WIDE_C) && (!dense || stays(w, in[2]));
-    NNC_TRY(wide_of(w, in[0], &in[0]));
-    if (dense && likes_turned(w, node, in[1])) {
-        NNC_TRY(twin_of(w, in[1], true, &in[1]));
-        node->attrs.k[NNC_DENSE_TURNED] = 1;
-        NNC_TRY(wide_of(w, in[2], &in[2]));
-        whole = true;
-    }
-    for (int k = 1; k < node->input_count && !whole; k++) {
-        if (reads && w->source[in[k]] >= 0)
-            in[k] = w->source[in[k]];
-        else
-            NNC_TRY(wide_of(w, in[k], &in[k]));
-    }
-    if (!(*flags & NNC_WIDE_C)) {
-        *flags |= dtype == NNC_BF16 ? NNC_ROUND_BF16 : NNC_ROUND_F16;
+    bool rounds = !(*flags & NNC_WIDE_C);
+    NNC_TRY(wide_of(w, x, &in[0]));
+    NNC_TRY(widen_factors(w, node, flags));
+    if (rounds) {
+        *flags |= w->dtype[x] == NNC_BF16 ? NNC_ROUND_BF16 : NNC_ROUND_F16;
         become_wide(w, y, y);
     }
-    *flags = (*flags & ~(int64_t)NNC_WIDE_C) | (reads ? NNC_WIDE_B : 0);
+    *flags &= ~(int64_t)NNC_WIDE_C;
 done:
     return status;
 }
