@@ -74,8 +74,8 @@ static void matmul_product(const nnc_call *call, product *p)
     }
 }
 
-/* wide: which arrays of a product of 16-bit floats are float32. One of float32 that rounds its result
- * may have a second operand of 16 bits. */
+/* wide: which arrays of a product of 16-bit floats are float32. One of float32 that rounds its
+ * result may have a second operand of 16 bits. */
 static nnc_status infer_pair(nnc_op op, const nnc_array *in, int64_t wide)
 {
     nnc_status status;

@@ -21,9 +21,9 @@ double nnc_optimizer_rate(const nnc_call *call);
 void nnc_optimizer_rows(nnc_call *call, double rate, int64_t first, int64_t rows, int64_t columns,
                         int64_t apart, const void *gradient, int64_t gradient_apart);
 
-/* Attributes of a matmul: nnc_gemm's most_rows and most_columns, and which of its arrays are float32
- * though it is a product of 16-bit floats. Of a dense: NNC_DENSE_WIDE, the same; NNC_DENSE_TURNED: w
- * is (n, k). Passes set them. */
+/* Attributes of a matmul: nnc_gemm's most_rows and most_columns, and which of its arrays are
+ * float32 though it is a product of 16-bit floats. Of a dense: NNC_DENSE_WIDE, the same;
+ * NNC_DENSE_TURNED: w is (n, k). Passes set them. */
 enum {
     NNC_MATMUL_MOST_ROWS = 2, NNC_MATMUL_WIDE = 3, NNC_MATMUL_MOST_COLUMNS = 4,
     NNC_DENSE_WIDE = 1, NNC_DENSE_TURNED = 2

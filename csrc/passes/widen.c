@@ -2,18 +2,18 @@
  * instructions of their own: of both kinds, but for bfloat16 on levels with tiles.
  *
  * A value that the program computes becomes a float32 value that holds only numbers of its 16-bit
- * dtype: who makes it rounds, who reads it need not widen. The numbers are those of before: an op on
- * 16-bit floats is the same op on float32 whose results are rounded to nearest even.
- *   cast to float32                        -> nothing
- *   cast from float32                      -> round_*, where it is first read; of a variable that this
- *                                             program does not write -> a twin, rounded again only
- *                                             once some variable has been written
- *   product, dense                         -> the same of float32; it rounds what it has finished. A
- *                                             second operand that is a cast of a variable without a
- *                                             twin is rounded as it is read, and so is the bias
+ * dtype: who makes it rounds, who reads it need not widen. The numbers are those of before: an op
+ * on 16-bit floats is the same op on float32 whose results are rounded to nearest even.
+ *   cast to float32     -> nothing
+ *   cast from float32   -> round_*, where it is first read; of a variable that this program does not
+ *                          write -> a twin, rounded again only once some variable has been written
+ *   product, dense      -> the same of float32; it rounds what it has finished. A second operand
+ *                          that is a cast of a variable without a twin is rounded as it is read,
+ *                          and so is the bias
  *   element-wise, moves, ops by way of float32 (graph/wide.c)
- *                                          -> the same, then round_*, unless it makes no new numbers
- * All else is left as it is, between casts there and back; so are what comes in and what goes out. */
+ *                       -> the same, then round_*, unless it makes no new numbers
+ * All else is left as it is, between casts there and back; so are what comes in and what goes
+ * out. */
 #include "graph/tape.h"
 #include "ops/chain.h"
 #include "ops/optimizer.h"
@@ -23,7 +23,7 @@
 #include <string.h>
 
 enum {
-    LARGEST_TWIN = 1 << 20,     /* numbers: larger ones come from memory, which rounding waits for */
+    LARGEST_TWIN = 1 << 20,     /* numbers; larger ones come from memory, which takes longer */
     MOST_TWINS = 1 << 21        /* numbers of all twins of a program */
 };
 
@@ -77,7 +77,7 @@ done:
     return status;
 }
 
-/* The value is float32 from now on; `wide` is what is read for it, -1 if that has yet to be made. */
+/* The value is float32 from now on; `wide` is what is read for it, -1: yet to be made. */
 static void become_wide(widening *w, int value, int wide)
 {
     w->graph->values[value].array.dtype = NNC_F32;
