@@ -166,6 +166,10 @@ nnc_status nnc_tensor_view(nnc_tensor *base, const nnc_shape *shape, nnc_tensor 
 nnc_status nnc_tensor_copy(const nnc_tensor *source, nnc_tensor **out);
 nnc_tensor *nnc_tensor_retain(nnc_tensor *tensor);
 void nnc_tensor_release(nnc_tensor *tensor);
+/* How often the storage of some variable has been written, from 1 on: who keeps what it made of
+ * variables asks before it reads them. Whoever has written one says so. */
+uint64_t nnc_tensor_writes(void);
+void nnc_tensor_written(void);
 
 /* Converts n elements; float to integer truncates, anything to bool is != 0. Ranges may not
  * overlap. */
@@ -528,8 +532,8 @@ typedef struct {
 void nnc_program_describe(const nnc_program *program, nnc_program_stats *out);
 /* The schedule as text, a line a node; the caller frees it with nnc_free. */
 nnc_status nnc_program_text(const nnc_program *program, char **out);
-/* For tests: switches passes by name (fold remat fuse narrow prune update order chain turn plan;
- * verify is off at first); returns false if unknown. */
+/* For tests: switches passes by name (fold remat fuse narrow widen prune update order chain turn
+ * plan; verify is off at first); returns false if unknown. */
 bool nnc_pass_enable(const char *name, bool on);
 
 #endif

@@ -141,7 +141,8 @@ def test_a_step_reads_and_writes_float32_weights(isa, threads, optimizer, sizes)
     w, slots = Variable(start.copy()), [Variable(np.zeros((m, n), "float32")) for _ in range(2)]
     program = step(w, slots, x, dz, optimizer)
     text = program.text()
-    assert " cast " not in text
+    # no cast of the weight or its gradient; where there are no tiles, of what comes in and goes out
+    assert text.count(" cast ") == (0 if isa in TILED else 4) and " round_bf16 " not in text
     assert f"matmul_{optimizer}" in text or isa not in TILED    # there is no gradient in memory
     y, dx = (v.numpy().astype("float64") for v in program(x, dz))
     x, dz, narrow = (v.astype("float64") for v in (x, dz, start.astype(HALF)))

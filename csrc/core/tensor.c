@@ -245,6 +245,18 @@ nnc_tensor *nnc_tensor_retain(nnc_tensor *tensor)
     return tensor;
 }
 
+static atomic_ullong writes = 1;
+
+uint64_t nnc_tensor_writes(void)
+{
+    return atomic_load(&writes);
+}
+
+void nnc_tensor_written(void)
+{
+    atomic_fetch_add(&writes, 1);
+}
+
 void nnc_tensor_release(nnc_tensor *tensor)
 {
     if (tensor == NULL ||

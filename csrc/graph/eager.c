@@ -62,6 +62,8 @@ nnc_status nnc_eager_compute(nnc_op op, const nnc_attrs *attrs, nnc_tensor *cons
         results[i] = NULL;
     }
 done:
+    if (nnc_op_effects(&nnc_ops[op]) > 0)
+        nnc_tensor_written();
     nnc_free(many);
     for (int i = 0; i < NNC_MAX_OUTPUTS; i++)
         nnc_tensor_release(results[i]);

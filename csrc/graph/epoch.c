@@ -354,6 +354,24 @@ static void replay_task(void *argument, int thread, int threads)
     }
 }
 
+/* ---- variables ---- */
+
+/* What the steps read in place of variables, before the first one. */
+static void load_twins(nnc_program *program, nnc_program *replayed)
+{
+    nnc_twins_load(&program->twins);
+    if (replayed != program)
+        nnc_twins_load(&replayed->twins);
+}
+
+/* After the last one. */
+static void store_twins(const nnc_program *replayed)
+{
+    nnc_twins_store(&replayed->twins);
+    if (replayed->first_effect < replayed->step_count)
+        nnc_tensor_written();
+}
+
 /* ---- how many threads ---- */
 
 /* Runs up to `steps` more on `threads` threads; returns nanoseconds a step, 0 if none was timed. */
@@ -565,9 +583,9 @@ nnc_status nnc_program_replay_guarded(nnc_program *program, const nnc_rows *sour
     if (status == NNC_OK) {
         nnc_program_settle(run.program);
         run.guard = guard_of(run.program, guard);
-        nnc_twins_load(&run.program->twins);
+        load_twins(program, run.program);
         run_all(&run);
-        nnc_twins_store(&run.program->twins);
+        store_twins(run.program);
     }
     pthread_mutex_unlock(&replay_lock);
     NNC_TRY(status);
@@ -593,12 +611,14 @@ nnc_status nnc_program_watch(nnc_program *program, const nnc_rows *sources, cons
     nnc_lock_at_fork(&replay_lock, false);
     pthread_mutex_lock(&replay_lock);
     nnc_program_settle(program);
+    load_twins(program, program);
     threads = threads > 0 ? threads : nnc_pool_threads();
     run.began = now();
     if (threads > 1)
         nnc_pool_run(replay_task, &run, threads);
     else
         replay_task(&run, 0, 1);
+    store_twins(program);
     pthread_mutex_unlock(&replay_lock);
     if (atomic_load(&run.running.stop))
         return nnc_fail(NNC_EINTERRUPT, "interrupted");

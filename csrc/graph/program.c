@@ -27,6 +27,7 @@ static struct {
     {"remat", true, nnc_pass_remat},
     {"fuse", true, nnc_pass_fuse},
     {"narrow", true, nnc_pass_narrow},
+    {"widen", true, nnc_pass_widen},
     {"prune", true, nnc_pass_prune},
     {"update", true, nnc_pass_update},
     {"order", true, nnc_pass_order},
@@ -387,7 +388,8 @@ static nnc_status run_passes(nnc_program *program)
 {
     nnc_status status = NNC_OK;
     nnc_pass pass = {.graph = program->graph, .outputs = program->outputs,
-                     .output_count = program->output_count, .stats = &program->stats};
+                     .output_count = program->output_count, .stats = &program->stats,
+                     .twins = program->inner ? NULL : &program->twins};
     program->stats.nodes_recorded = program->graph->node_count;
     for (int i = 0; i < PASS_COUNT; i++) {
         if (passes[i].on && passes[i].run != NULL)
@@ -731,7 +733,9 @@ void nnc_program_describe(const nnc_program *program, nnc_program_stats *out)
     *out = program->stats;
     if (program->turned != NULL)
         program = program->turned;
-    out->turned = program->twins.count;
+    out->turned = 0;
+    for (int64_t i = 0; i < program->twins.count; i++)
+        out->turned += program->twins.items[i].half == NNC_HALF_NONE;
     if (program->time_one > 0 && program->time_all > 0)
         out->threads = program->time_all < program->time_one ? program->threads_timed : 1;
 }

@@ -99,7 +99,7 @@ struct nnc_program {
     /* The same program for long runs, with turned weights (passes/turn.c). */
     nnc_program *turned;
     bool turned_tried;      /* whether it is known that there is one, or none */
-    nnc_twins twins;        /* of such a program */
+    nnc_twins twins;        /* of such a program; or, of any other, of the pass widen */
 };
 
 /* nnc_program_new, in the memory of another program (NULL: its own): both have what the larger one

@@ -42,10 +42,12 @@ static inline int nnc_half_of(nnc_dtype dtype)
     return dtype == NNC_F16 ? NNC_HALF_F16 : dtype == NNC_BF16 ? NNC_HALF_BF16 : NNC_HALF_NONE;
 }
 
-/* Ranges may not overlap. narrow rounds to nearest, ties to even. */
+/* narrow and round, which stays in float32, round to nearest, ties to even. Ranges may not overlap;
+ * round's y may be x. */
 typedef struct {
     void (*widen[NNC_HALVES])(const uint16_t *restrict x, float *restrict y, int64_t n);
     void (*narrow[NNC_HALVES])(const float *restrict x, uint16_t *restrict y, int64_t n);
+    void (*round[NNC_HALVES])(const float *x, float *y, int64_t n);
 } nnc_kernels_half;
 
 /* C[m,n] = activation(A[m,k] B[k,n] + bias). A(i,p) = a[i*a_row + p*a_col], B(p,j) = b[p*b_row +
@@ -59,8 +61,7 @@ typedef struct {
     double alpha;            /* the activation's parameter */
     int64_t most_rows;       /* of a piece, where somebody goes on with it at once; 0: any */
     int64_t most_columns;    /* the same */
-    int half;                /* NNC_HALF_*: b and bias hold such; a, C the kernel's own. ROUNDED: b
-                              * is float32, bias bfloat16 */
+    int half;                /* NNC_HALF_*: b and bias hold such; a, C the kernel's own */
     int listed;              /* NNC_LIST_*: the operand whose rows lie at rows[i], wherever that is */
     const void *const *rows;
 } nnc_gemm;

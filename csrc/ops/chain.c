@@ -48,6 +48,8 @@ static bool takes_vectors(nnc_op op)
 #include "ops/unary.def"
 #undef UNARY
     case NNC_OP_cast:
+    case NNC_OP_round_bf16:
+    case NNC_OP_round_f16:
     case NNC_OP_logical_not:
     case NNC_OP_isnan:
     case NNC_OP_isinf:

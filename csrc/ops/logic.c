@@ -388,11 +388,25 @@ void nnc_op_cast_plan(const nnc_call *call, nnc_work *work)
 static void cast_run(const nnc_call *call, const char *x, int64_t first, int64_t count)
 {
     const nnc_array *in = &call->in[0], *y = &call->out[0];
-    if (in->dtype == NNC_F32 && nnc_is_half(y))
+    if (call->op != NNC_OP_cast)
+        nnc_kernels->half->round[call->op == NNC_OP_round_bf16 ? NNC_HALF_BF16 : NNC_HALF_F16](
+            (const float *)(const void *)x, (float *)y->data + first, count);
+    else if (in->dtype == NNC_F32 && nnc_is_half(y))
         nnc_narrow((const float *)(const void *)x, y, first, count);
     else
         nnc_convert(x, in->dtype, (char *)y->data + first * nnc_dtype_size(y->dtype), y->dtype,
                     count);
+}
+
+nnc_status nnc_op_round_infer(nnc_op op, const nnc_attrs *attrs, const nnc_array *in,
+                              int input_count, nnc_array *out)
+{
+    (void)attrs, (void)input_count;
+    *out = in[0];
+    if (in[0].dtype != NNC_F32)
+        return nnc_fail(NNC_ETYPE, "%s: expected float32, received %s", nnc_op_name(op),
+                        nnc_dtype_name(in[0].dtype));
+    return NNC_OK;
 }
 
 void nnc_op_cast_run(nnc_call *call, int phase, int64_t begin, int64_t end)

@@ -30,11 +30,24 @@ static void matrix_strides(int64_t cols, bool turned, int64_t *row, int64_t *col
     *col = turned ? cols : 1;
 }
 
+static int64_t wide_flags(const nnc_call *call)
+{
+    return call->attrs->k[call->op == NNC_OP_dense ? NNC_DENSE_WIDE : NNC_MATMUL_WIDE];
+}
+
 /* What the second operand of a product holds: 16-bit floats, or float32 that is rounded. */
 static int half_of(const nnc_call *call)
 {
-    int half = nnc_half_of(call->in[0].dtype);
-    return half == NNC_HALF_BF16 && call->in[1].dtype == NNC_F32 ? NNC_HALF_ROUNDED : half;
+    bool rounded = call->in[1].dtype == NNC_F32 && (wide_flags(call) & NNC_WIDE_B);
+    return rounded ? NNC_HALF_ROUNDED : nnc_half_of(call->in[1].dtype);
+}
+
+/* What the float32 result is rounded to. */
+static int rounded_to(const nnc_call *call)
+{
+    int64_t flags = wide_flags(call);
+    return flags & NNC_ROUND_BF16 ? NNC_HALF_BF16 : flags & NNC_ROUND_F16 ? NNC_HALF_F16
+        : NNC_HALF_NONE;
 }
 
 static void matmul_product(const nnc_call *call, product *p)
@@ -61,7 +74,8 @@ static void matmul_product(const nnc_call *call, product *p)
     }
 }
 
-/* wide: which arrays of a product of bfloat16 are float32. */
+/* wide: which arrays of a product of 16-bit floats are float32. One of float32 that rounds its
+ * result may have a second operand of 16 bits. */
 static nnc_status infer_pair(nnc_op op, const nnc_array *in, int64_t wide)
 {
     nnc_status status;
@@ -69,6 +83,8 @@ static nnc_status infer_pair(nnc_op op, const nnc_array *in, int64_t wide)
     nnc_array second = in[1];
     if ((wide & NNC_WIDE_B) && in[0].dtype == NNC_BF16 && second.dtype == NNC_F32)
         second.dtype = NNC_BF16;
+    if ((wide & (NNC_ROUND_BF16 | NNC_ROUND_F16)) && in[0].dtype == NNC_F32 && nnc_is_half(&second))
+        second.dtype = NNC_F32;
     NNC_TRY(nnc_check_same_dtype(op, &in[0], &second));
     NNC_TRY(nnc_check_real(op, in[0].dtype));
     if (in[0].shape.rank < 2 || in[1].shape.rank < 2)
@@ -188,12 +204,24 @@ static void widen_a(const nnc_call *call, int64_t begin, int64_t end)
         nnc_widen(&call->in[0], first, wide_a(call) + first, count);
 }
 
-static void round_region(const nnc_gemm *g, const float *c, uint16_t *y, int half,
-                         const nnc_region *part)
+static void narrow_region(const nnc_gemm *g, const float *c, uint16_t *y, int half,
+                          const nnc_region *part)
 {
     for (int64_t i = part->r0; i < part->r1; i++)
         nnc_kernels->half->narrow[half](c + i * g->n + part->c0, y + i * g->n + part->c0,
                                         part->c1 - part->c0);
+}
+
+static void round_region(const nnc_gemm *g, float *c, int half, const nnc_region *part)
+{
+    int64_t n = part->c1 - part->c0, rows = part->r1 - part->r0;
+    float *first = c + part->r0 * g->n + part->c0;
+    if (n == g->n) {
+        nnc_kernels->half->round[half](first, first, rows * n);
+        return;
+    }
+    for (int64_t i = 0; i < rows; i++)
+        nnc_kernels->half->round[half](first + i * g->n, first + i * g->n, n);
 }
 
 /* The end of a product on tiles: bias, activation, y from element `c` on. */
@@ -244,8 +272,21 @@ static void widened_run(const nnc_call *call, const nnc_gemm *gemm, int64_t a, c
     nnc_kernels->f32->gemm_run(gemm, wide_a(call) + a, b, bias, y, workspace, phase, piece,
                                piece + 1);
     if (rounded)
-        round_region(gemm, y, (uint16_t *)call->out[0].data + c,
-                     nnc_half_of(call->out[0].dtype), &part);
+        narrow_region(gemm, y, (uint16_t *)call->out[0].data + c,
+                      nnc_half_of(call->out[0].dtype), &part);
+}
+
+/* float32 whose finished parts are rounded. */
+static void rounded_run(const nnc_call *call, const nnc_gemm *gemm, int64_t a, const void *b,
+                        const void *bias, int64_t c, char *workspace, int phase, int64_t piece)
+{
+    nnc_region part = {0, gemm->m, 0, gemm->n};
+    float *y = (float *)call->out[0].data + c;
+    if (call->work.phases > 1 || call->work.pieces[0] > 1)
+        part = nnc_kernels->f32->gemm_region(gemm, phase, piece);
+    nnc_kernels->f32->gemm_run(gemm, (const float *)call->in[0].data + a, b, bias, y, workspace,
+                               phase, piece, piece + 1);
+    round_region(gemm, y, rounded_to(call), &part);
 }
 
 /* a, b, bias and c from the given elements of their arrays on; phases of the kernel. */
@@ -260,6 +301,9 @@ static void kernel_run(const nnc_call *call, const nnc_gemm *gemm, int64_t a, in
         ending e = {call, gemm, c};
         nnc_tiles tiles = tiles_of(call, gemm);
         nnc_tiles_run(&tiles, a_data, b_data, workspace, phase, begin, end, end_part, &e);
+    } else if (in[0].dtype == NNC_F32 && rounded_to(call) != NNC_HALF_NONE) {
+        for (int64_t i = begin; i < end; i++)
+            rounded_run(call, gemm, a, b_data, bias, c, workspace, phase, i);
     } else if (in[0].dtype == NNC_F32) {
         nnc_kernels->f32->gemm_run(gemm, (const float *)in[0].data + a, b_data, bias,
                                    (float *)call->out[0].data + c, workspace, phase, begin, end);
@@ -437,7 +481,8 @@ nnc_status nnc_op_dense_infer(nnc_op op, const nnc_attrs *attrs, const nnc_array
     bool turned = attrs->k[NNC_DENSE_TURNED] != 0;
     (void)input_count;
     NNC_TRY(infer_pair(op, in, attrs->k[NNC_DENSE_WIDE]));
-    NNC_TRY(nnc_check_same_dtype(op, &in[0], &in[2]));
+    NNC_TRY(nnc_check_same_dtype(op, &in[attrs->k[NNC_DENSE_WIDE] & (NNC_ROUND_BF16 | NNC_ROUND_F16)
+                                         && nnc_is_half(&in[1])], &in[2]));
     if (in[1].shape.rank != 2 || in[2].shape.rank != 1 ||
         in[0].shape.dim[in[0].shape.rank - 1] != in[1].shape.dim[turned] ||
         in[2].shape.dim[0] != in[1].shape.dim[!turned])

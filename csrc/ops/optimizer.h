@@ -21,16 +21,19 @@ double nnc_optimizer_rate(const nnc_call *call);
 void nnc_optimizer_rows(nnc_call *call, double rate, int64_t first, int64_t rows, int64_t columns,
                         int64_t apart, const void *gradient, int64_t gradient_apart);
 
-/* Attributes of a matmul: nnc_gemm's most_rows and most_columns, and which of its arrays are float32
- * though it is a product of bfloat16. Of a dense: NNC_DENSE_WIDE, the same; NNC_DENSE_TURNED: w is
- * (n, k). Passes set them. */
+/* Attributes of a matmul: nnc_gemm's most_rows and most_columns, and which of its arrays are
+ * float32 though it is a product of 16-bit floats. Of a dense: NNC_DENSE_WIDE, the same;
+ * NNC_DENSE_TURNED: w is (n, k). Passes set them. */
 enum {
     NNC_MATMUL_MOST_ROWS = 2, NNC_MATMUL_WIDE = 3, NNC_MATMUL_MOST_COLUMNS = 4,
     NNC_DENSE_WIDE = 1, NNC_DENSE_TURNED = 2
 };
 enum {
-    NNC_WIDE_B = 1,             /* the second operand: rounded as it is read */
-    NNC_WIDE_C = 2              /* the result: not rounded */
+    NNC_WIDE_B = 1,             /* the second operand: rounded to bfloat16 as it is read; where the
+                                 * first is float32 as well, so is the bias */
+    NNC_WIDE_C = 2,             /* the result of 16-bit factors: not rounded */
+    NNC_ROUND_BF16 = 4,         /* the float32 result of float32 factors: rounded to such numbers */
+    NNC_ROUND_F16 = 8
 };
 
 /* Whether the product is one on tiles: a part of it is given to a sink (tiles.h). */

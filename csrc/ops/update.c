@@ -90,7 +90,8 @@ int nnc_call_lists(const nnc_call *call)
 {
     halves h;
     nnc_call shapes = *call;
-    if (call->op == NNC_OP_cast)
+    if (call->op == NNC_OP_cast || call->op == NNC_OP_round_bf16 ||
+        call->op == NNC_OP_round_f16)
         return 0;
     if (call->op == NNC_OP_dense)
         return nnc_dense_is_dot(call) ? 0 : -1;

@@ -1,6 +1,6 @@
 /* narrow.c - lets products of bfloat16 read and give float32 themselves instead of by way of casts:
  *   cast of a float32 variable, second operand -> the product rounds it as it reads it; the numbers
- *       are the same;
+ *       are the same (where there are instructions for such products; else widen.c does it);
  *   product of a turned first operand (a weight's gradient), cast to float32
  *                                              -> the product gives its float32 sums: it is not
  *       rounded at all where it would have been once. Other products keep their rounding, so that a
@@ -25,7 +25,7 @@ static const nnc_node *producer(const nnc_graph *graph, int value)
 static void read_wide(nnc_graph *graph, nnc_node *product)
 {
     const nnc_node *cast = producer(graph, product->inputs[1]);
-    if (cast == NULL || !is_cast(graph, cast, NNC_F32, NNC_BF16) ||
+    if (!nnc_tiles_there() || cast == NULL || !is_cast(graph, cast, NNC_F32, NNC_BF16) ||
         graph->values[product->inputs[0]].array.dtype != NNC_BF16 ||
         graph->values[cast->inputs[0]].kind != NNC_VARIABLE)
         return;

@@ -6,14 +6,18 @@
 
 #include "nnc.h"
 
-/* A variable and the same numbers, turned. */
+/* A variable and the same numbers, turned, or rounded (half: NNC_HALF_*), or both. What is not
+ * rounded is written by the program and goes back to the variable. */
 typedef struct {
-    nnc_tensor *plain, *turned;
+    nnc_tensor *plain, *other;
+    int half;
+    bool turned;
 } nnc_twin;
 
 typedef struct {
     nnc_twin *items;
     int64_t count, capacity;
+    uint64_t loaded;        /* nnc_tensor_writes() before the rounded ones were made; 0: never */
 } nnc_twins;
 
 typedef struct {
@@ -22,7 +26,7 @@ typedef struct {
     int output_count;
     bool inputs_apart;      /* inputs need no place in the arena */
     nnc_program_stats *stats;
-    nnc_twins *twins;       /* of the pass turn */
+    nnc_twins *twins;       /* of the passes turn and widen; NULL: there can be none */
 } nnc_pass;
 
 /* rewrite.c: the tools */
@@ -45,6 +49,7 @@ nnc_status nnc_pass_fold(nnc_pass *pass);    /* fold.c */
 nnc_status nnc_pass_remat(nnc_pass *pass);   /* remat.c */
 nnc_status nnc_pass_fuse(nnc_pass *pass);    /* fuse.c */
 nnc_status nnc_pass_narrow(nnc_pass *pass);  /* narrow.c */
+nnc_status nnc_pass_widen(nnc_pass *pass);   /* widen.c */
 nnc_status nnc_pass_prune(nnc_pass *pass);   /* prune.c */
 nnc_status nnc_pass_update(nnc_pass *pass);  /* update.c */
 nnc_status nnc_pass_order(nnc_pass *pass);   /* order.c */
@@ -53,8 +58,13 @@ nnc_status nnc_pass_lead(nnc_pass *pass);    /* lead.c */
 nnc_status nnc_pass_snapshot(nnc_pass *pass);    /* snapshot.c; always */
 nnc_status nnc_pass_verify(nnc_pass *pass);  /* verify.c; off unless enabled */
 nnc_status nnc_pass_turn(nnc_pass *pass);    /* turn.c: not of the list, but of programs for long runs */
-/* Before the first step of a run: the variables' numbers into their twins; after the last: back. */
-void nnc_twins_load(const nnc_twins *twins);
+
+/* twins.c. A new twin, not yet filled, of a variable: half and turned as above. */
+nnc_status nnc_twins_add(nnc_twins *twins, nnc_tensor *plain, int half, bool turned,
+                         nnc_tensor **out);
+/* Before the first step of a run: the variables' numbers into their twins, rounded ones only if
+ * some variable has been written since; after the last: those that are not rounded back. */
+void nnc_twins_load(nnc_twins *twins);
 void nnc_twins_store(const nnc_twins *twins);
 void nnc_twins_clear(nnc_twins *twins);
 

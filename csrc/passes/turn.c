@@ -103,12 +103,7 @@ static nnc_status give_twin(nnc_pass *pass, nnc_tensor *plain)
     nnc_status status;
     nnc_graph *graph = pass->graph;
     nnc_tensor *turned = NULL;
-    nnc_shape shape = {.rank = 2, .dim = {plain->array.shape.dim[1], plain->array.shape.dim[0]}};
-    NNC_TRY(nnc_grow(&pass->twins->items, &pass->twins->capacity, pass->twins->count + 1,
-                     sizeof *pass->twins->items));
-    NNC_TRY(nnc_tensor_new(&shape, plain->array.dtype, &turned));
-    pass->twins->items[pass->twins->count++] =
-        (nnc_twin){nnc_tensor_retain(plain), nnc_tensor_retain(turned)};
+    NNC_TRY(nnc_twins_add(pass->twins, plain, NNC_HALF_NONE, true, &turned));
     for (int64_t v = 0; v < graph->value_count; v++) {
         nnc_value *value = &graph->values[v];
         if (value->kind != NNC_VARIABLE || value->tensor != plain)
@@ -149,48 +144,4 @@ nnc_status nnc_pass_turn(nnc_pass *pass)
     }
 done:
     return status;
-}
-
-static void turn_copy(const nnc_array *x, nnc_array *y)
-{
-    enum { SIDE = 16 };
-    int64_t rows = x->shape.dim[0], columns = x->shape.dim[1];
-    const float *from = x->data;
-    const double *from_wide = x->data;
-    float *to = y->data;
-    double *to_wide = y->data;
-    for (int64_t r0 = 0; r0 < rows; r0 += SIDE)
-        for (int64_t c0 = 0; c0 < columns; c0 += SIDE) {
-            int64_t r1 = r0 + SIDE < rows ? r0 + SIDE : rows;
-            int64_t c1 = c0 + SIDE < columns ? c0 + SIDE : columns;
-            for (int64_t c = c0; c < c1; c++)
-                for (int64_t r = r0; r < r1; r++) {
-                    if (x->dtype == NNC_F32)
-                        to[c * rows + r] = from[r * columns + c];
-                    else
-                        to_wide[c * rows + r] = from_wide[r * columns + c];
-                }
-        }
-}
-
-void nnc_twins_load(const nnc_twins *twins)
-{
-    for (int64_t i = 0; i < twins->count; i++)
-        turn_copy(&twins->items[i].plain->array, &twins->items[i].turned->array);
-}
-
-void nnc_twins_store(const nnc_twins *twins)
-{
-    for (int64_t i = 0; i < twins->count; i++)
-        turn_copy(&twins->items[i].turned->array, &twins->items[i].plain->array);
-}
-
-void nnc_twins_clear(nnc_twins *twins)
-{
-    for (int64_t i = 0; i < twins->count; i++) {
-        nnc_tensor_release(twins->items[i].plain);
-        nnc_tensor_release(twins->items[i].turned);
-    }
-    nnc_free(twins->items);
-    *twins = (nnc_twins){.items = NULL};
 }

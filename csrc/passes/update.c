@@ -44,7 +44,9 @@ static const nnc_node *product_of(const nnc_graph *graph, const nnc_node *step, 
         value->array.dtype == NNC_F16 || value->array.dtype == NNC_BF16)
         return NULL;
     const nnc_node *product = &graph->nodes[value->node];
-    if (product->op != NNC_OP_matmul)
+    int64_t wide = product->attrs.k[NNC_MATMUL_WIDE];
+    if (product->op != NNC_OP_matmul || (wide & (NNC_ROUND_BF16 | NNC_ROUND_F16)) ||
+        ((wide & NNC_WIDE_B) && graph->values[product->inputs[0]].array.dtype == NNC_F32))
         return NULL;
     for (int k = 0; k < 2; k++) {
         if (graph->values[product->inputs[k]].array.shape.rank != 2 ||

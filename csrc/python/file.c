@@ -41,6 +41,7 @@ PyObject *py_read_file(PyObject *module, PyObject *args, PyObject *kwargs)
         py_gil_release(&saved);
         status = nnc_read(file, offset, size, storage == NULL ? NULL : storage->array.data,
                           check ? &crc : NULL);
+        nnc_tensor_written();
         py_gil_take(&saved);
     }
     nnc_tensor_release(storage);

@@ -1,6 +1,7 @@
 """Element-wise ops: of one number, of two, of truth values."""
 import math
 
+import ml_dtypes
 import numpy as np
 
 from nnc import _core
@@ -291,6 +292,13 @@ ROWS["cast"] = Row(
     lambda _, dtype: [([np.arange(5).astype(dtype)], (to,))
                       for to in ("float32", "int64", "uint8", "bool")],
     gives=None, refused=(([np.ones(2)], ("float128",), ValueError),))
+
+for _name, _half in (("round_bf16", ml_dtypes.bfloat16), ("round_f16", "float16")):
+    ROWS[_name] = Row(
+        lambda x, half=_half: x.astype("float32").astype(half).astype("float64"),
+        [([numbers(*s).astype("float32")], ()) for s in SHAPES],
+        gives=lambda _: ("float32",),
+        refused=(([np.ones(2, "float64")], (), TypeError), ([np.ones(2, "int32")], (), TypeError)))
 
 
 # ---- several in one node: (name, operands, dtype): numbers are inputs, letters results -----------
