@@ -179,6 +179,20 @@ def targets_of(y_true, y_pred, names, losses=None):
     return spread(y_true, y_pred, names, "y")
 
 
+def label_places(rows):
+    """Where targets are labels: for each sparse cross-entropy among rows of `(loss, index of the
+    target, y_pred)` the index, the number of classes, and the label that is passed over, or `None`.
+    """
+    places = []
+    for loss, place, pred in rows:
+        function = getattr(loss, "fn", None) or getattr(loss, "_fn", None) or loss
+        if function is losses_module.sparse_categorical_crossentropy and len(pred.shape) > 1:
+            options = getattr(loss, "_fn_kwargs", None) or {}
+            ignored = options.get("ignore_class", getattr(loss, "ignore_class", None))
+            places.append((place, pred.shape[-1], ignored))
+    return places
+
+
 class CompileLoss:
     """The losses of a model, made on first use, when it is known what the shapes are.
 
@@ -254,7 +268,10 @@ class CompileLoss:
                 raise ValueError(f"The loss {loss.name!r} needs targets: pass `y`. Received: "
                                  "y=None")
         self.given = losses
-        self._note_labels(true, pred, tree.flatten(y_true))
+        flat = tree.flatten(y_true)
+        self.labels = label_places(
+            (loss, next(k for k, leaf in enumerate(flat) if leaf is true[i]), pred[i])
+            for i, loss, *_ in self._entries)
         weights = spread(sample_weight, y_pred, self.output_names, "sample_weight") \
             if len(pred) > 1 else [*tree.flatten(sample_weight), None]
         total = None
@@ -268,17 +285,6 @@ class CompileLoss:
                 value = op.multiply(value, weight)
             total = value if total is None else op.add(total, as_loss_scalar(value, total.dtype))
         return total
-
-    def _note_labels(self, true, pred, flat):
-        self.labels = []
-        for i, loss, *_ in self._entries:
-            function = getattr(loss, "fn", None) or getattr(loss, "_fn", None)
-            if function is losses_module.sparse_categorical_crossentropy \
-                    and len(pred[i].shape) > 1:
-                options = getattr(loss, "_fn_kwargs", None) or {}
-                ignored = options.get("ignore_class", getattr(loss, "ignore_class", None))
-                place = next(k for k, leaf in enumerate(flat) if leaf is true[i])
-                self.labels.append((place, pred[i].shape[-1], ignored))
 
 
 class CompileMetrics(Metric):

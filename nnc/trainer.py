@@ -253,12 +253,14 @@ class Trainer:
             run.recorded(rows)
         self._check_labels(run.data, run.kind)
 
+    def _label_places(self):
+        """See `compile_utils.label_places`."""
+        return () if self._compile_loss is None else self._compile_loss.labels
+
     def _check_labels(self, data, kind):
         """Labels must name classes that the output has."""
-        if self._compile_loss is None or data.y is None:
-            return
         leaves = tree.flatten(data.y)
-        for place, classes, ignored in self._compile_loss.labels:
+        for place, classes, ignored in self._label_places() if leaves else ():
             y = leaves[place]
             bad = _core.check_labels(y, classes)
             if bad is not None and ignored is not None:

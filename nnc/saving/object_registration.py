@@ -141,8 +141,10 @@ def _public():
         _table["keras"] = {"Sequential": models.Sequential, "Model": models.Model,
                            "DTypePolicy": dtype_policies.DTypePolicy,
                            "FloatDTypePolicy": dtype_policies.DTypePolicy}
+        from .. import distillation
         from ..utils import feature_space
 
+        _table["keras.distillation"] = dict(distillation.ALL_OBJECTS)
         _table["keras.utils"] = {"FeatureSpace": feature_space.FeatureSpace}
         for place in ("keras.src", "keras"):
             _table[f"{place}.layers.preprocessing.feature_space"] = {

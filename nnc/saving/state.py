@@ -167,14 +167,21 @@ def _is_stack(thing):
 
 
 def _children(thing, kind):
-    """The attributes that may lead to more state, as pairs of name and value."""
+    """The attributes that may lead to more state, as pairs of name and value.
+
+    A model's `layers` come first in stacks; in subclassed models they are one of the attributes, so
+    that layers in attributes behind it in the alphabet are saved below `layers`.
+    """
+    from ..models.model import Model
+
     skip, stack = _skip(kind), kind == "layer" and _is_stack(thing)
     if stack:
         yield "layers", thing.layers
-    names = [name for name in vars(thing) if not name.startswith("__") and name not in skip]
+    names = {name for name in vars(thing) if not name.startswith("__") and name not in skip}
+    if isinstance(thing, Model):
+        names = names - {"_layers"} | {"layers"} if not stack else names - {"_layers", "layers"}
     for name in sorted(names, key=lambda name: f"~{name}" if name.startswith("_") else name):
-        if not (stack and name in ("_layers", "layers")):
-            yield name, vars(thing)[name]
+        yield name, getattr(thing, "layers") if name == "layers" else vars(thing)[name]
 
 
 def walk(model):
