@@ -40,7 +40,9 @@ MORE = [
     # preprocessing; what draws numbers passes its input on when it is not trained
     *((name, arguments, (8, 8, 3)) for name, arguments in [
         ("AugMix", {}), ("ContrastLimitedAdaptiveHistogramEqualization", {}),
-        ("RandomElasticTransform", {}), ("AutoContrast", {}), ("CenterCrop", {"height": 4, "width": 4}), ("CutMix", {}), ("MaxNumBoundingBoxes", {"max_number": 3}), ("MixUp", {}),
+        ("RandomElasticTransform", {}), ("AutoContrast", {}),
+        ("CenterCrop", {"height": 4, "width": 4}), ("CutMix", {}),
+        ("MaxNumBoundingBoxes", {"max_number": 3}), ("MixUp", {}),
         ("RandAugment", {}), ("RandomBrightness", {"factor": 0.2}),
         ("RandomColorDegeneration", {"factor": 0.2}), ("RandomColorJitter", {}),
         ("RandomContrast", {"factor": 0.2}), ("RandomErasing", {}), ("RandomFlip", {}), ("RandomGaussianBlur", {}),
@@ -53,6 +55,7 @@ MORE = [
         ("Solarization", {})]),
     ("Discretization", {"bin_boundaries": [0.0, 1.0]}, (4,)),
     ("Hashing", {"num_bins": 5}, "ids"),
+    ("ReversibleEmbedding", {"input_dim": 9, "output_dim": 3}, "ids"),
     ("IntegerLookup", {"vocabulary": [1, 2, 3]}, "ids"),
     ("MelSpectrogram", {}, (4096,)),
     ("STFTSpectrogram", {}, (4096, 1)),
