@@ -58,8 +58,8 @@ def _check_losses(losses, weights, teacher, student):
     """The distillation losses and their weights as two lists."""
     if losses is None:
         raise ValueError("Distiller: 'distillation_losses' cannot be `None`. Provide a "
-                         "distillation loss (e.g., LogitsDistillation or FeatureDistillation) or a list of "
-                         "distillation losses.")
+                         "distillation loss (e.g., LogitsDistillation or FeatureDistillation) or a "
+                         "list of distillation losses.")
     losses = list(losses) if isinstance(losses, (list, tuple)) else [losses]
     weights = [1.0] * len(losses) if weights is None else weights
     if not isinstance(weights, (list, tuple)):
@@ -100,7 +100,8 @@ class Distiller(Model):
 
     Logs: `loss`, `student_loss`, `distillation_loss`, `total_loss` (as `loss`, but the mean over
     the batches instead of the samples), and the metrics. As in Keras, what layers add
-    (regularizers) is not in the loss, and `sample_weight` is not either: it is refused without `weighted_metrics`.
+    (regularizers) is not in the loss, and `sample_weight` is not either: it is refused without
+    `weighted_metrics`.
 
     Losses that name layers of the student call it once more, for its features. That call has the
     `training` of the step; in Keras it trains in `evaluate`, too, and changes moving statistics.
