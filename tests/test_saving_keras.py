@@ -135,3 +135,35 @@ def test_bfloat16_weights_both_ways(tmp_path):
     KerasFileEditor(tmp_path / "m.weights.h5").save(tmp_path / "again.weights.h5")
     theirs.load_weights(tmp_path / "again.weights.h5")
     np.testing.assert_array_equal(saved.astype("f"), np.asarray(theirs.weights[0]).astype("f"))
+
+
+def test_subclassed_models_both_ways(tmp_path):
+    """Layers in attributes behind `layers` in the alphabet are saved below that name."""
+    def make(k):
+        class Net(k.Model):
+            def __init__(self):
+                super().__init__()
+                self.tail, self.blocks = k.layers.Dense(2), [k.layers.Dense(4), k.layers.Dense(4)]
+                self.middle, self._own = k.layers.LayerNormalization(), k.layers.Dense(4)
+
+            def call(self, x):
+                x = self._own(self.blocks[0](x) + self.blocks[1](x))
+                return self.tail(self.middle(x))
+
+        net = Net()
+        net(X)
+        return net
+
+    def equal(ours, theirs):
+        for a, b in zip(*([w for layer in (net.tail, *net.blocks, net.middle, net._own)
+                           for w in layer.weights] for net in (ours, theirs)), strict=True):
+            same(a, b, rtol=0, atol=0)
+
+    ours, theirs = make(nnc), make(keras)
+    theirs.save_weights(tmp_path / "k.weights.h5")
+    ours.load_weights(tmp_path / "k.weights.h5")
+    equal(ours, theirs)
+    other = make(nnc)
+    other.save_weights(tmp_path / "n.weights.h5")
+    theirs.load_weights(tmp_path / "n.weights.h5")
+    equal(other, theirs)

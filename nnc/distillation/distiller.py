@@ -49,16 +49,17 @@ def _check_weight(weight):
     if not isinstance(weight, (int, float)):
         raise ValueError(f"Distiller: student_loss_weight must be a number, got {type(weight)}")
     if not 0.0 <= weight <= 1.0:
-        raise ValueError(f"Distiller: student_loss_weight must be between 0.0 and 1.0, got {weight}")
+        raise ValueError("Distiller: student_loss_weight must be between 0.0 and 1.0, got "
+                         f"{weight}")
     return weight
 
 
 def _check_losses(losses, weights, teacher, student):
     """The distillation losses and their weights as two lists."""
     if losses is None:
-        raise ValueError("Distiller: 'distillation_losses' cannot be `None`. Provide a distillation "
-                         "loss (e.g., LogitsDistillation or FeatureDistillation) or a list of "
-                         "distillation losses.")
+        raise ValueError("Distiller: 'distillation_losses' cannot be `None`. Provide a "
+                         "distillation loss (e.g., LogitsDistillation or FeatureDistillation) or a "
+                         "list of distillation losses.")
     losses = list(losses) if isinstance(losses, (list, tuple)) else [losses]
     weights = [1.0] * len(losses) if weights is None else weights
     if not isinstance(weights, (list, tuple)):
@@ -98,8 +99,9 @@ class Distiller(Model):
         **kwargs: See `Layer`.
 
     Logs: `loss`, `student_loss`, `distillation_loss`, `total_loss` (as `loss`, but the mean over
-    the batches instead of the samples), and the metrics. As in Keras, what layers add (regularizers)
-    is not in the loss, and `sample_weight` is not either: it is refused without `weighted_metrics`.
+    the batches instead of the samples), and the metrics. As in Keras, what layers add
+    (regularizers) is not in the loss, and `sample_weight` is not either: it is refused without
+    `weighted_metrics`.
 
     Losses that name layers of the student call it once more, for its features. That call has the
     `training` of the step; in Keras it trains in `evaluate`, too, and changes moving statistics.
@@ -172,8 +174,8 @@ class Distiller(Model):
             raise ValueError("Distiller.compile: 'loss' cannot be `None`.")
         made = student_losses(loss, "Distiller.compile")
         if None in tree.flatten(made, keep_none=True):
-            raise ValueError("Distiller.compile: `loss` must hold a loss for each output. Received: "
-                             f"loss={loss!r}")
+            raise ValueError("Distiller.compile: `loss` must hold a loss for each output. "
+                             f"Received: loss={loss!r}")
         if metrics is not None and not isinstance(metrics, (list, tuple)):
             raise ValueError("Distiller.compile: metrics must be a list or tuple, got "
                              f"{type(metrics)}")
@@ -238,8 +240,8 @@ class Distiller(Model):
         except ValueError as error:
             outputs, losses, targets = ([path for path, _ in tree.flatten_with_path(nest)]
                                         for nest in (y_pred, self._student_loss, y))
-            raise ValueError("Distiller: the `loss` of `compile` and `y` must have the structure of "
-                             f"the student's outputs. Received: outputs at {outputs}, losses at "
+            raise ValueError("Distiller: the `loss` of `compile` and `y` must have the structure "
+                             f"of the student's outputs. Received: outputs at {outputs}, losses at "
                              f"{losses}, targets at {targets}") from error
         rows = list(zip(*map(tree.flatten, (self._student_loss, y, y_pred))))
         self.__dict__["_labels"] = label_places(

@@ -41,7 +41,7 @@ def _check_structure(loss, outputs, who):
 
 
 def _sum(loss, teacher_outputs, student_outputs, value):
-    """The sum of the means of `value(loss, teacher's, student's)` over the losses that are there."""
+    """The sum of the means of `value(loss, teacher's, student's)` over the losses there are."""
     total = None
     for leaf, teacher, student in zip(*(tree.flatten(nest, keep_none=True) for nest in (
             loss, teacher_outputs, student_outputs))):
@@ -103,8 +103,8 @@ class FeatureDistillation(DistillationLoss):
         for argument, name in (("teacher_layer_name", teacher_layer_name),
                                ("student_layer_name", student_layer_name)):
             if name is not None and not isinstance(name, str):
-                raise ValueError(f"FeatureDistillation: `{argument}` must be the name of a layer or "
-                                 f"None. Received: {argument}={name!r}")
+                raise ValueError(f"FeatureDistillation: `{argument}` must be the name of a layer "
+                                 f"or None. Received: {argument}={name!r}")
         self.teacher_layer_name = teacher_layer_name
         self.student_layer_name = student_layer_name
         self.loss = _distillation_losses(loss, "FeatureDistillation")
@@ -121,8 +121,8 @@ class FeatureDistillation(DistillationLoss):
                 "FeatureDistillation with specific layer names requires Functional or Sequential "
                 f"models. The {' and '.join(without)} model(s) appear to be subclassed or not "
                 "built (no symbolic inputs/outputs). Leave the layer names out to distill the "
-                f"final outputs, or use LogitsDistillation. Received: teacher_layer_name={names[0]!r},"
-                f" student_layer_name={names[1]!r}")
+                f"final outputs, or use LogitsDistillation. Received: teacher_layer_name="
+                f"{names[0]!r}, student_layer_name={names[1]!r}")
         for who, model, name in pairs:
             if name is not None:
                 try:
