@@ -301,8 +301,8 @@ def normalize(x, axis=-1, order=2, epsilon=None):
     x = op.reshape(x, (1,)) if not len(x.shape) else x
     epsilon = config.epsilon() if epsilon is None else epsilon
     if order == 2:
-        inverse = op.rsqrt(numpy.sum(op.square(x), axis, True))
-        return op.multiply(x, op.minimum(inverse, 1.0 / epsilon))
+        square = op.maximum(numpy.sum(op.square(x), axis, True), epsilon * epsilon)
+        return op.multiply(x, op.minimum(op.rsqrt(square), 1.0 / epsilon))  # finite slopes at 0
     return op.divide(x, op.maximum(norm(x, order, axis, True), epsilon))
 
 
