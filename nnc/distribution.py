@@ -1,7 +1,7 @@
 """`nnc.distribution`: one process on the processors of one machine, which threads share.
 
 There is one device, `"cpu:0"`. What lays tensors out over several (meshes, layouts, parallel
-models) is refused when it is made.
+models) is not there, and the message of the AttributeError says why.
 """
 
 
@@ -42,28 +42,8 @@ def distribute_tensor(tensor, layout):
     return tensor
 
 
-class _Refused:
-    def __init__(self, *args, **kwargs):
-        raise NotImplementedError(f"{type(self).__name__}: there is one device here, 'cpu:0', whose "
-                                  "processors one model's threads share. See "
-                                  "`config.set_num_threads`.")
-
-
-class DeviceMesh(_Refused):
-    """Refused: there is one device."""
-
-
-class TensorLayout(_Refused):
-    """Refused: there is one device."""
-
-
-class LayoutMap(_Refused):
-    """Refused: there is one device."""
-
-
-class DataParallel(_Refused):
-    """Refused: there is one device."""
-
-
-class ModelParallel(_Refused):
-    """Refused: there is one device."""
+def __getattr__(name):
+    if name in ("DeviceMesh", "TensorLayout", "LayoutMap", "DataParallel", "ModelParallel"):
+        raise AttributeError(f"nnc.distribution has no {name}: there is one device, 'cpu:0', whose "
+                             "processors one model's threads share. See `config.set_num_threads`.")
+    raise AttributeError(f"module 'nnc.distribution' has no attribute {name!r}")

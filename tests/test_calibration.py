@@ -199,7 +199,8 @@ def test_files_of_layers_both_ways(kind, options, shape, tmp_path):
     for a, b in zip(ours.weights, theirs.weights, strict=True):
         same(a, b)
     x = rng.normal(size=(2, 4, 12)).astype("float32")
-    same(ours(x), theirs(x), rtol=1e-5, atol=1e-3 * np.abs(values(theirs(x))).max())
+    # sums of twelve products that cancel: 1e-7 of the largest output was measured
+    same(ours(x), theirs(x), rtol=1e-5, atol=1e-6 * np.abs(values(theirs(x))).max())
     theirs.save_weights(tmp_path / "b.weights.h5")
     with pytest.raises(ValueError, match="expected [56] variables, but received [45]"):
         ours.load_weights(tmp_path / "b.weights.h5")

@@ -380,6 +380,7 @@ def test_label_weights_are_of_the_metrics_dtype(dtype):
         metric.update_state(y, p)
         made.append(metric.result())
     assert made[0].dtype == made[1].dtype.name
+    # 1e-3 is one unit of float16, in case a sum is rounded the other way; equal was measured
     np.testing.assert_allclose(*map(values, made), rtol=1e-3 if dtype == "float16" else 1e-6)
     metric = nnc.metrics.AUC(multi_label=True, label_weights=np.array([1, 2], "float32"))
     assert metric.get_config()["label_weights"] == [1.0, 2.0]

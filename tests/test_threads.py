@@ -266,8 +266,9 @@ def test_rules_in_python_within_a_long_tape():
     found = []
     at_once(work, work, work)
     assert len(found) == 9
-    for gradient in found:      # v was read before and after an assignment: parts add in two orders
-        np.testing.assert_allclose(gradient, found[0], rtol=1e-4, atol=1e-2)
+    for gradient in found:      # v was read before and after an assignment: parts add in two orders.
+        # 1.2e-4 was measured, one unit of float32 at the largest, 1,410
+        np.testing.assert_allclose(gradient, found[0], rtol=1e-6, atol=5e-4)
     np.testing.assert_array_equal(other.numpy(), 9)
 
 
