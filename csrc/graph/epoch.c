@@ -124,6 +124,8 @@ static void look_ahead(replay *run, int64_t i, const rows_part *part)
         .order = run->order + run->first + (run->done + 1) * run->batch + part->begin,
         .row_bytes = source->row_bytes, .rows = part->end - part->begin,
         .lines = ((part->high - part->low) * size + 63) / 64};
+    if (((uintptr_t)ahead.data | (uintptr_t)ahead.row_bytes) % 64 != 0)
+        ahead.lines++;          /* a row begins within one */
     if (ahead.lines * ahead.rows < LONG_AHEAD || !nnc_ahead_done(&nnc_ahead_now))
         nnc_ahead_ask(&ahead, INT64_MAX);
     else

@@ -56,8 +56,6 @@ V_FN mask v_first(int64_t n)
     };
     return (mask)_mm256_loadu_si256((const __m256i *)(const void *)(run + LANES - n));
 }
-V_FN vec v_load_tail(const real *p, int64_t n) { return AVX(maskload)(p, (__m256i)v_first(n)); }
-
 V_FN wide w_mul_even(words a, words b) { return (wide)_mm256_mul_epu32((__m256i)a, (__m256i)b); }
 V_FN words w_zip_low(words a, words b)
 {

@@ -13,6 +13,22 @@ typedef uint32_t ubits;
 /* From memory: GCC makes a splat of a loaded number two instructions. */
 V_FN vec v_broadcast(const real *p) { return _mm256_broadcast_ss(p); }
 
+/* 1, 2 and 4 numbers have instructions of their own, which clear the rest; a masked load takes ten
+ * cycles on Zen 1. */
+V_FN vec v_load_tail(const real *p, int64_t n)
+{
+    switch (n) {
+    case 1:
+        return _mm256_zextps128_ps256(_mm_load_ss(p));
+    case 2:
+        return _mm256_zextps128_ps256(_mm_castpd_ps(_mm_load_sd((const double *)(const void *)p)));
+    case 4:
+        return _mm256_zextps128_ps256(_mm_loadu_ps(p));
+    default:
+        return _mm256_maskload_ps(p, (__m256i)v_first(n));
+    }
+}
+
 /* In halves: a masked store costs dozens of cycles on AMD. */
 V_FN void v_store_tail(real *p, vec v, int64_t n)
 {
@@ -43,15 +59,31 @@ V_FOLD(v_reduce_max, max)
 V_FOLD(v_reduce_min, min)
 #undef V_FOLD
 
-/* y[0..3] = v_reduce_add of a, b, c, d. */
+/* y[0..3] = v_reduce_add of a, b, c, d: in 16 bytes, for what crosses their border is slow on Zen 1. */
 #define V_HAS_REDUCE_4 1
+V_FN __m128 v_add_halves(vec a)
+{
+    return _mm256_castps256_ps128(a) + _mm256_extractf128_ps(a, 1);
+}
 V_FN void v_reduce_add_4(vec a, vec b, vec c, vec d, real *y)
 {
-    __m256 ab = _mm256_permute2f128_ps(a, b, 0x20) + _mm256_permute2f128_ps(a, b, 0x31);
-    __m256 cd = _mm256_permute2f128_ps(c, d, 0x20) + _mm256_permute2f128_ps(c, d, 0x31);
-    __m256 s = _mm256_shuffle_ps(ab, cd, 0x44) + _mm256_shuffle_ps(ab, cd, 0xee);
-    s = _mm256_shuffle_ps(s, s, 0x88) + _mm256_shuffle_ps(s, s, 0xdd);      /* a c .. | b d .. */
-    _mm_storeu_ps(y, _mm_unpacklo_ps(_mm256_castps256_ps128(s), _mm256_extractf128_ps(s, 1)));
+    __m128 a4 = v_add_halves(a), b4 = v_add_halves(b), c4 = v_add_halves(c), d4 = v_add_halves(d);
+    __m128 ab = _mm_movelh_ps(a4, b4) + _mm_movehl_ps(b4, a4);      /* a a b b */
+    __m128 cd = _mm_movelh_ps(c4, d4) + _mm_movehl_ps(d4, c4);
+    _mm_storeu_ps(y, _mm_shuffle_ps(ab, cd, 0x88) + _mm_shuffle_ps(ab, cd, 0xdd));
+}
+
+/* Half a vector in both halves; the lower half of a beside the upper one of b; both changed over. */
+#define V_HAS_HALVES 1
+V_FN vec v_load_half_twice(const real *p)
+{
+    return _mm256_broadcast_ps((const __m128 *)(const void *)p);
+}
+V_FN vec v_join_halves(vec a, vec b) { return _mm256_blend_ps(a, b, 0xf0); }
+V_FN vec v_change_halves(vec a)
+{
+    return _mm256_insertf128_ps(_mm256_castps128_ps256(_mm256_extractf128_ps(a, 1)),
+                                _mm256_castps256_ps128(a), 1);
 }
 
 /* Within 16 bytes: every second lane of a, then of b; and lanes of a and b in turns. */

@@ -13,6 +13,19 @@ typedef uint64_t ubits;
 
 V_FN vec v_broadcast(const real *p) { return _mm256_broadcast_sd(p); }
 
+/* As in avx2_f32.h. */
+V_FN vec v_load_tail(const real *p, int64_t n)
+{
+    switch (n) {
+    case 1:
+        return _mm256_zextpd128_pd256(_mm_load_sd(p));
+    case 2:
+        return _mm256_zextpd128_pd256(_mm_loadu_pd(p));
+    default:
+        return _mm256_maskload_pd(p, (__m256i)v_first(n));
+    }
+}
+
 /* In halves: a masked store costs dozens of cycles on AMD. */
 V_FN void v_store_tail(real *p, vec v, int64_t n)
 {
@@ -36,6 +49,19 @@ V_FOLD(v_reduce_add, add)
 V_FOLD(v_reduce_max, max)
 V_FOLD(v_reduce_min, min)
 #undef V_FOLD
+
+/* As in avx2_f32.h. */
+#define V_HAS_HALVES 1
+V_FN vec v_load_half_twice(const real *p)
+{
+    return _mm256_broadcast_pd((const __m128d *)(const void *)p);
+}
+V_FN vec v_join_halves(vec a, vec b) { return _mm256_blend_pd(a, b, 0xc); }
+V_FN vec v_change_halves(vec a)
+{
+    return _mm256_insertf128_pd(_mm256_castpd128_pd256(_mm256_extractf128_pd(a, 1)),
+                                _mm256_castpd256_pd128(a), 1);
+}
 
 V_FN vec v_evens(vec a, vec b) { return _mm256_unpacklo_pd(a, b); }
 V_FN vec v_odds(vec a, vec b) { return _mm256_unpackhi_pd(a, b); }
