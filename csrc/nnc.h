@@ -530,7 +530,8 @@ typedef struct {
     int64_t turned;                     /* variables that long runs keep turned; 0 before the first */
 } nnc_program_stats;
 void nnc_program_describe(const nnc_program *program, nnc_program_stats *out);
-/* The schedule as text, a line a node; the caller frees it with nnc_free. */
+/* The schedule as text, a line a node; the caller frees it with nnc_free. |: threads meet before it;
+ * =: they share it; #: they share its rows, and go on with their part of them. */
 nnc_status nnc_program_text(const nnc_program *program, char **out);
 /* For tests: switches passes by name (fold remat fuse narrow widen prune update order chain turn
  * plan; verify is off at first); returns false if unknown. */

@@ -267,7 +267,7 @@ static bool commit(replay *run, int thread, int threads)
 static void run_steps(replay *run, int thread, int threads)
 {
     nnc_program *program = run->program;
-    for (int64_t i = 0; i < program->step_count; i++) {
+    for (int64_t i = 0; i < program->step_count;) {
         nnc_step *step = &program->steps[i];
         bool before = i < program->first_effect;
         if (i == program->first_effect) {
@@ -276,7 +276,7 @@ static void run_steps(replay *run, int thread, int threads)
         } else if (step->barrier && threads > 1) {
             nnc_pool_barrier(thread);
         }
-        nnc_step_run(&run->running, step, thread, threads, before);
+        i += nnc_steps_run(&run->running, step, thread, threads, before);
     }
     if (program->first_effect == program->step_count)
         commit(run, thread, threads);

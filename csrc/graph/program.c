@@ -1,12 +1,11 @@
 /* program.c - makes a graph ready to run again and again.
  *
  * The graph is copied, rewritten by the passes, its memory planned, and each node becomes a step: a
- * call with every address filled in. Two steps need a barrier between them if one writes what the
- * other reads or writes and at least one of them is spread over threads; addresses tell, so sharing
- * of arena memory is seen as well. */
+ * call with every address filled in. */
 #include "graph/program.h"
 
 #include "graph/call.h"
+#include "graph/rows.h"
 #include "ops/chain.h"
 #include "ops/optimizer.h"
 #include "passes/passes.h"
@@ -143,6 +142,7 @@ static nnc_status prepare_calls(nnc_program *program)
             for (int k = 0; k < node->output_count; k++)
                 step->call.out[k] = graph->values[node->outputs[k]].array;
             nnc_call_plan(&step->call);
+            NNC_TRY(nnc_rows_prepare(step));
         }
         program->cost += step->call.work.cost;
         for (int phase = 0; phase < step->call.work.phases; phase++)
@@ -257,131 +257,6 @@ done:
     return status;
 }
 
-/* ---- barriers ---- */
-
-static bool overlap(const void *a, int64_t a_bytes, const void *b, int64_t b_bytes)
-{
-    uintptr_t x = (uintptr_t)a, y = (uintptr_t)b;
-    return a != NULL && b != NULL && x < y + (uintptr_t)b_bytes && y < x + (uintptr_t)a_bytes;
-}
-
-static int64_t bytes_of(const nnc_array *array)
-{
-    return nnc_shape_size(&array->shape) * nnc_dtype_size(array->dtype);
-}
-
-static bool range_touched(const nnc_call *call, const void *data, int64_t bytes, bool reads_too)
-{
-    int written = nnc_effects(call->op, call->attrs);
-    for (int k = 0; k < call->output_count; k++) {
-        if (overlap(call->out[k].data, bytes_of(&call->out[k]), data, bytes))
-            return true;
-    }
-    for (int k = 0; k < (reads_too ? call->input_count : written); k++) {
-        if (overlap(call->in[k].data, bytes_of(&call->in[k]), data, bytes))
-            return true;
-    }
-    return overlap(call->workspace, call->work.workspace, data, bytes);
-}
-
-/* Whether b, which comes after a, must wait for it. */
-static bool conflicts(const nnc_call *a, const nnc_call *b)
-{
-    int written = nnc_effects(b->op, b->attrs);
-    for (int k = 0; k < b->output_count; k++) {
-        if (range_touched(a, b->out[k].data, bytes_of(&b->out[k]), true))
-            return true;
-    }
-    for (int k = 0; k < b->input_count; k++) {
-        if (range_touched(a, b->in[k].data, bytes_of(&b->in[k]), k < written))
-            return true;
-    }
-    return range_touched(a, b->workspace, b->work.workspace, true);
-}
-
-enum { OWNERS = 4 };
-#define OWNED_COST 100.0        /* ns: a shorter step is not worth another thread */
-
-/* Whether threads other than 0 may still be at work when it is thread 0's turn again. (A node that
- * owns graphs ends with all threads together.) */
-static bool is_spread(const nnc_step *step)
-{
-    if (step->flow != NULL)
-        return false;
-    return step->parallel ? !step->joined : step->owner != 0;
-}
-
-static bool any_spread(const nnc_program *program, int64_t begin, int64_t end)
-{
-    for (int64_t i = begin; i < end; i++) {
-        if (is_spread(&program->steps[i]))
-            return true;
-    }
-    return false;
-}
-
-/* Who runs step i, an effect that is not parallel: one that writes or reads what a step since the
- * last barrier did goes to the same thread, others to the one with the least to do. Returns whether
- * the step needs a barrier. load: nanoseconds. */
-static bool choose_owner(nnc_program *program, int64_t since, int64_t i, double load[OWNERS])
-{
-    nnc_step *step = &program->steps[i];
-    int owner = -1;
-    for (int64_t j = since; j < i; j++) {
-        const nnc_step *before = &program->steps[j];
-        if (!conflicts(&before->call, &step->call))
-            continue;
-        int theirs = before->parallel ? 0 : before->owner;
-        if ((before->parallel && !before->joined) || (owner >= 0 && owner != theirs))
-            return true;
-        owner = theirs;
-    }
-    for (int k = 0; owner < 0 && k < OWNERS && step->call.work.cost > OWNED_COST; k++) {
-        if (load[k] < load[step->owner])
-            step->owner = k;
-    }
-    if (owner >= 0)
-        step->owner = owner;
-    load[step->owner] += step->call.work.cost;
-    return false;
-}
-
-static bool needs_barrier(const nnc_program *program, int64_t since, int64_t i)
-{
-    const nnc_step *step = &program->steps[i];
-    for (int64_t j = since; j < i; j++) {
-        if ((step->parallel || is_spread(&program->steps[j])) &&
-            conflicts(&program->steps[j].call, &step->call))
-            return true;
-    }
-    return false;
-}
-
-static void place_barriers(nnc_program *program)
-{
-    int64_t since = 0;
-    double load[OWNERS] = {0};
-    for (int64_t i = 0; i < program->step_count; i++) {
-        nnc_step *step = &program->steps[i];
-        bool flow = i > 0 && (step->flow != NULL || program->steps[i - 1].flow != NULL);
-        if (i == program->first_effect) {
-            program->commit_waits = any_spread(program, since, i);
-            step->barrier = i > 0;
-        } else if (flow || i < program->first_effect || step->parallel) {
-            step->barrier = flow || needs_barrier(program, since, i);
-        } else {
-            step->barrier = choose_owner(program, since, i, load);
-        }
-        if (step->barrier) {
-            since = i;
-            memset(load, 0, sizeof load);
-        }
-    }
-    program->end_waits = any_spread(program, since, program->step_count);
-    if (program->first_effect == program->step_count)
-        program->commit_waits = program->end_waits;
-}
-
 /* ---- new, release ---- */
 
 static nnc_status run_passes(nnc_program *program)
@@ -420,7 +295,7 @@ done:
 static nnc_status plan_memory(nnc_program *program)
 {
     nnc_status status;
-    int64_t *workspaces = NULL, s = 0;
+    int64_t *workspaces = NULL, *until = NULL, s = 0;
     nnc_graph *graph = program->graph;
     nnc_pass pass = {.graph = graph, .outputs = program->outputs, .inputs_apart = program->inner,
                      .output_count = program->output_count, .stats = &program->stats};
@@ -429,13 +304,16 @@ static nnc_status plan_memory(nnc_program *program)
         if (!(nnc_ops[graph->nodes[i].op].flags & NNC_VIEW))
             workspaces[i] = program->steps[s++].call.work.workspace;
     }
-    NNC_TRY(nnc_plan_memory(&pass, workspaces, &program->plan));
+    NNC_TRY(nnc_alloc(graph->node_count * (int64_t)sizeof *until, &until));
+    nnc_rows_together(program, until);
+    NNC_TRY(nnc_plan_memory(&pass, workspaces, until, &program->plan));
     program->offset = program->plan.value;
     program->plan.value = NULL;
     program->stats.arena_bytes = program->plan.arena_bytes;
     program->stats.values_bytes = program->plan.values_bytes;
 done:
     nnc_free(workspaces);
+    nnc_free(until);
     return status;
 }
 
@@ -446,7 +324,8 @@ static nnc_status place(nnc_program *program)
     NNC_TRY(find_patches(program));
     for (int64_t i = 0; i < program->graph->input_count; i++)
         NNC_TRY(list_rows(program, i));
-    place_barriers(program);
+    nnc_rows_join(program);
+    nnc_program_place_barriers(program);
     for (int64_t s = 0; s < program->step_count; s++) {
         nnc_flow_step *flow = program->steps[s].flow;
         for (int b = 0; flow != NULL && b < flow->flow->body_count; b++)
@@ -645,8 +524,10 @@ void nnc_program_release(nnc_program *program)
     if (program == NULL ||
         atomic_fetch_sub_explicit(&program->references, 1, memory_order_acq_rel) != 1)
         return;
-    for (int64_t i = 0; i < program->step_count; i++)
+    for (int64_t i = 0; i < program->step_count; i++) {
         release_flow(program->steps[i].flow);
+        nnc_rows_release(&program->steps[i]);
+    }
     nnc_plan_clear(&program->plan);
     nnc_free(program->outputs);
     nnc_free(program->larger);
@@ -766,10 +647,14 @@ nnc_status nnc_program_text(const nnc_program *program, char **out)
     nnc_status status = NNC_OK;
     writer w = {.text = NULL};
     char shape[NNC_SHAPE_TEXT];
+    int64_t run_end = 0;
     for (int64_t i = 0; i < program->step_count; i++) {
         const nnc_step *step = &program->steps[i];
+        if (step->run > 0)
+            run_end = i + step->run;
         NNC_TRY(write_text(&w, "%3lld %c%c %-34s", (long long)i, step->barrier ? '|' : ' ',
-                           step->parallel ? '=' : ' ', nnc_ops[step->call.op].name));
+                           i < run_end ? '#' : step->parallel ? '=' : ' ',
+                           nnc_ops[step->call.op].name));
         for (int k = 0; k < step->call.input_count; k++)
             NNC_TRY(write_text(&w, " %s", nnc_shape_text(&step->call.in[k].shape, shape)));
         NNC_TRY(write_text(&w, " ->"));

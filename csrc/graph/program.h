@@ -25,10 +25,15 @@ typedef struct {
     nnc_stack stack;        /* of a loop without a limit, if somebody reads it */
 } nnc_flow_step;
 
+typedef struct nnc_row_parts nnc_row_parts;     /* rows.h */
+
 typedef struct {
     nnc_call call;
     nnc_flow_step *flow;    /* NULL for most */
-    bool parallel;          /* all threads share its pieces; else thread 0 runs it */
+    nnc_row_parts *rows;    /* what it does part by part, or NULL */
+    int64_t run;            /* so many steps from here on go part by part together; 0: this one does
+                             * not, or is not the first of them */
+    bool parallel;          /* all threads share its pieces or parts; else one runs it */
     bool joined;            /* parallel, but its last phase is one piece: thread 0 ends it */
     bool barrier;           /* wait for the steps before it */
     int owner;              /* not parallel: the thread that runs it, modulo the threads */
@@ -116,6 +121,11 @@ void nnc_program_settle(nnc_program *program);
  * the replay lock. */
 nnc_status nnc_program_for(nnc_program *program, int64_t steps, nnc_program **out);
 
+/* ---- barriers.c ---- */
+
+/* Chooses barriers and owners; addresses and runs are known. */
+void nnc_program_place_barriers(nnc_program *program);
+
 /* ---- steps.c ---- */
 
 /* Input `input` lies at data from now on. */
@@ -127,5 +137,7 @@ bool nnc_running_stopped(nnc_running *running, int thread);
 /* One step's part for this thread, a serial one's if it is thread 0. may_stop: give up when told to;
  * barriers are passed all the same. */
 void nnc_step_run(nnc_running *running, nnc_step *step, int thread, int threads, bool may_stop);
+/* The same of the whole run that the step begins, if it does; returns how many steps those were. */
+int64_t nnc_steps_run(nnc_running *running, nnc_step *step, int thread, int threads, bool may_stop);
 
 #endif

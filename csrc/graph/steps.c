@@ -6,6 +6,7 @@
 #include "graph/program.h"
 
 #include "graph/call.h"
+#include "graph/rows.h"
 
 #include <string.h>
 
@@ -116,11 +117,11 @@ static void feed(nnc_program *program, const nnc_body *body, const nnc_call *cal
 static void run_body(nnc_running *running, nnc_program *program, int thread, int threads,
                      bool may_stop)
 {
-    for (int64_t i = 0; i < program->step_count; i++) {
+    for (int64_t i = 0; i < program->step_count;) {
         nnc_step *step = &program->steps[i];
         if (step->barrier)
             meet(thread, threads);
-        nnc_step_run(running, step, thread, threads, may_stop);
+        i += nnc_steps_run(running, step, thread, threads, may_stop);
     }
     meet(thread, threads);
 }
@@ -331,4 +332,14 @@ void nnc_step_run(nnc_running *running, nnc_step *step, int thread, int threads,
     } else if (step->flow == NULL && thread == step->owner % threads) {
         run_serial(running, &step->call, may_stop);
     }
+}
+
+int64_t nnc_steps_run(nnc_running *running, nnc_step *step, int thread, int threads, bool may_stop)
+{
+    if (step->run > 0 && threads > 1) {
+        nnc_rows_run(running, step, thread, may_stop);
+        return step->run;
+    }
+    nnc_step_run(running, step, thread, threads, may_stop);
+    return 1;
 }

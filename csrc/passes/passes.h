@@ -75,8 +75,9 @@ typedef struct {
     int64_t arena_bytes, values_bytes;
 } nnc_memory_plan;
 
-/* workspaces: (nodes) bytes. */
-nnc_status nnc_plan_memory(const nnc_pass *pass, const int64_t *workspaces, nnc_memory_plan *out);
+/* workspaces: (nodes) bytes. until: (nodes) memory last read by node i is kept until that node. */
+nnc_status nnc_plan_memory(const nnc_pass *pass, const int64_t *workspaces, const int64_t *until,
+                           nnc_memory_plan *out);
 void nnc_plan_clear(nnc_memory_plan *plan);
 
 /* program.c */

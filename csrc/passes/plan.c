@@ -224,7 +224,8 @@ void nnc_plan_clear(nnc_memory_plan *plan)
     *plan = (nnc_memory_plan){.value = NULL};
 }
 
-nnc_status nnc_plan_memory(const nnc_pass *pass, const int64_t *workspaces, nnc_memory_plan *out)
+nnc_status nnc_plan_memory(const nnc_pass *pass, const int64_t *workspaces, const int64_t *until,
+                           nnc_memory_plan *out)
 {
     nnc_status status;
     const nnc_graph *graph = pass->graph;
@@ -243,6 +244,11 @@ nnc_status nnc_plan_memory(const nnc_pass *pass, const int64_t *workspaces, nnc_
         p.of_workspace[i] = -1;
     NNC_TRY(find_last_uses(pass, &last_use));
     NNC_TRY(collect_blocks(&p, workspaces, last_use));
+    for (int i = 0; i < p.block_count; i++) {
+        block *b = &p.blocks[i];
+        if (b->last >= 0 && b->last < nodes && until[b->last] > b->last)
+            b->last = until[b->last];
+    }
     mark_gradients(&p);
     NNC_TRY(place_all(&p, &result));
     for (int64_t i = 0; i < values; i++)
