@@ -6,6 +6,7 @@
  * kernels run on the same numbers. Products of 16-bit floats are the exception: fused they round
  * once, at their end, apart after each op. */
 #include "ops/chain.h"
+#include "ops/optimizer.h"
 #include "passes/passes.h"
 
 static bool is_unary(nnc_op op)
@@ -74,7 +75,8 @@ static nnc_status fuse_bias(nnc_graph *graph, nnc_node *add, const int *uses, bo
     add->inputs = inputs;
     add->input_count = 3;
     add->op = NNC_OP_dense;
-    add->attrs = (nnc_attrs){.k = {-1}};
+    add->attrs = (nnc_attrs){
+        .k = {-1, [NNC_DENSE_WIDE] = graph->nodes[product].attrs.k[NNC_MATMUL_WIDE]}};
     add->label = graph->nodes[product].label;
     keep[product] = false;
     ++*fused;
@@ -90,8 +92,9 @@ static void fuse_activation(nnc_graph *graph, nnc_node *unary, const int *uses, 
     if (dense == NULL || dense->op != NNC_OP_dense || dense->attrs.k[0] >= 0 ||
         uses[unary->inputs[0]] != 1)
         return;
-    int64_t activation = (int64_t)unary->op;
-    double alpha = unary->attrs.f[0];
+    nnc_attrs attrs = dense->attrs;
+    attrs.k[0] = (int64_t)unary->op;
+    attrs.f[0] = unary->attrs.f[0];
     keep[graph->values[unary->inputs[0]].node] = false;
     unary->label = dense->label;
     int *inputs = unary->inputs;
@@ -99,7 +102,7 @@ static void fuse_activation(nnc_graph *graph, nnc_node *unary, const int *uses, 
     graph->nodes[graph->values[inputs[0]].node].inputs = inputs;   /* freed with the dropped node */
     unary->input_count = 3;
     unary->op = NNC_OP_dense;
-    unary->attrs = (nnc_attrs){.k = {activation}, .f = {alpha}};
+    unary->attrs = attrs;
     ++*fused;
 }
 

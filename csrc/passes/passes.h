@@ -25,6 +25,7 @@ typedef struct {
     int *outputs;           /* values that the program gives back */
     int output_count;
     bool inputs_apart;      /* inputs need no place in the arena */
+    bool excess;            /* bfloat16 inside need not be rounded (widen.c) */
     nnc_program_stats *stats;
     nnc_twins *twins;       /* of the passes turn and widen; NULL: there can be none */
 } nnc_pass;
@@ -45,6 +46,7 @@ nnc_status nnc_rewrite_insert(nnc_graph *graph, int64_t index, nnc_op op, const 
 /* The value whose storage v is: through views. */
 int nnc_rewrite_root(const nnc_graph *graph, int value);
 
+nnc_status nnc_pass_excess(nnc_pass *pass);  /* widen.c */
 nnc_status nnc_pass_fold(nnc_pass *pass);    /* fold.c */
 nnc_status nnc_pass_remat(nnc_pass *pass);   /* remat.c */
 nnc_status nnc_pass_fuse(nnc_pass *pass);    /* fuse.c */

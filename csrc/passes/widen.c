@@ -13,7 +13,13 @@
  *   element-wise, moves, ops by way of float32 (graph/wide.c)
  *                       -> the same, then round_*, unless it makes no new numbers
  * All else is left as it is, between casts there and back; so are what comes in and what goes
- * out. */
+ * out.
+ *
+ * With excess precision (a program of a trainer) bfloat16 goes first, before other passes have seen
+ * it, and is not rounded: a value stays what float32 arithmetic gives, so that the program becomes
+ * that of float32. Rounded is what leaves it in bfloat16 (outputs, what is written to variables of
+ * that dtype, inputs of ops that are left) and what a user casts (NNC_CAST_KEPT). float16 is always
+ * rounded: a scaled loss relies on its range. */
 #include "graph/tape.h"
 #include "ops/chain.h"
 #include "ops/optimizer.h"
@@ -37,18 +43,20 @@ typedef struct {
                              * dtypes: itself, or what a cast gave back */
     int *narrow;            /* (values) of a widened one: the 16 bits again, or -1 */
     int *source;            /* (values) the float32 value that it is the rounding of, or -1 */
+    bool takes_bf16, takes_f16;     /* which 16-bit dtypes are kept in float32 */
+    bool excess;            /* not rounded */
     bool twins;             /* whether there may be any */
     int64_t twin_numbers;
 } widening;
 
-static bool applies(nnc_dtype dtype)
+static bool applies(const widening *w, nnc_dtype dtype)
 {
-    return dtype == NNC_F16 || (dtype == NNC_BF16 && !nnc_tiles_there());
+    return dtype == NNC_F16 ? w->takes_f16 : dtype == NNC_BF16 && w->takes_bf16;
 }
 
 static bool is_half(const widening *w, int value)
 {
-    return applies(w->dtype[value]);
+    return applies(w, w->dtype[value]);
 }
 
 static nnc_op rounding(nnc_dtype dtype)
@@ -202,16 +210,22 @@ static nnc_status widen_cast(widening *w, nnc_node *node, bool *gone)
     nnc_status status = NNC_OK;
     int x = node->inputs[0], y = node->outputs[0];
     nnc_dtype from = w->dtype[x], to = w->dtype[y];
-    if (!is_half(w, x) && from != NNC_F32)
-        return NNC_OK;                  /* of float64 it rounds once, by way of float32 twice */
+    bool exceeds = w->excess && !node->attrs.k[NNC_CAST_KEPT];
+    if (!is_half(w, x) && from != NNC_F32) {    /* of float64 it rounds once, by way of float32 twice */
+        if (exceeds && applies(w, to)) {
+            node->attrs.dtype = NNC_F32;
+            become_wide(w, y, y);
+        }
+        return NNC_OK;
+    }
     NNC_TRY(wide_of(w, x, &node->inputs[0]));
-    *gone = to == NNC_F32 || applies(to);
+    *gone = to == NNC_F32 || applies(w, to);
     if (to == NNC_F32)
         w->wide[y] = node->inputs[0];
-    if (!applies(to))
+    if (!applies(w, to))
         goto done;
-    w->source[y] = node->inputs[0];
-    become_wide(w, y, -1);
+    w->source[y] = exceeds ? -1 : node->inputs[0];
+    become_wide(w, y, exceeds ? node->inputs[0] : -1);
 done:
     return status;
 }
@@ -275,7 +289,8 @@ static nnc_status widen_product(widening *w, nnc_node *node)
     NNC_TRY(wide_of(w, x, &in[0]));
     NNC_TRY(widen_factors(w, node, flags));
     if (rounds) {
-        *flags |= w->dtype[x] == NNC_BF16 ? NNC_ROUND_BF16 : NNC_ROUND_F16;
+        if (!w->excess || w->graph->values[in[1]].array.dtype != NNC_F32)
+            *flags |= w->dtype[x] == NNC_BF16 ? NNC_ROUND_BF16 : NNC_ROUND_F16;
         become_wide(w, y, y);
     }
     *flags &= ~(int64_t)NNC_WIDE_C;
@@ -333,7 +348,7 @@ static nnc_status round_results(widening *w, const nnc_node *node)
         int value = node->outputs[k], wide = value;
         if (!is_half(w, value))
             continue;
-        if (!makes_no_numbers(node->op))
+        if (!w->excess && !makes_no_numbers(node->op))
             NNC_TRY(append(w, rounding(w->dtype[value]), NNC_DTYPE_COUNT, value, &wide));
         become_wide(w, value, wide);
     }
@@ -413,7 +428,7 @@ static nnc_status begin(widening *w)
     NNC_TRY(nnc_alloc(bytes, &w->source));
     for (int v = 0; v < (int)w->values; v++) {
         w->dtype[v] = w->graph->values[v].array.dtype;
-        w->wide[v] = applies(w->dtype[v]) ? -1 : v;
+        w->wide[v] = is_half(w, v) ? -1 : v;
         w->narrow[v] = w->source[v] = -1;
     }
     w->twins = w->pass->twins != NULL && calls_nobody(w->graph);
@@ -425,35 +440,50 @@ done:
     return status;
 }
 
-static bool has_halves(const nnc_graph *graph)
+static bool has_halves(const widening *w)
 {
-    for (int64_t v = 0; v < graph->value_count; v++) {
-        if (applies(graph->values[v].array.dtype))
+    for (int64_t v = 0; v < w->values; v++) {
+        if (applies(w, w->graph->values[v].array.dtype))
             return true;
     }
     return false;
 }
 
-nnc_status nnc_pass_widen(nnc_pass *pass)
+static nnc_status run(widening *w)
 {
     nnc_status status = NNC_OK;
-    widening w = {.pass = pass, .graph = pass->graph, .values = pass->graph->value_count};
-    if (!has_halves(pass->graph))
+    nnc_pass *pass = w->pass;
+    w->graph = pass->graph;
+    w->values = pass->graph->value_count;
+    if (!has_halves(w))
         return NNC_OK;
-    NNC_TRY(begin(&w));
-    for (int64_t i = 0; i < w.count; i++)
-        NNC_TRY(take_node(&w, &w.nodes[i]));
+    NNC_TRY(begin(w));
+    for (int64_t i = 0; i < w->count; i++)
+        NNC_TRY(take_node(w, &w->nodes[i]));
     for (int k = 0; k < pass->output_count; k++)
-        NNC_TRY(narrow_of(&w, pass->outputs[k], &pass->outputs[k]));
+        NNC_TRY(narrow_of(w, pass->outputs[k], &pass->outputs[k]));
     nnc_rewrite_renumber(pass->graph, 0);
 done:
     pass->graph->label = pass->graph->segment = 0;
-    for (int64_t i = 0; i < w.count; i++)
-        nnc_node_clear(&w.nodes[i]);
-    nnc_free(w.nodes);
-    nnc_free(w.dtype);
-    nnc_free(w.wide);
-    nnc_free(w.narrow);
-    nnc_free(w.source);
+    for (int64_t i = 0; i < w->count; i++)
+        nnc_node_clear(&w->nodes[i]);
+    nnc_free(w->nodes);
+    nnc_free(w->dtype);
+    nnc_free(w->wide);
+    nnc_free(w->narrow);
+    nnc_free(w->source);
     return status;
+}
+
+nnc_status nnc_pass_excess(nnc_pass *pass)
+{
+    widening w = {.pass = pass, .takes_bf16 = !nnc_tiles_there(), .excess = true};
+    return pass->excess ? run(&w) : NNC_OK;
+}
+
+nnc_status nnc_pass_widen(nnc_pass *pass)
+{
+    widening w = {.pass = pass, .takes_bf16 = !nnc_tiles_there() && !pass->excess,
+                  .takes_f16 = true};
+    return run(&w);
 }
