@@ -94,6 +94,10 @@ OPS = {
     "narrow": (lambda a, b, c: [op.dense(a, b, c, -1, 0.0)], [(33, 900), (900, 10), (10,)]),
     "large": (lambda a, b, c: [op.dense(a, b, c, list(_core.op_table).index("tanh"), 0.0)],
               [(130, 600), (600, 300), (300,)]),
+    "apart": (lambda a, b, c: [op.tanh(op.add(op.matmul(a, b, 0, 0), c), 0.0),
+                               op.tanh(op.dense(a, b, c, -1, 0.0), 0.0),
+                               op.relu(op.dense(a, b, c, -1, 0.0), 0.0)],
+              [(33, 90), (90, 10), (10,)]),
     "chain": (lambda a, b: [op.tanh(op.add(op.multiply(a, b), a), 0.0)], [S, S]),
     "dropout": (lambda a: [op.dropout(a, np.array([3, 1], "uint32"), 0.4)], [S]),
 }
