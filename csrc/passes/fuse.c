@@ -4,8 +4,8 @@
  * The gradient of an activation is made to read only what its rule needs, the output alone if that
  * does, so that the value before the activation need not exist. All of it keeps every bit: the same
  * kernels run on the same numbers. Products of 16-bit floats round after each op, fused once, at
- * their end: they are joined with a relu, which comes to the same, and those of bfloat16 with others in
- * programs that may keep excess precision. */
+ * their end: they are joined with a relu, which comes to the same, and those of bfloat16 with others
+ * in programs that may keep excess precision. */
 #include "ops/chain.h"
 #include "ops/optimizer.h"
 #include "passes/passes.h"
@@ -57,7 +57,7 @@ static int bias_of(const nnc_pass *pass, const nnc_node *add, const int *uses)
     for (int k = 0; k < 2; k++) {
         const nnc_node *product = producer(graph, add->inputs[k]);
         if (product == NULL || product->op != NNC_OP_matmul || uses[add->inputs[k]] != 1 ||
-            product->attrs.k[0] || product->attrs.k[1] ||
+            product->attrs.k[0] || product->attrs.k[1] || product->attrs.k[NNC_MATMUL_WIDE] ||
             !may_join(pass, add->inputs[k], NNC_OP_add))
             continue;
         const nnc_shape *w = &graph->values[product->inputs[1]].array.shape;
@@ -85,8 +85,7 @@ static nnc_status fuse_bias(nnc_pass *pass, nnc_node *add, const int *uses, bool
     add->inputs = inputs;
     add->input_count = 3;
     add->op = NNC_OP_dense;
-    add->attrs = (nnc_attrs){
-        .k = {-1, [NNC_DENSE_WIDE] = graph->nodes[product].attrs.k[NNC_MATMUL_WIDE]}};
+    add->attrs = (nnc_attrs){.k = {-1}};
     add->label = graph->nodes[product].label;
     keep[product] = false;
     pass->stats->fused++;

@@ -6,8 +6,9 @@
 
 #include "nnc.h"
 
-/* A variable and the same numbers, turned, or rounded (half: NNC_HALF_*), or both. What is not
- * rounded is written by the program and goes back to the variable. */
+/* A variable and the same numbers, turned, or rounded (half: NNC_HALF_*), or both; rounded and not
+ * turned `other` may be of that 16-bit dtype itself. What is not rounded is written by the program
+ * and goes back to the variable. */
 typedef struct {
     nnc_tensor *plain, *other;
     int half;
@@ -61,9 +62,9 @@ nnc_status nnc_pass_snapshot(nnc_pass *pass);    /* snapshot.c; always */
 nnc_status nnc_pass_verify(nnc_pass *pass);  /* verify.c; off unless enabled */
 nnc_status nnc_pass_turn(nnc_pass *pass);    /* turn.c: not of the list, but of programs for long runs */
 
-/* twins.c. A new twin, not yet filled, of a variable: half and turned as above. */
-nnc_status nnc_twins_add(nnc_twins *twins, nnc_tensor *plain, int half, bool turned,
-                         nnc_tensor **out);
+/* twins.c. A new twin, not yet filled, of a variable: in dtype, half and turned as above. */
+nnc_status nnc_twins_add(nnc_twins *twins, nnc_tensor *plain, nnc_dtype dtype, int half,
+                         bool turned, nnc_tensor **out);
 /* Before the first step of a run: the variables' numbers into their twins, rounded ones only if
  * some variable has been written since; after the last: those that are not rounded back. */
 void nnc_twins_load(nnc_twins *twins);

@@ -8,8 +8,9 @@
  *   cast from float32   -> round_*, where it is first read; of a variable that this program does not
  *                          write -> a twin, rounded again only once some variable has been written
  *   product, dense      -> the same of float32; it rounds what it has finished. A second operand
- *                          that is a cast of a variable without a twin is rounded as it is read,
- *                          and so is the bias
+ *                          that is a cast of a large variable, and the bias, have twins in 16 bits,
+ *                          of which half as much is read. Where there may be none, bfloat16 is
+ *                          rounded as it is read, and so is the bias
  *   element-wise, moves, ops by way of float32 (graph/wide.c)
  *                       -> the same, then round_*, unless it makes no new numbers
  * All else is left as it is, between casts there and back; so are what comes in and what goes
@@ -30,7 +31,8 @@
 
 enum {
     LARGEST_TWIN = 1 << 20,     /* numbers; larger ones come from memory, which takes longer */
-    MOST_TWINS = 1 << 21        /* numbers of all twins of a program */
+    MOST_TWINS = 1 << 21,       /* numbers of all twins of a program */
+    MOST_NARROW_TWINS = 1 << 25 /* and of those in 16 bits */
 };
 
 typedef struct {
@@ -41,12 +43,13 @@ typedef struct {
     nnc_dtype *dtype;       /* (values) of before */
     int *wide;              /* (values) what is read for it in float32; -1: not known yet. Of other
                              * dtypes: itself, or what a cast gave back */
-    int *narrow;            /* (values) of a widened one: the 16 bits again, or -1 */
+    int *narrow;            /* (values) of a widened one: the 16 bits again, or its twin of them; or
+                             * -1 */
     int *source;            /* (values) the float32 value that it is the rounding of, or -1 */
     bool takes_bf16, takes_f16;     /* which 16-bit dtypes are kept in float32 */
     bool excess;            /* not rounded */
     bool twins;             /* whether there may be any */
-    int64_t twin_numbers;
+    int64_t twin_numbers, narrow_twin_numbers;
 } widening;
 
 static bool applies(const widening *w, nnc_dtype dtype)
@@ -119,15 +122,27 @@ static bool is_of_variable(const widening *w, int value)
     return w->source[value] >= 0 && w->graph->values[w->source[value]].kind == NNC_VARIABLE;
 }
 
-/* Whether that may have a twin: it is not written here, and its memory is nobody else's. */
-static bool may_have_twin(const widening *w, int value)
+/* The numbers of a twin that it may have, none of which is written here, and whose memory is nobody
+ * else's; INT64_MAX: it may have none. */
+static int64_t twin_size(const widening *w, int value)
 {
     if (!w->twins || !is_of_variable(w, value))
-        return false;
+        return INT64_MAX;
     const nnc_tensor *plain = w->graph->values[w->source[value]].tensor;
-    int64_t numbers = nnc_shape_size(&plain->array.shape);
-    return plain->owner == NULL && numbers <= LARGEST_TWIN &&
-        numbers <= MOST_TWINS - w->twin_numbers && !is_written(w, plain);
+    return plain->owner == NULL && !is_written(w, plain) ? nnc_shape_size(&plain->array.shape)
+                                                         : INT64_MAX;
+}
+
+static bool may_have_twin(const widening *w, int value)
+{
+    int64_t numbers = twin_size(w, value);
+    return numbers <= LARGEST_TWIN && numbers <= MOST_TWINS - w->twin_numbers;
+}
+
+static bool may_have_narrow_twin(const widening *w, int value)
+{
+    return w->narrow[value] >= 0 ||
+        twin_size(w, value) <= MOST_NARROW_TWINS - w->narrow_twin_numbers;
 }
 
 /* A twin of the variable that `value` is the rounding of, as a constant. */
@@ -135,9 +150,27 @@ static nnc_status twin_of(widening *w, int value, bool turned, int *out)
 {
     nnc_status status = NNC_OK;
     nnc_tensor *plain = w->graph->values[w->source[value]].tensor, *twin = NULL;
-    NNC_TRY(nnc_twins_add(w->pass->twins, plain, nnc_half_of(w->dtype[value]), turned, &twin));
+    NNC_TRY(nnc_twins_add(w->pass->twins, plain, NNC_F32, nnc_half_of(w->dtype[value]), turned,
+                          &twin));
     NNC_TRY(nnc_graph_tensor(w->graph, twin, NNC_CONSTANT, out));
     w->twin_numbers += nnc_shape_size(&plain->array.shape);
+done:
+    nnc_tensor_release(twin);
+    return status;
+}
+
+/* The twin in 16 bits, for who reads them. */
+static nnc_status narrow_twin_of(widening *w, int value, int *out)
+{
+    nnc_status status = NNC_OK;
+    nnc_tensor *plain = w->graph->values[w->source[value]].tensor, *twin = NULL;
+    if (w->narrow[value] < 0) {
+        NNC_TRY(nnc_twins_add(w->pass->twins, plain, w->dtype[value],
+                              nnc_half_of(w->dtype[value]), false, &twin));
+        NNC_TRY(nnc_graph_tensor(w->graph, twin, NNC_CONSTANT, &w->narrow[value]));
+        w->narrow_twin_numbers += nnc_shape_size(&plain->array.shape);
+    }
+    *out = w->narrow[value];
 done:
     nnc_tensor_release(twin);
     return status;
@@ -171,9 +204,10 @@ static nnc_status narrow_of(widening *w, int value, int *out)
     *out = is_half(w, value) ? value : w->wide[value];
     if (w->graph->values[*out].array.dtype == w->dtype[value])
         return NNC_OK;
-    NNC_TRY(wide_of(w, value, &wide));
-    if (w->narrow[value] < 0)
+    if (w->narrow[value] < 0) {
+        NNC_TRY(wide_of(w, value, &wide));
         NNC_TRY(append(w, NNC_OP_cast, w->dtype[value], wide, &w->narrow[value]));
+    }
     *out = w->narrow[value];
 done:
     return status;
@@ -236,9 +270,10 @@ static bool stays(const widening *w, int value)
     return is_half(w, value) && w->graph->values[value].kind == NNC_VARIABLE;
 }
 
-static bool is_rounded_as_read(const widening *w, int value)
+/* A cast of a variable without a twin in float32. */
+static bool is_large(const widening *w, int value)
 {
-    return w->dtype[value] == NNC_BF16 && w->wide[value] < 0 && is_of_variable(w, value) &&
+    return is_half(w, value) && w->wide[value] < 0 && is_of_variable(w, value) &&
         !may_have_twin(w, value);
 }
 
@@ -260,8 +295,15 @@ static nnc_status widen_factors(widening *w, nnc_node *node, int64_t *flags)
     nnc_status status = NNC_OK;
     bool dense = node->op == NNC_OP_dense;
     int *in = node->inputs, k = 1;
-    bool reads = is_rounded_as_read(w, in[1]);
+    bool large = is_large(w, in[1]), narrow = large && !(*flags & NNC_WIDE_C);
+    bool reads = large && w->dtype[in[1]] == NNC_BF16 && !w->excess;
     if (stays(w, in[1]) && !(*flags & NNC_WIDE_C) && (!dense || stays(w, in[2])))
+        return NNC_OK;
+    for (int i = 1; i < node->input_count; i++)
+        narrow = narrow && may_have_narrow_twin(w, in[i]);
+    for (int i = 1; i < node->input_count && narrow; i++)
+        NNC_TRY(narrow_twin_of(w, in[i], &in[i]));
+    if (narrow)
         return NNC_OK;
     if (dense && w->wide[in[1]] < 0 && may_have_twin(w, in[1]) && is_dot(w, node)) {
         NNC_TRY(twin_of(w, in[1], true, &in[1]));
