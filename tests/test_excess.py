@@ -1,6 +1,6 @@
-"""Excess precision: the programs of fit, evaluate and predict keep bfloat16 values in float32 without
-rounding them, where the processor has no products of bfloat16, so that a mixed_bfloat16 step is that
-of float32. What leaves a program, what a user casts, and float16 are rounded."""
+"""Excess precision: the programs of fit, evaluate and predict keep bfloat16 values in float32
+without rounding them, where the processor has no products of bfloat16, so that a mixed_bfloat16 step
+is that of float32. What leaves a program, what a user casts, and float16 are rounded."""
 import ml_dtypes
 import numpy as np
 import pytest
@@ -82,7 +82,7 @@ def test_what_is_rounded(isa):
 
 @pytest.mark.parametrize("turned", [0, 1])
 def test_a_weight_that_a_user_casts_is_rounded_in_products(isa, turned):
-    """A dense is made of what the user writes; the rounding of its weight and bias survives that."""
+    """A dense is made of what the user writes; the rounding of its weight and bias stays."""
     rng = np.random.default_rng(0)
     x, w, b = (rng.uniform(-1, 1, s).astype("float32") for s in ((5, 40), (40, 7), (7,)))
     kernel, bias = Variable(w.T.copy() if turned else w), Variable(b)
@@ -190,7 +190,7 @@ def recorded(model):
 
 
 def nodes(program):
-    """Op, activation, shapes and dtypes of each node; a chain counts as what it is made of."""
+    """Op, activation, shapes and dtypes of each node."""
     return [(name, activation, inputs, outputs)
             for name, activation, _, _, inputs, outputs, *_ in program.nodes()]
 

@@ -4,8 +4,8 @@
  * The gradient of an activation is made to read only what its rule needs, the output alone if that
  * does, so that the value before the activation need not exist. All of it keeps every bit: the same
  * kernels run on the same numbers. Products of 16-bit floats round after each op, fused once, at
- * their end: they are joined with a relu, which comes to the same, and those of bfloat16 with others
- * in programs that may keep excess precision. */
+ * their end: they are joined with a relu, which comes to the same, and those of bfloat16 with
+ * others in programs that may keep excess precision. */
 #include "ops/chain.h"
 #include "ops/optimizer.h"
 #include "passes/passes.h"

@@ -245,7 +245,8 @@ static nnc_status widen_cast(widening *w, nnc_node *node, bool *gone)
     int x = node->inputs[0], y = node->outputs[0];
     nnc_dtype from = w->dtype[x], to = w->dtype[y];
     bool exceeds = w->excess && !node->attrs.k[NNC_CAST_KEPT];
-    if (!is_half(w, x) && from != NNC_F32) {    /* of float64 it rounds once, by way of float32 twice */
+    if (!is_half(w, x) && from != NNC_F32) {
+        /* Of float64 it rounds once, by way of float32 twice. */
         if (exceeds && applies(w, to)) {
             node->attrs.dtype = NNC_F32;
             become_wide(w, y, y);

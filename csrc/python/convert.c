@@ -48,7 +48,7 @@ static void name_of(PyObject *object, char text[32])
     Py_XDECREF(name);
 }
 
-/* Whether it is ml_dtypes' bfloat16, as far as that is known: asking for its name takes microseconds. */
+/* Whether it is ml_dtypes' bfloat16, as far as is known: asking for its name takes microseconds. */
 static bool is_bfloat16(const py_state *state, const PyArray_Descr *descr)
 {
     return state->bfloat16 != NULL &&

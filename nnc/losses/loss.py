@@ -38,8 +38,8 @@ def map_structure(function, *structures):
 
 
 def cast_prediction(y_pred, dtype):
-    """`y_pred` in `dtype`, and with it the logits that a softmax or sigmoid made it of: the loss of a
-    16-bit model is computed from them in `dtype`, not from probabilities rounded to 16 bits.
+    """`y_pred` in `dtype`, and with it the logits that a softmax or sigmoid made it of: the loss of
+    a 16-bit model is computed from them in `dtype`, not from probabilities rounded to 16 bits.
     """
     cast, logits = cast_array(y_pred, dtype), getattr(y_pred, "_keras_logits", None)
     if logits is not None and cast is not y_pred:
