@@ -259,6 +259,8 @@ typedef struct {
     nnc_dtype dtype;
     nnc_shared *shared;     /* NULL for most; nodes hold a reference each */
 } nnc_attrs;
+/* k of a cast: whether it rounds though its program may keep more precision. */
+enum { NNC_CAST_KEPT = 0 };
 
 /* How a call is cut. Phases run one after another, with all of a phase's pieces done before the
  * next begins; pieces of one phase are independent. All of it depends on shapes and attributes

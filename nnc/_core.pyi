@@ -120,8 +120,11 @@ class Tape:
 
 class Program:
     """A trace made ready to run: `Program(graph, outputs)`. Keeps its variables alive. It runs in the
-    memory of the program `beside`, if there is one: replays exclude one another."""
-    def __init__(self, graph: Graph, outputs: Sequence[Tensor], beside: Program | None = None) -> None: ...
+    memory of the program `beside`, if there is one: replays exclude one another. excess: where the
+    processor has no products of bfloat16, such values inside may keep the precision of float32, in
+    which they are computed; without it they are rounded as by the ops one by one."""
+    def __init__(self, graph: Graph, outputs: Sequence[Tensor], beside: Program | None = None,
+                 excess: bool = False) -> None: ...
     def __call__(self, *inputs: Any) -> list[Tensor]:
         """One replay; each input must have the program's shape (dtype is converted)."""
     def replay(self, sources: Sequence[Any], order: Any | None, first: int, steps: int,

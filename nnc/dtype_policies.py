@@ -31,6 +31,10 @@ def _dtypes_of(name):
 class DTypePolicy:
     """The dtypes of a layer.
 
+    Where the processor has no products of bfloat16, `fit`, `evaluate`, `predict` and the like may
+    keep what a layer computes in bfloat16 in float32, unrounded, as long as it does not leave the
+    step: the same time as float32, and no less exact. `ops.cast(x, "bfloat16")` always rounds.
+
     Args:
         name: The name of a dtype, `"mixed_bfloat16"` or `"mixed_float16"`. Defaults to the global
             policy.

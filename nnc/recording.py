@@ -145,7 +145,7 @@ class Run:
         """A program in the memory of the model's others: they never run at the same time."""
         others = (found.program for found in self.model._programs.values()
                   if isinstance(found, Recorded))
-        return _core.Program(graph, outputs, next(others, None))
+        return _core.Program(graph, outputs, next(others, None), excess=True)
 
     def _turn_eager(self, error):
         model = self.model

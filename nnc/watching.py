@@ -169,7 +169,9 @@ class Watch:
                 model(tree.map_leaves(lambda _: next(leaves), self.run.data.x), training=False)
         except TraceError:
             return None, []
-        return (_core.Program(graph, list(found.values())), list(found)) if found else (None, [])
+        if not found:
+            return None, []
+        return _core.Program(graph, list(found.values()), excess=True), list(found)
 
     # ---- a loss that is no number ----
 

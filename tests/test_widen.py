@@ -1,5 +1,6 @@
 """Programs that keep 16-bit floats in float32, rounded: the bits of the same ops run one by one, at
-every level, on any threads; and what they keep of variables follows whoever writes them."""
+every level, on any threads; and what they keep of variables follows whoever writes them. (What a
+trainer's programs may leave unrounded: test_excess.py.)"""
 import itertools
 
 import ml_dtypes
@@ -21,7 +22,7 @@ TILED = ("avx512bf16", "amx")
 @pytest.fixture(autouse=True)
 def passes():
     yield
-    for name in ("widen", "turn"):
+    for name in ("widen", "turn", "excess"):
         _core.pass_enable(name, True)
     _core.pass_enable("verify", False)
 
@@ -93,6 +94,10 @@ OPS = {
     "narrow": (lambda a, b, c: [op.dense(a, b, c, -1, 0.0)], [(33, 900), (900, 10), (10,)]),
     "large": (lambda a, b, c: [op.dense(a, b, c, list(_core.op_table).index("tanh"), 0.0)],
               [(130, 600), (600, 300), (300,)]),
+    "apart": (lambda a, b, c: [op.tanh(op.add(op.matmul(a, b, 0, 0), c), 0.0),
+                               op.tanh(op.dense(a, b, c, -1, 0.0), 0.0),
+                               op.relu(op.dense(a, b, c, -1, 0.0), 0.0)],
+              [(33, 90), (90, 10), (10,)]),
     "chain": (lambda a, b: [op.tanh(op.add(op.multiply(a, b), a), 0.0)], [S, S]),
     "dropout": (lambda a: [op.dropout(a, np.array([3, 1], "uint32"), 0.4)], [S]),
 }
@@ -175,7 +180,7 @@ def rows(count=300, width=300):
     return rng.standard_normal((count, width)).astype("float32"), rng.integers(0, 4, count)
 
 
-def trained(policy, units, threads=None, **fit):
+def trained(policy, units, **fit):
     x, y = rows()
     model = network(policy, units)
     model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
@@ -188,6 +193,7 @@ def trained(policy, units, threads=None, **fit):
 @pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16", "bfloat16"])
 def test_training_and_predictions_keep_every_bit(isa, policy, units):
     found = []
+    _core.pass_enable("excess", False)
     for on in (True, False):
         _core.pass_enable("widen", on)
         found.append(trained(policy, units))
@@ -195,8 +201,10 @@ def test_training_and_predictions_keep_every_bit(isa, policy, units):
 
 
 @pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
-def test_threads(policy):
+@pytest.mark.parametrize("excess", [True, False])
+def test_threads(policy, excess):
     before, found = _core.get_num_threads(), []
+    _core.pass_enable("excess", excess)
     try:
         for count in (1, 2, 3, 8):
             _core.set_num_threads(count)
@@ -216,6 +224,7 @@ def test_convolutions_keep_every_bit():
         layer.dtype_policy = keras.DTypePolicy("mixed_bfloat16")
     first, found = keras.Sequential([keras.Input((9, 9, 3)), *layers]), []
     start = first.get_weights()
+    _core.pass_enable("excess", False)
     for on in (True, False):
         _core.pass_enable("widen", on)
         model = keras.models.clone_model(first)
@@ -229,11 +238,18 @@ def test_convolutions_keep_every_bit():
 
 # ---- what is kept of variables ----
 
+def made(model, x):
+    """What `predict` gives, and what a call does the first time and when it is replayed."""
+    calls = {model(x).numpy().tobytes() for _ in range(5)}
+    assert len(calls) == 1
+    return model.predict(x, verbose=0).tobytes(), calls.pop()
+
+
 def fresh(model, x):
     """What a model that has never predicted before gives with these weights."""
     again = keras.models.clone_model(model)
     again.set_weights(model.get_weights())
-    return again.predict(x, verbose=0).tobytes()
+    return made(again, x)
 
 
 @pytest.mark.parametrize("units", [20, 70])
@@ -248,8 +264,7 @@ def test_predictions_follow_who_writes_the_weights(policy, units, tmp_path):
 
     def check():
         want = fresh(model, x)
-        assert model.predict(x, verbose=0).tobytes() == want
-        assert model(x).numpy().tobytes() == want
+        assert made(model, x) == want
         seen.add(want)
 
     check()
@@ -267,7 +282,7 @@ def test_predictions_follow_who_writes_the_weights(policy, units, tmp_path):
     model.set_weights([w * 3 for w in model.get_weights()])
     check()
     loaded = keras.saving.load_model(tmp_path / "start.keras")
-    assert loaded.predict(x, verbose=0).tobytes() in seen
+    assert made(loaded, x) in seen
     assert len(seen) == 6               # the start came back
 
 
@@ -283,17 +298,46 @@ def test_a_program_that_writes_a_weight_reads_it_anew():
     assert found == [4.0, 8.0, 12.0]
 
 
-def test_weights_larger_than_what_is_kept():
-    """Beyond a million numbers a weight is rounded as it is read: the bits are the same."""
-    x = np.random.default_rng(6).standard_normal((9, 1100)).astype("float32")
-    keras.utils.set_random_seed(6)
-    model = keras.Sequential([keras.Input((1100,)),
-                              keras.layers.Dense(1000, dtype="mixed_bfloat16")])
-    kernel, bias = (w.numpy().astype(NUMPY["bfloat16"]) for w in model.weights)
-    want = op.dense(x.astype(NUMPY["bfloat16"]), kernel, bias, -1, 0.0).numpy()
-    for count in (1, 9):
-        got = model.predict(x[:count], verbose=0)
-        assert got.tobytes() == want[:count].tobytes()
+@pytest.mark.parametrize("half", HALVES)
+def test_weights_larger_than_what_is_kept_in_float32(isa, half):
+    """Beyond a million numbers a weight is kept in 16 bits: the bits are the same, and it follows
+    who writes it, be it read by products or by others, or given back."""
+    rng = np.random.default_rng(6)
+    x = rng.standard_normal((9, 1100)).astype("float32")
+    w, b, v = (Variable(rng.uniform(-1, 1, s).astype("float32"))
+               for s in ((1100, 1000), (1000,), (1000, 1100)))
+
+    def work(a):
+        a, kernel = op.cast(a, half), op.cast(w, half)
+        y = op.dense(a, kernel, op.cast(b, half), -1, 0.0)
+        return [y, op.matmul(y, kernel, 0, 1), op.matmul(a, op.cast(v, half), 0, 1), kernel,
+                op.max(op.multiply(kernel, kernel), (0,), 0)]
+
+    programs = [recorded(work, [x[:n]]) for n in (1, 9)]
+    for step in range(3):
+        for program, n in zip(programs, (1, 9)):
+            for _ in range(2):
+                for got, want in zip(program(x[:n]), work(op.copy(x[:n])), strict=True):
+                    assert got.dtype == want.dtype == half
+                    assert got.numpy().tobytes() == want.numpy().tobytes()
+        [w, b, v][step].assign_add(np.full([w, b, v][step].shape, 0.3, "float32"))
+
+
+def test_weights_written_by_their_program_are_rounded_as_they_are_read():
+    rng = np.random.default_rng(6)
+    x = rng.standard_normal((3, 1100)).astype("float32")
+    start = rng.uniform(-1, 1, (1100, 1000)).astype("float32")
+    w = Variable(start.copy())
+    graph = Graph()
+    with graph:
+        a = graph.input(x.shape, "float32")
+        y = op.matmul(op.cast(a, "bfloat16"), op.cast(w, "bfloat16"), 0, 0)
+        op.assign_add(w, op.fill(w.shape, 1.0, "float32"))
+    program = Program(graph, [y])
+    for added in (0, 1, 2):
+        kernel = (start + np.float32(added)) if added < 2 else start + np.float32(1) + np.float32(1)
+        want = op.matmul(x.astype(NUMPY["bfloat16"]), kernel.astype(NUMPY["bfloat16"]), 0, 0)
+        assert program(x)[0].numpy().tobytes() == want.numpy().tobytes()
 
 
 def test_every_allocation_may_fail():

@@ -22,6 +22,7 @@ static struct {
     bool on;
     nnc_status (*run)(nnc_pass *);
 } passes[] = {                      /* in this order */
+    {"excess", true, nnc_pass_excess},
     {"fold", true, nnc_pass_fold},
     {"remat", true, nnc_pass_remat},
     {"fuse", true, nnc_pass_fuse},
@@ -79,7 +80,7 @@ static int64_t count_node_inputs(const nnc_graph *graph)
 }
 
 static nnc_status prepare(const nnc_graph *graph, const int *outputs, int output_count, bool inner,
-                          nnc_program **out);
+                          bool excess, nnc_program **out);
 
 /* Rounds of a loop that nobody knows the number of, for the estimate. */
 enum { SOME_ROUNDS = 16 };
@@ -102,7 +103,8 @@ static nnc_status prepare_flow(nnc_program *program, const nnc_node *node, nnc_s
     nnc_work work = {.phases = 0};
     for (int b = 0; b < flow->body_count; b++) {
         const nnc_body *body = &flow->bodies[b];
-        NNC_TRY(prepare(body->graph, body->outputs, body->output_count, true, &own->bodies[b]));
+        NNC_TRY(prepare(body->graph, body->outputs, body->output_count, true, program->excess,
+                        &own->bodies[b]));
         nnc_program *inner = own->bodies[b];
         own->all_threads |= inner->any_parallel;
         work.cost += inner->cost * (double)rounds;
@@ -264,7 +266,8 @@ static nnc_status run_passes(nnc_program *program)
     nnc_status status = NNC_OK;
     nnc_pass pass = {.graph = program->graph, .outputs = program->outputs,
                      .output_count = program->output_count, .stats = &program->stats,
-                     .twins = program->inner ? NULL : &program->twins};
+                     .twins = program->inner ? NULL : &program->twins,
+                     .excess = program->excess && nnc_pass_enabled("excess")};
     program->stats.nodes_recorded = program->graph->node_count;
     for (int i = 0; i < PASS_COUNT; i++) {
         if (passes[i].on && passes[i].run != NULL)
@@ -425,12 +428,13 @@ void nnc_program_settle(nnc_program *program)
 
 /* Everything but addresses. */
 static nnc_status prepare(const nnc_graph *graph, const int *outputs, int output_count, bool inner,
-                          nnc_program **out)
+                          bool excess, nnc_program **out)
 {
     nnc_status status;
     nnc_program *program = NULL;
     NNC_TRY(begin(graph, outputs, output_count, &program));
     program->inner = inner;
+    program->excess = excess;
     NNC_TRY(run_passes(program));
     if (inner)
         NNC_TRY(copy_fed_outputs(program));
@@ -456,15 +460,15 @@ done:
 nnc_status nnc_program_new(const nnc_graph *graph, const int *outputs, int output_count,
                            nnc_program **out)
 {
-    return nnc_program_new_beside(graph, outputs, output_count, NULL, out);
+    return nnc_program_new_beside(graph, outputs, output_count, NULL, false, out);
 }
 
 nnc_status nnc_program_new_beside(const nnc_graph *graph, const int *outputs, int output_count,
-                                  const nnc_program *beside, nnc_program **out)
+                                  const nnc_program *beside, bool excess, nnc_program **out)
 {
     nnc_status status;
     nnc_program *program = NULL;
-    NNC_TRY(prepare(graph, outputs, output_count, false, &program));
+    NNC_TRY(prepare(graph, outputs, output_count, false, excess, &program));
     NNC_TRY(settle_new(program, beside));
     *out = program;
     program = NULL;

@@ -75,6 +75,7 @@ struct nnc_program {
     char *larger;           /* what the memory becomes before the first replay, or NULL */
     char *arena;            /* where the steps' addresses say that it lies */
     bool inner;             /* part of another: the arena is not its own, inputs are bound */
+    bool excess;            /* excess precision is allowed (passes/widen.c) */
     nnc_memory_plan plan;   /* its values until it is placed, its workspaces for good */
     int64_t *offset;        /* (values) in the arena, or -1 */
     nnc_step *steps;
@@ -108,9 +109,9 @@ struct nnc_program {
 };
 
 /* nnc_program_new, in the memory of another program (NULL: its own): both have what the larger one
- * needs. */
+ * needs. excess: bfloat16 values inside may keep the precision of float32. */
 nnc_status nnc_program_new_beside(const nnc_graph *graph, const int *outputs, int output_count,
-                                  const nnc_program *beside, nnc_program **out);
+                                  const nnc_program *beside, bool excess, nnc_program **out);
 /* The value's memory for this replay; NULL if it has none. */
 void *nnc_program_data(const nnc_program *program, int value);
 /* Before replays, while no other program runs: the steps' addresses become those of the memory, which

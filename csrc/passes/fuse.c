@@ -3,9 +3,11 @@
  *   softmax beside a cross-entropy of the same logits -> the probabilities that the loss computes.
  * The gradient of an activation is made to read only what its rule needs, the output alone if that
  * does, so that the value before the activation need not exist. All of it keeps every bit: the same
- * kernels run on the same numbers. Products of 16-bit floats are the exception: fused they round
- * once, at their end, apart after each op. */
+ * kernels run on the same numbers. Products of 16-bit floats round after each op, fused once, at
+ * their end: they are joined with a relu, which comes to the same, and those of bfloat16 with
+ * others in programs that may keep excess precision. */
 #include "ops/chain.h"
+#include "ops/optimizer.h"
 #include "passes/passes.h"
 
 static bool is_unary(nnc_op op)
@@ -40,14 +42,23 @@ static void read_less_in_gradients(nnc_graph *graph)
     }
 }
 
+/* Whether a product whose value it is may be joined with `next`, which alone reads it. */
+static bool may_join(const nnc_pass *pass, int value, nnc_op next)
+{
+    nnc_dtype dtype = pass->graph->values[value].array.dtype;
+    return next == NNC_OP_relu || (dtype == NNC_BF16 ? pass->excess : dtype != NNC_F16);
+}
+
 /* add(matmul(x, w), bias) where nobody else reads the product: which input is the product, or
  * -1. */
-static int bias_of(const nnc_graph *graph, const nnc_node *add, const int *uses)
+static int bias_of(const nnc_pass *pass, const nnc_node *add, const int *uses)
 {
+    const nnc_graph *graph = pass->graph;
     for (int k = 0; k < 2; k++) {
         const nnc_node *product = producer(graph, add->inputs[k]);
         if (product == NULL || product->op != NNC_OP_matmul || uses[add->inputs[k]] != 1 ||
-            product->attrs.k[0] || product->attrs.k[1])
+            product->attrs.k[0] || product->attrs.k[1] || product->attrs.k[NNC_MATMUL_WIDE] ||
+            !may_join(pass, add->inputs[k], NNC_OP_add))
             continue;
         const nnc_shape *w = &graph->values[product->inputs[1]].array.shape;
         const nnc_shape *bias = &graph->values[add->inputs[1 - k]].array.shape;
@@ -57,11 +68,11 @@ static int bias_of(const nnc_graph *graph, const nnc_node *add, const int *uses)
     return -1;
 }
 
-static nnc_status fuse_bias(nnc_graph *graph, nnc_node *add, const int *uses, bool *keep,
-                            int64_t *fused)
+static nnc_status fuse_bias(nnc_pass *pass, nnc_node *add, const int *uses, bool *keep)
 {
     nnc_status status;
-    int k = bias_of(graph, add, uses);
+    nnc_graph *graph = pass->graph;
+    int k = bias_of(pass, add, uses);
     int *inputs = NULL;
     if (k < 0)
         return NNC_OK;
@@ -77,21 +88,22 @@ static nnc_status fuse_bias(nnc_graph *graph, nnc_node *add, const int *uses, bo
     add->attrs = (nnc_attrs){.k = {-1}};
     add->label = graph->nodes[product].label;
     keep[product] = false;
-    ++*fused;
+    pass->stats->fused++;
 done:
     return status;
 }
 
 /* The activation takes the place of the dense node that it alone reads. */
-static void fuse_activation(nnc_graph *graph, nnc_node *unary, const int *uses, bool *keep,
-                            int64_t *fused)
+static void fuse_activation(nnc_pass *pass, nnc_node *unary, const int *uses, bool *keep)
 {
+    nnc_graph *graph = pass->graph;
     const nnc_node *dense = producer(graph, unary->inputs[0]);
     if (dense == NULL || dense->op != NNC_OP_dense || dense->attrs.k[0] >= 0 ||
-        uses[unary->inputs[0]] != 1)
+        uses[unary->inputs[0]] != 1 || !may_join(pass, unary->inputs[0], unary->op))
         return;
-    int64_t activation = (int64_t)unary->op;
-    double alpha = unary->attrs.f[0];
+    nnc_attrs attrs = dense->attrs;
+    attrs.k[0] = (int64_t)unary->op;
+    attrs.f[0] = unary->attrs.f[0];
     keep[graph->values[unary->inputs[0]].node] = false;
     unary->label = dense->label;
     int *inputs = unary->inputs;
@@ -99,8 +111,8 @@ static void fuse_activation(nnc_graph *graph, nnc_node *unary, const int *uses, 
     graph->nodes[graph->values[inputs[0]].node].inputs = inputs;   /* freed with the dropped node */
     unary->input_count = 3;
     unary->op = NNC_OP_dense;
-    unary->attrs = (nnc_attrs){.k = {activation}, .f = {alpha}};
-    ++*fused;
+    unary->attrs = attrs;
+    pass->stats->fused++;
 }
 
 static nnc_status fuse_dense(nnc_pass *pass)
@@ -115,9 +127,9 @@ static nnc_status fuse_dense(nnc_pass *pass)
         nnc_node *node = &graph->nodes[i];
         keep[i] = true;
         if (node->op == NNC_OP_add)
-            NNC_TRY(fuse_bias(graph, node, uses, keep, &pass->stats->fused));
+            NNC_TRY(fuse_bias(pass, node, uses, keep));
         else if (is_unary(node->op))
-            fuse_activation(graph, node, uses, keep, &pass->stats->fused);
+            fuse_activation(pass, node, uses, keep);
     }
     nnc_rewrite_keep(graph, keep);
 done:

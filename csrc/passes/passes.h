@@ -6,8 +6,9 @@
 
 #include "nnc.h"
 
-/* A variable and the same numbers, turned, or rounded (half: NNC_HALF_*), or both. What is not
- * rounded is written by the program and goes back to the variable. */
+/* A variable and the same numbers, turned, or rounded (half: NNC_HALF_*), or both; rounded and not
+ * turned `other` may be of that 16-bit dtype itself. What is not rounded is written by the program
+ * and goes back to the variable. */
 typedef struct {
     nnc_tensor *plain, *other;
     int half;
@@ -25,6 +26,7 @@ typedef struct {
     int *outputs;           /* values that the program gives back */
     int output_count;
     bool inputs_apart;      /* inputs need no place in the arena */
+    bool excess;            /* bfloat16 inside need not be rounded (widen.c) */
     nnc_program_stats *stats;
     nnc_twins *twins;       /* of the passes turn and widen; NULL: there can be none */
 } nnc_pass;
@@ -45,6 +47,7 @@ nnc_status nnc_rewrite_insert(nnc_graph *graph, int64_t index, nnc_op op, const 
 /* The value whose storage v is: through views. */
 int nnc_rewrite_root(const nnc_graph *graph, int value);
 
+nnc_status nnc_pass_excess(nnc_pass *pass);  /* widen.c */
 nnc_status nnc_pass_fold(nnc_pass *pass);    /* fold.c */
 nnc_status nnc_pass_remat(nnc_pass *pass);   /* remat.c */
 nnc_status nnc_pass_fuse(nnc_pass *pass);    /* fuse.c */
@@ -59,9 +62,9 @@ nnc_status nnc_pass_snapshot(nnc_pass *pass);    /* snapshot.c; always */
 nnc_status nnc_pass_verify(nnc_pass *pass);  /* verify.c; off unless enabled */
 nnc_status nnc_pass_turn(nnc_pass *pass);    /* turn.c: not of the list, but of programs for long runs */
 
-/* twins.c. A new twin, not yet filled, of a variable: half and turned as above. */
-nnc_status nnc_twins_add(nnc_twins *twins, nnc_tensor *plain, int half, bool turned,
-                         nnc_tensor **out);
+/* twins.c. A new twin, not yet filled, of a variable: in dtype, half and turned as above. */
+nnc_status nnc_twins_add(nnc_twins *twins, nnc_tensor *plain, nnc_dtype dtype, int half,
+                         bool turned, nnc_tensor **out);
 /* Before the first step of a run: the variables' numbers into their twins, rounded ones only if
  * some variable has been written since; after the last: those that are not rounded back. */
 void nnc_twins_load(nnc_twins *twins);

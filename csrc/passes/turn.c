@@ -103,7 +103,8 @@ static nnc_status give_twin(nnc_pass *pass, nnc_tensor *plain)
     nnc_status status;
     nnc_graph *graph = pass->graph;
     nnc_tensor *turned = NULL;
-    NNC_TRY(nnc_twins_add(pass->twins, plain, NNC_HALF_NONE, true, &turned));
+    NNC_TRY(nnc_twins_add(pass->twins, plain, plain->array.dtype, NNC_HALF_NONE, true,
+                          &turned));
     for (int64_t v = 0; v < graph->value_count; v++) {
         nnc_value *value = &graph->values[v];
         if (value->kind != NNC_VARIABLE || value->tensor != plain)

@@ -1,10 +1,11 @@
 /* twins.c - variables kept in another form beside themselves: turned while a run lasts (turn.c), or
- * rounded to 16-bit floats, in float32, for as long as nobody writes a variable (widen.c). */
+ * rounded to 16-bit floats, in float32 or in 16 bits, for as long as nobody writes a variable
+ * (widen.c). */
 #include "kernels/kernels.h"
 #include "passes/passes.h"
 
-nnc_status nnc_twins_add(nnc_twins *twins, nnc_tensor *plain, int half, bool turned,
-                         nnc_tensor **out)
+nnc_status nnc_twins_add(nnc_twins *twins, nnc_tensor *plain, nnc_dtype dtype, int half,
+                         bool turned, nnc_tensor **out)
 {
     nnc_status status;
     nnc_shape shape = plain->array.shape;
@@ -12,7 +13,7 @@ nnc_status nnc_twins_add(nnc_twins *twins, nnc_tensor *plain, int half, bool tur
     if (turned)
         shape = (nnc_shape){.rank = 2, .dim = {shape.dim[1], shape.dim[0]}};
     NNC_TRY(nnc_grow(&twins->items, &twins->capacity, twins->count + 1, sizeof *twins->items));
-    NNC_TRY(nnc_tensor_new(&shape, plain->array.dtype, &other));
+    NNC_TRY(nnc_tensor_new(&shape, dtype, &other));
     twins->items[twins->count++] =
         (nnc_twin){nnc_tensor_retain(plain), nnc_tensor_retain(other), half, turned};
     *out = other;
@@ -46,11 +47,15 @@ static void load_twin(const nnc_twin *twin)
 {
     const nnc_array *x = &twin->plain->array;
     nnc_array *y = &twin->other->array;
+    int64_t n = nnc_shape_size(&x->shape);
+    if (y->dtype != x->dtype) {
+        nnc_kernels->half->narrow[twin->half](x->data, y->data, n);
+        return;
+    }
     if (twin->turned)
         turn_copy(x, y);
     if (twin->half != NNC_HALF_NONE)
-        nnc_kernels->half->round[twin->half](twin->turned ? y->data : x->data, y->data,
-                                             nnc_shape_size(&x->shape));
+        nnc_kernels->half->round[twin->half](twin->turned ? y->data : x->data, y->data, n);
 }
 
 void nnc_twins_load(nnc_twins *twins)

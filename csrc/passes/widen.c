@@ -8,12 +8,19 @@
  *   cast from float32   -> round_*, where it is first read; of a variable that this program does not
  *                          write -> a twin, rounded again only once some variable has been written
  *   product, dense      -> the same of float32; it rounds what it has finished. A second operand
- *                          that is a cast of a variable without a twin is rounded as it is read,
- *                          and so is the bias
+ *                          that is a cast of a large variable, and the bias, have twins in 16 bits,
+ *                          of which half as much is read. Where there may be none, bfloat16 is
+ *                          rounded as it is read, and so is the bias
  *   element-wise, moves, ops by way of float32 (graph/wide.c)
  *                       -> the same, then round_*, unless it makes no new numbers
  * All else is left as it is, between casts there and back; so are what comes in and what goes
- * out. */
+ * out.
+ *
+ * With excess precision (a program of a trainer) bfloat16 goes first, before other passes have seen
+ * it, and is not rounded: a value stays what float32 arithmetic gives, so that the program becomes
+ * that of float32. Rounded is what leaves it in bfloat16 (outputs, what is written to variables of
+ * that dtype, inputs of ops that are left) and what a user casts (NNC_CAST_KEPT). float16 is always
+ * rounded: a scaled loss relies on its range. */
 #include "graph/tape.h"
 #include "ops/chain.h"
 #include "ops/optimizer.h"
@@ -24,7 +31,8 @@
 
 enum {
     LARGEST_TWIN = 1 << 20,     /* numbers; larger ones come from memory, which takes longer */
-    MOST_TWINS = 1 << 21        /* numbers of all twins of a program */
+    MOST_TWINS = 1 << 21,       /* numbers of all twins of a program */
+    MOST_NARROW_TWINS = 1 << 25 /* and of those in 16 bits */
 };
 
 typedef struct {
@@ -35,20 +43,23 @@ typedef struct {
     nnc_dtype *dtype;       /* (values) of before */
     int *wide;              /* (values) what is read for it in float32; -1: not known yet. Of other
                              * dtypes: itself, or what a cast gave back */
-    int *narrow;            /* (values) of a widened one: the 16 bits again, or -1 */
+    int *narrow;            /* (values) of a widened one: the 16 bits again, or its twin of them; or
+                             * -1 */
     int *source;            /* (values) the float32 value that it is the rounding of, or -1 */
+    bool takes_bf16, takes_f16;     /* which 16-bit dtypes are kept in float32 */
+    bool excess;            /* not rounded */
     bool twins;             /* whether there may be any */
-    int64_t twin_numbers;
+    int64_t twin_numbers, narrow_twin_numbers;
 } widening;
 
-static bool applies(nnc_dtype dtype)
+static bool applies(const widening *w, nnc_dtype dtype)
 {
-    return dtype == NNC_F16 || (dtype == NNC_BF16 && !nnc_tiles_there());
+    return dtype == NNC_F16 ? w->takes_f16 : dtype == NNC_BF16 && w->takes_bf16;
 }
 
 static bool is_half(const widening *w, int value)
 {
-    return applies(w->dtype[value]);
+    return applies(w, w->dtype[value]);
 }
 
 static nnc_op rounding(nnc_dtype dtype)
@@ -111,15 +122,27 @@ static bool is_of_variable(const widening *w, int value)
     return w->source[value] >= 0 && w->graph->values[w->source[value]].kind == NNC_VARIABLE;
 }
 
-/* Whether that may have a twin: it is not written here, and its memory is nobody else's. */
-static bool may_have_twin(const widening *w, int value)
+/* The numbers of a twin that it may have, none of which is written here, and whose memory is nobody
+ * else's; INT64_MAX: it may have none. */
+static int64_t twin_size(const widening *w, int value)
 {
     if (!w->twins || !is_of_variable(w, value))
-        return false;
+        return INT64_MAX;
     const nnc_tensor *plain = w->graph->values[w->source[value]].tensor;
-    int64_t numbers = nnc_shape_size(&plain->array.shape);
-    return plain->owner == NULL && numbers <= LARGEST_TWIN &&
-        numbers <= MOST_TWINS - w->twin_numbers && !is_written(w, plain);
+    return plain->owner == NULL && !is_written(w, plain) ? nnc_shape_size(&plain->array.shape)
+                                                         : INT64_MAX;
+}
+
+static bool may_have_twin(const widening *w, int value)
+{
+    int64_t numbers = twin_size(w, value);
+    return numbers <= LARGEST_TWIN && numbers <= MOST_TWINS - w->twin_numbers;
+}
+
+static bool may_have_narrow_twin(const widening *w, int value)
+{
+    return w->narrow[value] >= 0 ||
+        twin_size(w, value) <= MOST_NARROW_TWINS - w->narrow_twin_numbers;
 }
 
 /* A twin of the variable that `value` is the rounding of, as a constant. */
@@ -127,9 +150,27 @@ static nnc_status twin_of(widening *w, int value, bool turned, int *out)
 {
     nnc_status status = NNC_OK;
     nnc_tensor *plain = w->graph->values[w->source[value]].tensor, *twin = NULL;
-    NNC_TRY(nnc_twins_add(w->pass->twins, plain, nnc_half_of(w->dtype[value]), turned, &twin));
+    NNC_TRY(nnc_twins_add(w->pass->twins, plain, NNC_F32, nnc_half_of(w->dtype[value]), turned,
+                          &twin));
     NNC_TRY(nnc_graph_tensor(w->graph, twin, NNC_CONSTANT, out));
     w->twin_numbers += nnc_shape_size(&plain->array.shape);
+done:
+    nnc_tensor_release(twin);
+    return status;
+}
+
+/* The twin in 16 bits, for who reads them. */
+static nnc_status narrow_twin_of(widening *w, int value, int *out)
+{
+    nnc_status status = NNC_OK;
+    nnc_tensor *plain = w->graph->values[w->source[value]].tensor, *twin = NULL;
+    if (w->narrow[value] < 0) {
+        NNC_TRY(nnc_twins_add(w->pass->twins, plain, w->dtype[value],
+                              nnc_half_of(w->dtype[value]), false, &twin));
+        NNC_TRY(nnc_graph_tensor(w->graph, twin, NNC_CONSTANT, &w->narrow[value]));
+        w->narrow_twin_numbers += nnc_shape_size(&plain->array.shape);
+    }
+    *out = w->narrow[value];
 done:
     nnc_tensor_release(twin);
     return status;
@@ -163,9 +204,10 @@ static nnc_status narrow_of(widening *w, int value, int *out)
     *out = is_half(w, value) ? value : w->wide[value];
     if (w->graph->values[*out].array.dtype == w->dtype[value])
         return NNC_OK;
-    NNC_TRY(wide_of(w, value, &wide));
-    if (w->narrow[value] < 0)
+    if (w->narrow[value] < 0) {
+        NNC_TRY(wide_of(w, value, &wide));
         NNC_TRY(append(w, NNC_OP_cast, w->dtype[value], wide, &w->narrow[value]));
+    }
     *out = w->narrow[value];
 done:
     return status;
@@ -202,16 +244,23 @@ static nnc_status widen_cast(widening *w, nnc_node *node, bool *gone)
     nnc_status status = NNC_OK;
     int x = node->inputs[0], y = node->outputs[0];
     nnc_dtype from = w->dtype[x], to = w->dtype[y];
-    if (!is_half(w, x) && from != NNC_F32)
-        return NNC_OK;                  /* of float64 it rounds once, by way of float32 twice */
+    bool exceeds = w->excess && !node->attrs.k[NNC_CAST_KEPT];
+    if (!is_half(w, x) && from != NNC_F32) {
+        /* Of float64 it rounds once, by way of float32 twice. */
+        if (exceeds && applies(w, to)) {
+            node->attrs.dtype = NNC_F32;
+            become_wide(w, y, y);
+        }
+        return NNC_OK;
+    }
     NNC_TRY(wide_of(w, x, &node->inputs[0]));
-    *gone = to == NNC_F32 || applies(to);
+    *gone = to == NNC_F32 || applies(w, to);
     if (to == NNC_F32)
         w->wide[y] = node->inputs[0];
-    if (!applies(to))
+    if (!applies(w, to))
         goto done;
-    w->source[y] = node->inputs[0];
-    become_wide(w, y, -1);
+    w->source[y] = exceeds ? -1 : node->inputs[0];
+    become_wide(w, y, exceeds ? node->inputs[0] : -1);
 done:
     return status;
 }
@@ -222,9 +271,10 @@ static bool stays(const widening *w, int value)
     return is_half(w, value) && w->graph->values[value].kind == NNC_VARIABLE;
 }
 
-static bool is_rounded_as_read(const widening *w, int value)
+/* A cast of a variable without a twin in float32. */
+static bool is_large(const widening *w, int value)
 {
-    return w->dtype[value] == NNC_BF16 && w->wide[value] < 0 && is_of_variable(w, value) &&
+    return is_half(w, value) && w->wide[value] < 0 && is_of_variable(w, value) &&
         !may_have_twin(w, value);
 }
 
@@ -246,8 +296,15 @@ static nnc_status widen_factors(widening *w, nnc_node *node, int64_t *flags)
     nnc_status status = NNC_OK;
     bool dense = node->op == NNC_OP_dense;
     int *in = node->inputs, k = 1;
-    bool reads = is_rounded_as_read(w, in[1]);
+    bool large = is_large(w, in[1]), narrow = large && !(*flags & NNC_WIDE_C);
+    bool reads = large && w->dtype[in[1]] == NNC_BF16 && !w->excess;
     if (stays(w, in[1]) && !(*flags & NNC_WIDE_C) && (!dense || stays(w, in[2])))
+        return NNC_OK;
+    for (int i = 1; i < node->input_count; i++)
+        narrow = narrow && may_have_narrow_twin(w, in[i]);
+    for (int i = 1; i < node->input_count && narrow; i++)
+        NNC_TRY(narrow_twin_of(w, in[i], &in[i]));
+    if (narrow)
         return NNC_OK;
     if (dense && w->wide[in[1]] < 0 && may_have_twin(w, in[1]) && is_dot(w, node)) {
         NNC_TRY(twin_of(w, in[1], true, &in[1]));
@@ -275,7 +332,8 @@ static nnc_status widen_product(widening *w, nnc_node *node)
     NNC_TRY(wide_of(w, x, &in[0]));
     NNC_TRY(widen_factors(w, node, flags));
     if (rounds) {
-        *flags |= w->dtype[x] == NNC_BF16 ? NNC_ROUND_BF16 : NNC_ROUND_F16;
+        if (!w->excess || w->graph->values[in[1]].array.dtype != NNC_F32)
+            *flags |= w->dtype[x] == NNC_BF16 ? NNC_ROUND_BF16 : NNC_ROUND_F16;
         become_wide(w, y, y);
     }
     *flags &= ~(int64_t)NNC_WIDE_C;
@@ -333,7 +391,7 @@ static nnc_status round_results(widening *w, const nnc_node *node)
         int value = node->outputs[k], wide = value;
         if (!is_half(w, value))
             continue;
-        if (!makes_no_numbers(node->op))
+        if (!w->excess && !makes_no_numbers(node->op))
             NNC_TRY(append(w, rounding(w->dtype[value]), NNC_DTYPE_COUNT, value, &wide));
         become_wide(w, value, wide);
     }
@@ -413,7 +471,7 @@ static nnc_status begin(widening *w)
     NNC_TRY(nnc_alloc(bytes, &w->source));
     for (int v = 0; v < (int)w->values; v++) {
         w->dtype[v] = w->graph->values[v].array.dtype;
-        w->wide[v] = applies(w->dtype[v]) ? -1 : v;
+        w->wide[v] = is_half(w, v) ? -1 : v;
         w->narrow[v] = w->source[v] = -1;
     }
     w->twins = w->pass->twins != NULL && calls_nobody(w->graph);
@@ -425,35 +483,50 @@ done:
     return status;
 }
 
-static bool has_halves(const nnc_graph *graph)
+static bool has_halves(const widening *w)
 {
-    for (int64_t v = 0; v < graph->value_count; v++) {
-        if (applies(graph->values[v].array.dtype))
+    for (int64_t v = 0; v < w->values; v++) {
+        if (applies(w, w->graph->values[v].array.dtype))
             return true;
     }
     return false;
 }
 
-nnc_status nnc_pass_widen(nnc_pass *pass)
+static nnc_status run(widening *w)
 {
     nnc_status status = NNC_OK;
-    widening w = {.pass = pass, .graph = pass->graph, .values = pass->graph->value_count};
-    if (!has_halves(pass->graph))
+    nnc_pass *pass = w->pass;
+    w->graph = pass->graph;
+    w->values = pass->graph->value_count;
+    if (!has_halves(w))
         return NNC_OK;
-    NNC_TRY(begin(&w));
-    for (int64_t i = 0; i < w.count; i++)
-        NNC_TRY(take_node(&w, &w.nodes[i]));
+    NNC_TRY(begin(w));
+    for (int64_t i = 0; i < w->count; i++)
+        NNC_TRY(take_node(w, &w->nodes[i]));
     for (int k = 0; k < pass->output_count; k++)
-        NNC_TRY(narrow_of(&w, pass->outputs[k], &pass->outputs[k]));
+        NNC_TRY(narrow_of(w, pass->outputs[k], &pass->outputs[k]));
     nnc_rewrite_renumber(pass->graph, 0);
 done:
     pass->graph->label = pass->graph->segment = 0;
-    for (int64_t i = 0; i < w.count; i++)
-        nnc_node_clear(&w.nodes[i]);
-    nnc_free(w.nodes);
-    nnc_free(w.dtype);
-    nnc_free(w.wide);
-    nnc_free(w.narrow);
-    nnc_free(w.source);
+    for (int64_t i = 0; i < w->count; i++)
+        nnc_node_clear(&w->nodes[i]);
+    nnc_free(w->nodes);
+    nnc_free(w->dtype);
+    nnc_free(w->wide);
+    nnc_free(w->narrow);
+    nnc_free(w->source);
     return status;
+}
+
+nnc_status nnc_pass_excess(nnc_pass *pass)
+{
+    widening w = {.pass = pass, .takes_bf16 = !nnc_tiles_there(), .excess = true};
+    return pass->excess ? run(&w) : NNC_OK;
+}
+
+nnc_status nnc_pass_widen(nnc_pass *pass)
+{
+    widening w = {.pass = pass, .takes_bf16 = !nnc_tiles_there() && !pass->excess,
+                  .takes_f16 = true};
+    return run(&w);
 }

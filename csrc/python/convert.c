@@ -48,18 +48,33 @@ static void name_of(PyObject *object, char text[32])
     Py_XDECREF(name);
 }
 
+/* Whether it is ml_dtypes' bfloat16, as far as is known: asking for its name takes microseconds. */
+static bool is_bfloat16(const py_state *state, const PyArray_Descr *descr)
+{
+    return state->bfloat16 != NULL &&
+        descr->type_num == ((const PyArray_Descr *)state->bfloat16)->type_num;
+}
+
 int py_dtype_of(py_state *state, PyArray_Descr *descr, const char *who, nnc_dtype *out)
 {
     char name[32];
-    (void)state;
     if (descr->type_num < NPY_USERDEF && builtin_dtype(descr, out))
         return 0;
+    if (is_bfloat16(state, descr)) {
+        *out = NNC_BF16;
+        return 0;
+    }
     if (descr->kind == 'U' || descr->kind == 'S')
         snprintf(name, sizeof name, "str");     /* NumPy's name for it has the length in bits */
     else
         name_of((PyObject *)descr, name);
-    if (descr->type_num >= NPY_USERDEF && nnc_dtype_parse(name, out))
+    if (descr->type_num >= NPY_USERDEF && nnc_dtype_parse(name, out)) {
+        PyObject *known = *out == NNC_BF16 ? (PyObject *)py_descr(state, NNC_BF16) : NULL;
+        if (PyErr_Occurred())
+            PyErr_Clear();          /* it is asked for its name again */
+        Py_XDECREF(known);
         return 0;
+    }
     PyErr_Format(PyExc_TypeError, "%s: expected numbers or booleans of a supported dtype. "
                  "Received: dtype=%s", who, name);
     return -1;

@@ -479,7 +479,7 @@ PyObject *py_call2(py_state *state, nnc_op op, PyObject *a, PyObject *b)
 
 PyObject *py_cast(py_state *state, PyObject *x, nnc_dtype dtype)
 {
-    nnc_attrs attrs = {.dtype = dtype};
+    nnc_attrs attrs = {.dtype = dtype, .k = {[NNC_CAST_KEPT] = 1}};
     const nnc_array *array = py_signature(state, x);
     if (array == NULL)
         return NULL;

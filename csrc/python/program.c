@@ -510,16 +510,16 @@ done:
     return result;
 }
 
-/* Program(graph, outputs, beside=None) */
+/* Program(graph, outputs, beside=None, excess=False) */
 static PyObject *program_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 {
-    static char *names[] = {"graph", "outputs", "beside", NULL};
+    static char *names[] = {"graph", "outputs", "beside", "excess", NULL};
     py_state *state = PyType_GetModuleState(type);
     PyObject *graph, *outputs, *seq, *beside = Py_None;
     py_program *self = NULL;
-    int *value = NULL;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O!O|O:Program", names, state->graph_type, &graph,
-                                     &outputs, &beside))
+    int *value = NULL, excess = 0;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O!O|Op:Program", names, state->graph_type,
+                                     &graph, &outputs, &beside, &excess))
         return NULL;
     if (beside != Py_None && !PyObject_TypeCheck(beside, type)) {
         PyErr_Format(PyExc_TypeError, "Program: `beside` must be a Program or None. Received: %R",
@@ -546,7 +546,7 @@ static PyObject *program_new(PyTypeObject *type, PyObject *args, PyObject *kwarg
         if (self == NULL)
             goto done;
         status = nnc_program_new_beside(((py_graph *)graph)->graph, value, (int)n,
-                                        beside == Py_None ? NULL : py_program_of(beside),
+                                        beside == Py_None ? NULL : py_program_of(beside), excess,
                                         &self->program);
     }
     if (status != NNC_OK) {

@@ -37,6 +37,16 @@ def map_structure(function, *structures):
     return function(*structures)
 
 
+def cast_prediction(y_pred, dtype):
+    """`y_pred` in `dtype`, and with it the logits that a softmax or sigmoid made it of: the loss of
+    a 16-bit model is computed from them in `dtype`, not from probabilities rounded to 16 bits.
+    """
+    cast, logits = cast_array(y_pred, dtype), getattr(y_pred, "_keras_logits", None)
+    if logits is not None and cast is not y_pred:
+        cast._keras_logits = cast_array(logits, dtype)
+    return cast
+
+
 class Loss:
     """Base class: override `call`, and `get_config` if there are more arguments.
 
@@ -70,7 +80,7 @@ class Loss:
             sample_weight: A weight for each sample (or place), or `None`.
         """
         mask = getattr(y_pred, "_keras_mask", None)
-        y_pred = map_structure(lambda x: cast_array(x, self._dtype), y_pred)
+        y_pred = map_structure(lambda x: cast_prediction(x, self._dtype), y_pred)
         y_true = map_structure(self._labels, y_true)
         losses = self.call(y_true, y_pred)
         inner = getattr(losses, "_keras_mask", None)

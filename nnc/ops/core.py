@@ -200,10 +200,8 @@ def convert_to_tensor(x, dtype=None, sparse=None, ragged=None):
                          f"tensors are dense. Received: sparse={sparse}, ragged={ragged}")
     if dtype is not None:
         dtype = standardize_dtype(dtype)
-    if isinstance(x, Tensor):
-        return x if dtype is None or x.dtype == dtype else op.cast(x, dtype)
-    if isinstance(x, _core.Variable):
-        return op.copy(x) if dtype is None or x.dtype == dtype else op.cast(x, dtype)
+    if isinstance(x, Tensor) and (dtype is None or x.dtype == dtype):
+        return x
     return _core.convert(x) if dtype is None else _core.convert(x, dtype)
 
 

@@ -3,7 +3,8 @@ normalization.
 
 `softmax` and `sigmoid` leave their input on the result as `_keras_logits`; a cross-entropy that is
 given such probabilities works on the logits, which loses nothing where a probability rounds to 0 or
-1.
+1. A loss casts both where it computes in another dtype than the model; Keras, which casts the
+probabilities alone, takes logarithms of numbers of 16 bits in mixed precision.
 """
 import math
 

@@ -704,7 +704,7 @@ static nnc_status grow_beside(const int64_t *widths, nnc_tensor *(*in)[3], nnc_t
     for (int p = 0; p < 2; p++) {
         int outputs[3];
         NNC_TRY(chain_trace(widths[p], &g[p], outputs));
-        NNC_TRY(nnc_program_new_beside(g[p], outputs, 3, program[0], &program[p]));
+        NNC_TRY(nnc_program_new_beside(g[p], outputs, 3, program[0], false, &program[p]));
     }
     for (int turn = 0; turn < 4; turn++) {
         nnc_rows rows[3];
