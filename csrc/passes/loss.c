@@ -11,7 +11,10 @@
 #include "ops/loss.h"
 #include "passes/passes.h"
 
-enum { MOST_ROWS = 16384 };     /* that mean and sum add in one go */
+enum {
+    MOST_ROWS = 16384,          /* that mean and sum add in one go */
+    MOST_PARTS = 12
+};
 
 typedef struct {
     nnc_pass *pass;
@@ -24,7 +27,7 @@ typedef struct {
     int dloss, weights;         /* values, or -1 */
     bool hit_of_x;
     int result[NNC_LOSS_OUTPUTS];       /* values that the joint node makes, or -1 */
-    int part[8], parts;         /* nodes that it replaces */
+    int part[MOST_PARTS], parts;        /* nodes that it replaces: nobody else reads them */
     int place;                  /* the last part that reads something from elsewhere */
 } join;
 
@@ -106,6 +109,14 @@ static int source_of(const join *j, int value)
 
 /* ---- the parts ---- */
 
+/* A number for each row, beside the classes. */
+static bool is_column(const join *j, int value)
+{
+    const nnc_shape *shape = &array_of(j, value)->shape;
+    return is_rows(j, value) && shape->rank == array_of(j, j->logits)->shape.rank &&
+        shape->dim[shape->rank - 1] == 1;
+}
+
 /* multiply(multiply(p, sum(t)) - t, dloss as a column) */
 static bool take_dense_gradient(join *j, int p)
 {
@@ -115,19 +126,15 @@ static bool take_dense_gradient(join *j, int p)
     const nnc_node *sum = maker(j, product->inputs[1], NNC_OP_sum);
     const nnc_node *less = reader(j, product->outputs[0], NNC_OP_subtract);
     if (sum == NULL || sum->inputs[0] != j->target || less == NULL ||
-        !nnc_shape_equal(&array_of(j, less->outputs[0])->shape, &array_of(j, p)->shape) ||
         less->inputs[0] != product->outputs[0] || less->inputs[1] != j->target ||
-        !is_rows(j, sum->outputs[0]) || !is_read_once(j, less->outputs[0]))
+        !is_column(j, sum->outputs[0]) || !is_read_once(j, less->outputs[0]))
         return false;
     const nnc_node *gradient = reader(j, less->outputs[0], NNC_OP_multiply);
     if (gradient == NULL || gradient->inputs[0] != less->outputs[0])
         return false;
-    int column = gradient->inputs[1];
-    const nnc_shape *shape = &array_of(j, column)->shape;
-    if (!is_rows(j, column) || shape->rank < 1 || shape->dim[shape->rank - 1] != 1 ||
-        shape->rank != array_of(j, p)->shape.rank)
+    if (!is_column(j, gradient->inputs[1]))
         return false;
-    j->dloss = column;
+    j->dloss = gradient->inputs[1];
     j->result[NNC_LOSS_GRADIENT] = gradient->outputs[0];
     take(j, product, false);
     take(j, less, false);
@@ -226,6 +233,10 @@ static bool take_hits(join *j, int scores)
         return false;
     j->hit_of_x = scores == j->logits;
     j->result[NNC_LOSS_HIT] = match->outputs[0];
+    take(j, place, false);
+    if (cast != NULL)
+        take(j, cast, false);
+    take(j, equal, false);
     take(j, match, false);
     sum = total(j, match->outputs[0], NNC_OP_sum);
     if (sum != NULL) {
@@ -268,6 +279,7 @@ static void begin(join *j, int node)
     j->target = loss->inputs[1];
     j->dense = loss->op == NNC_OP_softmax_crossentropy;
     j->dloss = j->weights = -1;
+    j->hit_of_x = false;
     j->rows = nnc_shape_size(&array_of(j, loss->outputs[0])->shape);
     for (int k = 0; k < NNC_LOSS_OUTPUTS; k++)
         j->result[k] = -1;
@@ -294,6 +306,20 @@ static bool find_parts(join *j, int node, bool gradient)
     read_source(j);
     any |= take_hits(j, p) || take_hits(j, j->logits);
     return any && !is_read_before(j);
+}
+
+/* The joint node is at place + 1; its parts go. */
+static nnc_status drop_parts(const join *j)
+{
+    nnc_status status;
+    bool *keep = NULL;
+    NNC_TRY(nnc_alloc(j->graph->node_count, &keep));
+    for (int i = 0; i < (int)j->graph->node_count; i++)
+        keep[i] = i == j->place + 1 || !contains(j->part, j->parts, i - (i > j->place));
+    nnc_rewrite_keep(j->graph, keep);
+done:
+    nnc_free(keep);
+    return status;
 }
 
 static nnc_status append(join *j)
@@ -326,6 +352,7 @@ static nnc_status append(join *j)
             map[j->result[k]] = out[k];
     }
     nnc_rewrite_uses(j->pass, map);
+    NNC_TRY(drop_parts(j));
     j->pass->stats->fused += j->parts - 1;
 done:
     nnc_free(map);
@@ -354,6 +381,7 @@ nnc_status nnc_pass_loss(nnc_pass *pass)
         if (find_parts(&j, i, true) || find_parts(&j, i, false)) {
             NNC_TRY(append(&j));
             joined = true;
+            i = -1;             /* nodes have moved */
         }
         nnc_free(j.uses);
         j.uses = NULL;
