@@ -9,8 +9,8 @@ import pytest
 from nnc import _core
 from nnc._core import Graph, Program, Tape, Tensor, Variable, op
 
-PASSES = ("fold", "fuse", "narrow", "widen", "prune", "update", "order", "chain", "verify", "turn",
-          "plan")
+PASSES = ("fold", "fuse", "narrow", "widen", "prune", "update", "order", "loss", "chain", "verify",
+          "turn", "plan")
 OFF_AT_FIRST = {"verify"}
 
 

@@ -31,6 +31,7 @@ static struct {
     {"prune", true, nnc_pass_prune},
     {"update", true, nnc_pass_update},
     {"order", true, nnc_pass_order},
+    {"loss", true, nnc_pass_loss},
     {"lead", true, nnc_pass_lead},
     {"chain", true, nnc_pass_chain},
     {"snapshot", true, nnc_pass_snapshot},      /* cannot be switched off */

@@ -74,6 +74,17 @@ typedef struct {
 } nnc_region;
 
 #define NNC_KERNELS(suffix, real)                                                                     \
+    /* Rows of c logits, each with a label from 0 to c - 1 or a target; scratch: (c), read only where \
+     * neither p nor dx is wanted. hit: 1 where the first largest of p (of x: hit_of_x) is the label's,\
+     * or the target's first largest, else 0. dloss NULL: ones. Outputs may not be inputs. */         \
+    typedef struct {                                                                                  \
+        int64_t c;                                                                                    \
+        const real *x, *target, *dloss;     /* (rows, c), (rows, c), (rows) */                        \
+        const int64_t *label;               /* (rows), if there is no target */                       \
+        real *loss, *hit, *p, *dx;          /* (rows) twice, (rows, c) twice; each may be NULL */     \
+        bool hit_of_x;                                                                                \
+        real *scratch;                                                                                \
+    } nnc_crossentropy_##suffix;                                                                      \
     typedef void nnc_unary_##suffix(const real *x, real *y, int64_t n, real alpha);                   \
     typedef void nnc_unary_grad_##suffix(const real *x, const real *y, const real *dy, real *dx,      \
                                          int64_t n, real alpha);                                      \
@@ -109,8 +120,8 @@ typedef struct {
         /* dx = y (dy - sum(dy y));  dx = dy - exp(y) sum(dy). dx may be dy. */                       \
         void (*softmax_grad)(const real *y, const real *dy, real *dx, int64_t rows, int64_t c);       \
         void (*log_softmax_grad)(const real *y, const real *dy, real *dx, int64_t rows, int64_t c);   \
-        /* One row of logits: p = softmax(x), returns log(sum(exp(x))). p may be x. */                \
-        real (*softmax_lse)(const real *x, real *p, int64_t c);                                       \
+        /* What is not NULL of what crossentropy.inc tells. */                                        \
+        void (*crossentropy)(const nnc_crossentropy_##suffix *what, int64_t rows);                    \
         /* y = x * scale where the element's uniform number >= rate, else 0; elements                 \
          * first..first+n-1 of the stream, so any cut gives the same bits. y may be x. Element e uses \
          * word e%4 of block e/4. */                                                                  \

@@ -3,14 +3,13 @@
  * Rows of c logits x; p = softmax(x).
  *   dense target t: loss = -sum(t log p),  dlogits = (p sum(t) - t) dloss
  *   labels:         loss = -log p[label],  dlogits = (p - one_hot) dloss
- * log p = (x - max x) + log(max p), since max p = 1 / sum(exp(x - max x)): large logits cost no
- * accuracy. p is an output too, and what comes back through it is added to dlogits.
+ * p is an output too, and what comes back through it is added to dlogits. The rows themselves are
+ * the kernels' (crossentropy.inc).
  * Labels are checked here: any integer dtype, or floats holding whole numbers. */
+#include "ops/loss.h"
 #include "ops/support.h"
 #include "ops/table.h"
 
-#include <math.h>
-#include <string.h>
 
 static int64_t classes_of(const nnc_array *logits)
 {
@@ -141,63 +140,196 @@ static int64_t checked_label(nnc_call *call, int64_t row, int64_t c)
     return 0;
 }
 
-/* Labels: -log p; where p has all but vanished, lse - x, which is large then and loses nothing. */
-#define CROSSENTROPY(suffix, real, LOG)                                                            \
-    static void sparse_rows_##suffix(nnc_call *call, const real *x, int64_t row, int64_t count,    \
-                                     int64_t c, real *p, real *loss)                               \
-    {                                                                                              \
-        const nnc_kernels_##suffix *k = nnc_kernels->suffix;                                       \
-        for (int64_t i = 0; i < count; i++)                                                        \
-            loss[i] = p[i * c + checked_label(call, row + i, c)];                                  \
-        k->unary[NNC_UNARY_log](loss, loss, count, 0);                                             \
-        for (int64_t i = 0; i < count; i++) {                                                      \
-            if (loss[i] > (real)-69) {                                                             \
-                loss[i] = 0 - loss[i];                                                             \
-            } else {                                                                               \
-                real chosen = x[i * c + checked_label(call, row + i, c)];                          \
-                loss[i] = k->softmax_lse(x + i * c, p + i * c, c) - chosen;                        \
-            }                                                                                      \
+#define CHECK_LABELS(tag, type)                                                                    \
+    case NNC_##tag:                                                                                \
+        for (int64_t i = 0; i < n; i++) {                                                          \
+            labels[i] = (int64_t)((const type *)call->in[1].data)[row + i];                        \
+            wrong |= (uint64_t)labels[i] >= (uint64_t)c;                                           \
         }                                                                                          \
-    }                                                                                              \
-                                                                                                   \
-    static real dense_row_##suffix(const real *x, const real *t, const real *p, int64_t c)         \
-    {                                                                                              \
-        enum { CHUNK = 256 };                                                                      \
-        const nnc_kernels_##suffix *k = nnc_kernels->suffix;                                       \
-        real shifted[CHUNK], top = k->max(x, c), weight = k->sum(t, c), sum = 0;                   \
-        for (int64_t j = 0; j < c; j += CHUNK) {                                                   \
-            int64_t n = c - j < CHUNK ? c - j : CHUNK;                                             \
-            k->binary[NNC_BINARY_subtract][NNC_VS](x + j, &top, shifted, n);                       \
-            sum += k->dot(t + j, shifted, n);                                                      \
-        }                                                                                          \
-        return 0 - sum - weight * LOG(k->max(p, c));                                               \
-    }                                                                                              \
-                                                                                                   \
-    static void crossentropy_##suffix(nnc_call *call, int64_t row, int64_t count, int64_t c)       \
-    {                                                                                              \
-        int64_t at = row * c;                                                                      \
-        const real *x = (const real *)call->in[0].data + at;                                       \
-        real *loss = (real *)call->out[0].data + row, *p = (real *)call->out[1].data + at;         \
-        nnc_kernels->suffix->softmax(x, p, count, c);                                              \
-        if (call->op == NNC_OP_sparse_softmax_crossentropy) {                                      \
-            sparse_rows_##suffix(call, x, row, count, c, p, loss);                                 \
-            return;                                                                                \
-        }                                                                                          \
-        const real *t = (const real *)call->in[1].data + at;                                       \
-        for (int64_t i = 0; i < count; i++)                                                        \
-            loss[i] = dense_row_##suffix(x + i * c, t + i * c, p + i * c, c);                      \
+        break
+
+/* The labels of n rows; what is no class is told, and becomes 0. */
+static void read_labels(nnc_call *call, int64_t row, int64_t n, int64_t c, int64_t *labels)
+{
+    bool wrong = false;
+    switch (call->in[1].dtype) {
+    CHECK_LABELS(BOOL, uint8_t);
+    CHECK_LABELS(U8, uint8_t);
+    CHECK_LABELS(U16, uint16_t);
+    CHECK_LABELS(U32, uint32_t);
+    CHECK_LABELS(U64, uint64_t);
+    CHECK_LABELS(I8, int8_t);
+    CHECK_LABELS(I16, int16_t);
+    CHECK_LABELS(I32, int32_t);
+    CHECK_LABELS(I64, int64_t);
+    default:
+        wrong = true;
     }
-CROSSENTROPY(f32, float, logf)
-CROSSENTROPY(f64, double, log)
+    for (int64_t i = 0; wrong && i < n; i++)
+        labels[i] = checked_label(call, row + i, c);
+}
+
+/* What is computed of rows row..row+count-1; data NULL: not wanted. Labels go through a block. */
+typedef struct {
+    const void *dloss, *weights;
+    void *loss, *hit, *p, *dx, *scratch;
+    bool hit_of_x;
+} wanted;
+
+enum { BLOCK = 256 };
+
+#define AT(pointer, real, place) (pointer == NULL ? NULL : (real *)pointer + (place))
+#define CROSSENTROPY(suffix, real)                                                                 \
+    static void crossentropy_##suffix(nnc_call *call, const wanted *w, int64_t row, int64_t count) \
+    {                                                                                              \
+        int64_t c = classes_of(&call->in[0]), labels[BLOCK];                                       \
+        bool dense = nnc_shape_equal(&call->in[1].shape, &call->in[0].shape);                      \
+        for (int64_t stop = row + count, n; row < stop; row += n) {                                \
+            n = stop - row < BLOCK ? stop - row : BLOCK;                                           \
+            nnc_crossentropy_##suffix rows = {                                                     \
+                .c = c, .x = (const real *)call->in[0].data + row * c, .label = labels,            \
+                .target = dense ? (const real *)call->in[1].data + row * c : NULL,                 \
+                .dloss = AT(w->dloss, const real, row), .loss = AT(w->loss, real, row),            \
+                .hit = AT(w->hit, real, row), .p = AT(w->p, real, row * c),                        \
+                .dx = AT(w->dx, real, row * c), .hit_of_x = w->hit_of_x, .scratch = w->scratch};   \
+            if (!dense)                                                                            \
+                read_labels(call, row, n, c, labels);                                              \
+            nnc_kernels->suffix->crossentropy(&rows, n);                                           \
+            for (int64_t i = 0; w->weights != NULL && rows.loss != NULL && i < n; i++)             \
+                rows.loss[i] *= ((const real *)w->weights)[row + i];                               \
+        }                                                                                          \
+    }
+CROSSENTROPY(f32, float)
+CROSSENTROPY(f64, double)
+
+static void run_rows(nnc_call *call, const wanted *w, int64_t row, int64_t count)
+{
+    (call->in[0].dtype == NNC_F32 ? crossentropy_f32 : crossentropy_f64)(call, w, row, count);
+}
 
 void nnc_op_softmax_crossentropy_run(nnc_call *call, int phase, int64_t begin, int64_t end)
 {
     int64_t count, row = piece_rows(call, begin, end, &count);
+    wanted w = {.loss = call->out[0].data, .p = call->out[1].data};
     (void)phase;
+    run_rows(call, &w, row, count);
+}
+
+/* ---- softmax_loss: all that a step of training or evaluation wants of the rows ---- */
+
+enum { STEP_PIECE = 4096 };                         /* elements: some 10 us */
+
+nnc_status nnc_op_softmax_loss_infer(nnc_op op, const nnc_attrs *attrs, const nnc_array *in,
+                                     int input_count, nnc_array *out)
+{
+    nnc_status status;
+    bool weighted = attrs->k[NNC_LOSS_WEIGHTED] != 0;
+    nnc_array rows;
+    if (input_count < 2 + weighted || input_count > 3 + weighted)
+        return nnc_fail(NNC_EVALUE, "%s: expected logits, target%s%s, received %d inputs",
+                        nnc_op_name(op), ", perhaps a gradient", weighted ? ", weights" : "",
+                        input_count);
+    NNC_TRY(check_logits(op, &in[0]));
+    rows = (nnc_array){.dtype = in[0].dtype, .shape = in[0].shape};
+    rows.shape.rank--;
+    for (int k = 1; k < input_count; k++) {
+        bool target = k == 1 && nnc_shape_equal(&in[1].shape, &in[0].shape);
+        if (k > 1 || target)
+            NNC_TRY(nnc_check_same_dtype(op, &in[0], &in[k]));
+        if (target || nnc_shape_size(&in[k].shape) == nnc_shape_size(&rows.shape))
+            continue;
+        status = nnc_fail(NNC_EVALUE, "%s: input %d: expected a number for each row",
+                          nnc_op_name(op), k);
+        goto done;
+    }
+    out[NNC_LOSS_ROWS] = out[NNC_LOSS_HIT] = rows;
+    out[NNC_LOSS_P] = out[NNC_LOSS_GRADIENT] =
+        (nnc_array){.dtype = in[0].dtype, .shape = in[0].shape};
+    out[NNC_LOSS_MEAN] = out[NNC_LOSS_SCALED] = out[NNC_LOSS_HITS] =
+        (nnc_array){.dtype = in[0].dtype};
+done:
+    return status;
+}
+
+/* Rows of a piece. */
+static int64_t step_rows(const nnc_call *call)
+{
+    int64_t c = classes_of(&call->in[0]);
+    return c < STEP_PIECE ? STEP_PIECE / c : 1;
+}
+
+/* The workspace: losses; from here on hits; then a row for each piece if there is no gradient. */
+static int64_t step_hits_at(const nnc_call *call)
+{
+    return (rows_of(call) * nnc_dtype_size(call->in[0].dtype) + 63) / 64 * 64;
+}
+
+void nnc_op_softmax_loss_plan(const nnc_call *call, nnc_work *work)
+{
+    int64_t rows = rows_of(call), c = classes_of(&call->in[0]), by = step_rows(call);
+    int64_t pieces = rows > by ? (rows + by - 1) / by : 1;
+    *work = (nnc_work){.phases = pieces > 1 ? 2 : 1, .pieces = {pieces, 1},
+                       .workspace = 2 * step_hits_at(call),
+                       .cost = 100.0 + 3.0 * (double)rows * (double)c};
+    if (call->attrs->k[NNC_LOSS_NO_GRADIENT])
+        work->workspace += pieces * c * nnc_dtype_size(call->in[0].dtype);
+}
+
+/* The numbers that stand for all rows. */
+#define FINISH(suffix, real)                                                                       \
+    static void finish_##suffix(nnc_call *call, const wanted *w)                                   \
+    {                                                                                              \
+        const nnc_kernels_##suffix *k = nnc_kernels->suffix;                                       \
+        real *mean = call->out[NNC_LOSS_MEAN].data, *scaled = call->out[NNC_LOSS_SCALED].data;     \
+        real *hits = call->out[NNC_LOSS_HITS].data;                                                \
+        int64_t rows = rows_of(call);                                                              \
+        if (mean != NULL || scaled != NULL) {                                                      \
+            real value = k->sum(w->loss, rows) / (real)rows;                                       \
+            if (mean != NULL)                                                                      \
+                *mean = value;                                                                     \
+            if (scaled != NULL)                                                                    \
+                *scaled = value * (real)call->attrs->f[0];                                         \
+        }                                                                                          \
+        if (hits != NULL)                                                                          \
+            *hits = k->sum(w->hit, rows);                                                          \
+    }
+FINISH(f32, float)
+FINISH(f64, double)
+
+static wanted wanted_of_step(const nnc_call *call, int64_t piece)
+{
+    int weighted = call->attrs->k[NNC_LOSS_WEIGHTED] != 0, last = call->input_count - 1;
+    int64_t size = nnc_dtype_size(call->in[0].dtype), hits_at = step_hits_at(call);
+    char *spare = call->workspace;
+    wanted w = {.p = call->out[NNC_LOSS_P].data, .dx = call->out[NNC_LOSS_GRADIENT].data,
+                .loss = call->out[NNC_LOSS_ROWS].data, .hit = call->out[NNC_LOSS_HIT].data,
+                .dloss = last - weighted == 2 ? call->in[2].data : NULL,
+                .weights = weighted ? call->in[last].data : NULL,
+                .hit_of_x = call->attrs->k[NNC_LOSS_HIT_OF_X] != 0};
+    if (w.loss == NULL && (call->out[NNC_LOSS_MEAN].data != NULL ||
+                           call->out[NNC_LOSS_SCALED].data != NULL))
+        w.loss = spare;
+    if (w.hit == NULL && call->out[NNC_LOSS_HITS].data != NULL)
+        w.hit = spare + hits_at;
+    if (call->attrs->k[NNC_LOSS_NO_GRADIENT])
+        w.scratch = spare + 2 * hits_at + piece * classes_of(&call->in[0]) * size;
+    return w;
+}
+
+void nnc_op_softmax_loss_run(nnc_call *call, int phase, int64_t begin, int64_t end)
+{
+    int64_t count = 0, rows = rows_of(call);
+    wanted w = wanted_of_step(call, begin);
+    if (phase == 0) {
+        int64_t row = nnc_piece_range(rows, step_rows(call), begin, end, &count);
+        run_rows(call, &w, row, count);
+    }
+    if (phase + 1 < call->work.phases)
+        return;
     if (call->in[0].dtype == NNC_F32)
-        crossentropy_f32(call, row, count, classes_of(&call->in[0]));
+        finish_f32(call, &w);
     else
-        crossentropy_f64(call, row, count, classes_of(&call->in[0]));
+        finish_f64(call, &w);
 }
 
 /* ---- sparse_softmax_crossentropy_grad: (p - one_hot) dloss, in place of p if wished ---- */

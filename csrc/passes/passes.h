@@ -57,6 +57,7 @@ nnc_status nnc_pass_prune(nnc_pass *pass);   /* prune.c */
 nnc_status nnc_pass_update(nnc_pass *pass);  /* update.c */
 nnc_status nnc_pass_order(nnc_pass *pass);   /* order.c */
 nnc_status nnc_pass_chain(nnc_pass *pass);   /* chain.c */
+nnc_status nnc_pass_loss(nnc_pass *pass);    /* loss.c */
 nnc_status nnc_pass_lead(nnc_pass *pass);    /* lead.c */
 nnc_status nnc_pass_snapshot(nnc_pass *pass);    /* snapshot.c; always */
 nnc_status nnc_pass_verify(nnc_pass *pass);  /* verify.c; off unless enabled */

@@ -7,6 +7,7 @@
  * (arrays walked together must not meet in one cache set). An op marked NNC_INPLACE writes over its
  * first input when nobody needs that any more. */
 #include "graph/flow.h"
+#include "ops/loss.h"
 #include "passes/passes.h"
 
 #include <stdlib.h>
@@ -92,9 +93,12 @@ done:
     return status;
 }
 
-/* Of a branch or a loop only those outputs are made that somebody reads; carries are at work. */
+/* Of a branch, a loop or a softmax_loss only those outputs are made that somebody reads; carries and
+ * a gradient are at work. */
 static bool is_left_out(const nnc_node *node, int k)
 {
+    if (node->op == NNC_OP_softmax_loss)
+        return k != NNC_LOSS_GRADIENT || node->attrs.k[NNC_LOSS_NO_GRADIENT];
     return node->op == NNC_OP_branch ||
         (node->op == NNC_OP_loop && k >= nnc_flow_of(&node->attrs)->carries);
 }

@@ -222,6 +222,7 @@ static double dice(void)
 #define LOWEST FLT_MIN_EXP
 #define LARGEST FLT_MAX
 #include "kernels_cases.inc"
+#include "crossentropy_cases.inc"
 #undef SUFFIX
 #undef REAL
 #undef DIGITS
@@ -234,6 +235,7 @@ static double dice(void)
 #define LOWEST DBL_MIN_EXP
 #define LARGEST DBL_MAX
 #include "kernels_cases.inc"
+#include "crossentropy_cases.inc"
 
 /* ---- float only: the sweep over every so many floats
  * -------------------------------------------------- */

@@ -92,6 +92,50 @@ ROWS["sparse_softmax_crossentropy_grad"] = Row(
                         ([np.ones((2, 3)), np.array([0, 3]), np.ones(2)], (), IndexError)))
 
 
+def softmax_loss(*arguments):
+    """Labels are integers here."""
+    x, target, *rest = arguments[:-4]
+    weighted, hit_of_x, _, scale = arguments[-4:]
+    wanted = target if target.dtype.kind == "f" else one_hot(
+        target.reshape(x.shape[:-1]).astype("int64"), x.shape[-1], -1, "float64")
+    loss, p = crossentropy(x, wanted)
+    weights = rest.pop().reshape(loss.shape) if weighted else 1.0
+    dloss = rest.pop().reshape(loss.shape) if rest else np.ones(loss.shape)
+    dx = (p * wanted.sum(-1, keepdims=True) - wanted) * dloss[..., None]
+    hit = ((x if hit_of_x else p).argmax(-1) == wanted.argmax(-1)).astype("float64")
+    loss = loss * weights
+    with np.errstate(invalid="ignore"):
+        mean = loss.sum() / np.float64(loss.size)
+    return loss, p, dx, hit, mean, mean * scale, hit.sum()
+
+
+def stepped():
+    """Labels, their gradient and weights; targets; other shapes of what belongs to rows."""
+    for ((x, i), _), k in zip(labelled(ROWED), itertools.count()):
+        dloss, weights = numbers(*i.shape, seed=3), numbers(*i.shape, low=0, high=2, seed=4)
+        yield [x, i, dloss, weights], (1, k % 2, 0, 3.0)
+        yield [x, i, weights], (1, 0, 1, 3.0)
+        yield [x, numbers(*x.shape, low=0, high=1, seed=1), dloss.reshape(-1)], (0, k % 2, 0, 0.5)
+    yield [x * 2, i], (0, 0, 1, 1.0)
+    (x, i), _ = labelled([(33, 41)], "uint8")[0]
+    yield [x, i[:, None]], (0, 1, 0, 33.0)
+
+
+# A loss has the scale 25 (as above), some weights are nearly 2, and the mean comes times 3.
+ROWS["softmax_loss"] = Row(
+    softmax_loss, list(stepped()), scale=75.0, gives=lambda dtype: (dtype,) * 7,
+    refused=tuple((case[0], (0, 0, 0, 1.0), case[2]) for case in FAR_LABELS) + (
+        ([np.ones((2, 3)), np.ones((2, 4))], (0, 0, 0, 1.0), ValueError),
+        ([np.ones((2, 3)), np.zeros(3)], (0, 0, 0, 1.0), ValueError),
+        ([np.ones((2, 3))], (0, 0, 0, 1.0), ValueError),
+        ([np.ones((2, 3)), np.zeros(2)], (1, 0, 0, 1.0), ValueError),
+        ([np.ones((2, 3)), np.zeros(2), np.ones(2), np.ones(2)], (0, 0, 0, 1.0), ValueError),
+        ([np.ones((2, 3)), np.zeros(2), np.ones(3)], (0, 0, 0, 1.0), ValueError),
+        ([np.ones((2, 3)), np.zeros(2), np.ones(2, "float32")], (0, 0, 0, 1.0), TypeError),
+        ([np.ones((2, 3)), np.ones((2, 3), "float32")], (0, 0, 0, 1.0), TypeError),
+        ([np.ones((2, 3), "int32"), np.ones(2)], (0, 0, 0, 1.0), TypeError)))
+
+
 def ctc(x, labels, label_length, length, blank):
     """The sum over all paths that show the labels; the slope by the paths' shares."""
     losses, slopes = [], np.zeros_like(x)
