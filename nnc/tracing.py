@@ -174,7 +174,7 @@ def trace(run, rows, without=()):
         for name in without:
             _core.pass_enable(name, False)
         try:
-            program = _core.Program(graph, outputs)
+            program = _core.Program(graph, outputs, excess=True)
         finally:
             for name in without:
                 _core.pass_enable(name, True)
