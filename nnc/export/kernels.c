@@ -367,7 +367,7 @@ static void k_take_int8(const signed char *x, int32_t index, long rows, long siz
 static float fold_sum(const float *v) { return (v[0] + v[2]) + (v[1] + v[3]); }
 
 /* The same product where n is 1, 2 or 3 and k is long. k is cut into parts of at most 512 steps,
- * whole fours but for the last one's end: lane l sums a part's steps l, l + 4, ... */
+ * whole sixteens but for the last one's end: lane l sums a part's steps l, l + 4, ... */
 static void k_dot(const float *a, const float *b, long b_row, long b_col, const float *bias,
                   float *c, long m, long n, long k)
 {
@@ -375,8 +375,7 @@ static void k_dot(const float *a, const float *b, long b_row, long b_col, const 
     for (long i = 0; i < m * n; i++) {
         const float *x = a + i / n * k, *w = b + i % n * b_col;
         for (long part = 0, p = 0; part < parts; part++) {
-            long steps = 4 * (k / 4 / parts + (part < k / 4 % parts));
-            long end = part + 1 < parts ? p + steps : k;
+            long end = part + 1 < parts ? k / 16 * (part + 1) / parts * 16 : k;
             float lane[4] = {0.0f}, sum;
             for (long l = 0; p < end; l++, p++)
                 lane[l & 3] += x[p] * w[p * b_row];
