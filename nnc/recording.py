@@ -60,7 +60,7 @@ class Run:
         self.model, self.kind, self.data = model, kind, data
         self._by_rows, self._stamp = {}, None
         self.last_logs, self._reads = None, 0
-        self._mapped = Mapped(data.arrays)
+        self._mapped = Mapped.of(data.arrays)
         self.watch, self.guarded, self.step = None, False, 0    # see watching.py
 
     def feed(self, data):
@@ -165,7 +165,7 @@ class Run:
         Returns how many it ran: fewer if `seconds` (> 0) are over, without a program, or where the
         pages of a mapped file are given back before the next ones.
         """
-        if self._mapped:
+        if self._mapped is not None:
             steps = min(steps, self._mapped.limit(rows))
         recorded = self.recorded(rows)
         if recorded is None:
@@ -173,7 +173,7 @@ class Run:
             done = 1
         else:
             done = self._replay(recorded, rows, first, steps, order, seconds, targets)
-        if self._mapped:
+        if self._mapped is not None:
             self._mapped.note(done * rows)
         return done
 
@@ -245,12 +245,11 @@ class Run:
             with lock:
                 kept = (changes[0], *_results_program(self.model))
                 self.model._programs["results"] = kept
-        _, names, program, dtype = kept
+        _, names, program, row = kept
         if program is None:
             return None
-        values = np.empty((1, len(names)), dtype)
-        program.replay((), None, 0, 1, (values,))
-        return dict(zip(names, values[0].tolist()))
+        program.replay((), None, 0, 1, (row,))
+        return dict(zip(names, row.tolist()[0]))
 
 
 def noting_loss(model):
@@ -261,7 +260,7 @@ def noting_loss(model):
 
 
 def _results_program(model):
-    """Names, program and dtype of the metrics' results as one row of numbers.
+    """The metrics' results as one row of numbers: their names, the program, and where it writes to.
 
     The program is `None` where a result may depend on more than variables (a class of the user's)
     or is no number.
@@ -292,7 +291,8 @@ def _results_program(model):
         return nothing
     finally:
         model.__dict__["_last_results"] = {}
-    return tuple(results), _core.Program(graph, [row]), leaves[0].dtype
+    return tuple(results), _core.Program(graph, [row]), \
+        np.empty((1, len(leaves)), numpy_dtype(leaves[0].dtype))
 
 
 def _flat(logs):

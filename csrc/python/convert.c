@@ -55,15 +55,19 @@ static bool is_bfloat16(const py_state *state, const PyArray_Descr *descr)
         descr->type_num == ((const PyArray_Descr *)state->bfloat16)->type_num;
 }
 
+bool py_dtype_known(const py_state *state, const PyArray_Descr *descr, nnc_dtype *out)
+{
+    if (descr->type_num < NPY_USERDEF && builtin_dtype(descr, out))
+        return true;
+    *out = NNC_BF16;
+    return is_bfloat16(state, descr);
+}
+
 int py_dtype_of(py_state *state, PyArray_Descr *descr, const char *who, nnc_dtype *out)
 {
     char name[32];
-    if (descr->type_num < NPY_USERDEF && builtin_dtype(descr, out))
+    if (py_dtype_known(state, descr, out))
         return 0;
-    if (is_bfloat16(state, descr)) {
-        *out = NNC_BF16;
-        return 0;
-    }
     if (descr->kind == 'U' || descr->kind == 'S')
         snprintf(name, sizeof name, "str");     /* NumPy's name for it has the length in bits */
     else

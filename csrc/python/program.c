@@ -22,7 +22,7 @@ typedef struct {
     py_state *state;
     nnc_program *program;
     int64_t inputs, outputs;
-    nnc_rows *rows;             /* (inputs) */
+    nnc_rows *rows;             /* (inputs); what follows lies behind it */
     PyObject **held;            /* (inputs + outputs + 1) references */
     nnc_tensor **tensors;       /* (outputs) what a call returns */
     void **targets;             /* (outputs) */
@@ -40,10 +40,12 @@ static int run_init(run *r, PyObject *object)
                .guard = -1};
     r->inputs = nnc_program_input_count(r->program);
     r->outputs = nnc_program_output_count(r->program);
-    NNC_TRY(nnc_alloc_zero((r->inputs + 1) * (int64_t)sizeof *r->rows, &r->rows));
-    NNC_TRY(nnc_alloc_zero((r->inputs + r->outputs + 1) * (int64_t)sizeof *r->held, &r->held));
-    NNC_TRY(nnc_alloc_zero((r->outputs + 1) * (int64_t)sizeof *r->tensors, &r->tensors));
-    NNC_TRY(nnc_alloc_zero((r->outputs + 1) * (int64_t)sizeof *r->targets, &r->targets));
+    int64_t inputs = r->inputs, outputs = r->outputs;
+    NNC_TRY(nnc_alloc_zero(inputs * (int64_t)sizeof *r->rows +
+                           (inputs + 3 * outputs + 1) * (int64_t)sizeof(void *), &r->rows));
+    r->held = (PyObject **)(void *)(r->rows + inputs);
+    r->tensors = (nnc_tensor **)(void *)(r->held + inputs + outputs + 1);
+    r->targets = (void **)(r->tensors + outputs);
 done:
     if (status != NNC_OK)
         py_raise(r->state, status);
@@ -57,9 +59,6 @@ static void run_clear(run *r)
     for (int64_t i = 0; r->tensors != NULL && i < r->outputs; i++)
         nnc_tensor_release(r->tensors[i]);
     nnc_free(r->rows);
-    nnc_free(r->held);
-    nnc_free(r->tensors);
-    nnc_free(r->targets);
 }
 
 /* Replays exclude one another; a signal's handler that replays would wait for its own thread. */
@@ -164,11 +163,9 @@ static bool rows_readable(PyArrayObject *array)
 static PyArrayObject *rows_array(run *r, int64_t i, PyObject *object, nnc_dtype *dtype)
 {
     char who[64];
-    snprintf(who, sizeof who, "Program: source %lld", (long long)i);
     if (PyArray_Check(object) && PyArray_NDIM((PyArrayObject *)object) > 0 &&
-        rows_readable((PyArrayObject *)object)) {
-        if (py_dtype_of(r->state, PyArray_DESCR((PyArrayObject *)object), who, dtype) < 0)
-            return NULL;
+        rows_readable((PyArrayObject *)object) &&
+        py_dtype_known(r->state, PyArray_DESCR((PyArrayObject *)object), dtype)) {
         Py_INCREF(object);
         return (PyArrayObject *)object;
     }
@@ -177,6 +174,7 @@ static PyArrayObject *rows_array(run *r, int64_t i, PyObject *object, nnc_dtype 
         return (PyArrayObject *)py_numpy(r->state, &((py_tensor *)object)->tensor->array, object,
                                          false);
     }
+    snprintf(who, sizeof who, "Program: source %lld", (long long)i);
     return py_array(r->state, object, who, dtype);
 }
 

@@ -108,6 +108,8 @@ void py_gil_take(PyThreadState **saved);
 
 /* -1 and TypeError "<who> has dtype <dtype> ..." if the dtype is none of ours. */
 int py_dtype_of(py_state *state, PyArray_Descr *descr, const char *who, nnc_dtype *out);
+/* The same at once, without an exception; false if it takes longer to know. */
+bool py_dtype_known(const py_state *state, const PyArray_Descr *descr, nnc_dtype *out);
 /* A dtype from a string or an object with a `name`. */
 int py_dtype_parse(PyObject *object, nnc_dtype *out);
 /* NumPy's dtype: a new reference. */

@@ -29,8 +29,11 @@ class Mapped:
                 self._row += array.nbytes // len(array)
         self._maps, self._read = list(found.values()), 0
 
-    def __bool__(self):
-        return bool(self._maps)
+    @classmethod
+    def of(cls, arrays):
+        """`Mapped(arrays)`, or `None` where nothing is a large mapping."""
+        mapped = cls(arrays)
+        return mapped if mapped._maps else None
 
     def limit(self, rows):
         """How many batches of `rows` rows may be read before pages are given back."""
