@@ -361,10 +361,10 @@ done:
 
 static bool is_crossentropy(const nnc_graph *graph, const nnc_node *node)
 {
+    if (node->op != NNC_OP_softmax_crossentropy && node->op != NNC_OP_sparse_softmax_crossentropy)
+        return false;
     const nnc_array *logits = &graph->values[node->inputs[0]].array;
-    bool right = node->op == NNC_OP_softmax_crossentropy ||
-        node->op == NNC_OP_sparse_softmax_crossentropy;
-    return right && (logits->dtype == NNC_F32 || logits->dtype == NNC_F64) &&
+    return (logits->dtype == NNC_F32 || logits->dtype == NNC_F64) &&
         nnc_shape_size(&logits->shape) > 0 &&
         logits->shape.dim[logits->shape.rank - 1] <= MOST_ROWS;
 }

@@ -21,7 +21,8 @@ V_FN vec v_load_tail(const real *p, int64_t n)
     case 1:
         return _mm256_zextps128_ps256(_mm_load_ss(p));
     case 2:
-        return _mm256_zextps128_ps256(_mm_castpd_ps(_mm_load_sd((const double *)(const void *)p)));
+        return _mm256_zextps128_ps256(
+            _mm_castsi128_ps(_mm_loadl_epi64((const __m128i *)(const void *)p)));
     case 4:
         return _mm256_zextps128_ps256(_mm_loadu_ps(p));
     default:
