@@ -344,8 +344,11 @@ def test_losses_are_of_logits(name, loss):
         ours, made = loss_of(nnc, LOSSES[loss], name, loss, scaled)
         assert abs(ours / exact - 1) < UNIT[HALF[name]] / 2
         for a, b, start in zip(made, after, scaled, strict=True):
-            np.testing.assert_allclose(a - start, b - start, rtol=0.02,
-                                       atol=4 * UNIT[HALF[name]] * np.abs(b - start).max())
+            # Measured, in units of the largest step: float16 1.07, bfloat16 0.004, which float32
+            # computes here; with products of bfloat16 every op rounds (not measured): 4.
+            units = 2 if name == "mixed_float16" else 4
+            np.testing.assert_allclose(a - start, b - start, rtol=0,
+                                       atol=units * UNIT[HALF[name]] * np.abs(b - start).max())
         if far:
             assert abs(ours - exact) < 0.1 * abs(theirs - exact)
         else:
