@@ -530,6 +530,7 @@ typedef struct {
     int64_t arena_bytes, values_bytes;  /* planned; what it would be without sharing */
     int threads;                        /* chosen by timing; 0: not yet */
     int64_t turned;                     /* variables that long runs keep turned; 0 before the first */
+    int64_t kept;                       /* copies of variables that last until one is written */
 } nnc_program_stats;
 void nnc_program_describe(const nnc_program *program, nnc_program_stats *out);
 /* The schedule as text, a line a node; the caller frees it with nnc_free. |: threads meet before it;

@@ -1,4 +1,4 @@
-"""Excess precision: the programs of fit, evaluate and predict keep bfloat16 values in float32
+"""Excess precision: the programs of fit, evaluate, predict and of calls keep bfloat16 values in float32
 without rounding them, where the processor has no products of bfloat16, so that a mixed_bfloat16 step
 is that of float32. What leaves a program, what a user casts, and float16 are rounded."""
 import ml_dtypes
@@ -265,7 +265,8 @@ def test_layers_of_several_policies():
                             layers.Dense(8, dtype="mixed_float16"),
                             layers.Dense(3, dtype="mixed_bfloat16"),
                             layers.Activation("linear", dtype="float32")])
-    eager = model(x).numpy()
+    with nnc.GradientTape():
+        eager = model(x).numpy()            # op by op
     got = model.predict(x, verbose=0)
     assert got.dtype == "float32"
     # three products of numbers of about 1, each from numbers rounded to 8 bits, or not
@@ -286,19 +287,48 @@ def test_what_a_user_casts_in_a_layer_is_rounded():
         np.testing.assert_array_equal(got, rounded(want) if dtype != "float32" else want)
 
 
+def functional(make):
+    x = y = nnc.Input((100,))
+    for layer in make("mixed_bfloat16"):
+        y = layer(y)
+    return nnc.Model(x, y)
+
+
 @pytest.mark.parametrize("make", MODELS.values(), ids=MODELS)
-def test_calls_are_exact_and_predictions_near_them(isa, make):
-    """model(x) is rounded after each op, the first time and replayed; predict at its end only."""
-    x, y = data()
-    model = network(make, "mixed_bfloat16")
-    model.fit(x, y, batch_size=32, verbose=0)
+@pytest.mark.parametrize("kind", ["sequential", "functional"])
+def test_calls_are_predictions(isa, make, kind):
+    """From the first call on, whatever the input is made of; under a tape each op is rounded."""
+    x = data()[0]
+    model = network(make, "mixed_bfloat16") if kind == "sequential" else functional(make)
     for rows in (1, 4, 32):
-        calls = [model(x[:rows]) for _ in range(5)]
-        assert {c.dtype for c in calls} == {"bfloat16"}
-        assert len({c.numpy().tobytes() for c in calls}) == 1
-        got = rounded(model.predict(x[:rows], verbose=0))
-        # probabilities: 0.008 apart at most, of 0.25 to 1; a unit of the last place of 1 is 2 ** -7
-        np.testing.assert_allclose(got, rounded(calls[0].numpy()), atol=4 * UNIT)
+        part = x[:rows]
+        want = model.predict(part, verbose=0)
+        for given in (part, ops.convert_to_tensor(part), part.astype("float64"), part.tolist(), part,
+                      part):
+            got = model(given)
+            assert got.dtype == "bfloat16"
+            if isa not in TILED:
+                assert got.numpy().tobytes() == want.tobytes()
+    with nnc.GradientTape():
+        exact = model(x[:32])
+    # probabilities: 0.008 apart at most, of 0.25 to 1; a unit of the last place of 1 is 2 ** -7
+    np.testing.assert_allclose(rounded(exact.numpy()), rounded(want), atol=4 * UNIT)
+
+
+def test_calls_of_many_shapes(isa):
+    """Beyond those that are kept, a shape goes op by op until it comes again and again."""
+    x = data()[0]
+    model = network(mlp, "mixed_bfloat16")
+    want = [model.predict(x[:rows], verbose=0) for rows in range(1, 12)]
+    for _ in range(4):
+        for rows in range(1, 12):
+            got = rounded(model(x[:rows]).numpy())
+            np.testing.assert_allclose(got, rounded(want[rows - 1]), atol=4 * UNIT)
+    assert len(model._repeated.attempts) == 8
+    for _ in range(3):
+        got = model(x[:11])
+    if isa not in TILED:
+        assert got.numpy().tobytes() == want[10].tobytes()
 
 
 def test_run_eagerly_is_near():

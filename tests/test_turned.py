@@ -1,5 +1,6 @@
-"""Narrow weights that a long run keeps turned, and rows that it reads where they lie: the bits are
-those of steps one by one, and the variables hold them whenever Python looks."""
+"""Narrow weights that a long run, or any while nobody writes them, keeps turned, and rows that it reads
+where they lie: the bits are those of steps one by one, and the variables hold them whenever Python
+looks."""
 import itertools
 
 import numpy as np
@@ -170,3 +171,117 @@ def test_allocation_failures_leave_the_weights():
         finally:
             _core.alloc_fail_at(0)
     assert failures > 5
+
+
+# ---- weights that stand still -------------------------------------------------------------------
+
+def still(turn):
+    _core.pass_enable("turn", turn)
+    keras.utils.set_random_seed(7)
+    model = keras.Sequential([keras.layers.Input((784,)),
+                              keras.layers.Dense(17, activation="relu"),
+                              keras.layers.Dense(4, activation="softmax")])
+    model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
+    return model
+
+
+def kept_copies(model):
+    return max(p.program.stats()["kept"] for p in model._programs.values() if hasattr(p, "program"))
+
+
+def test_weights_that_stand_are_kept_turned():
+    """From the second run on, and in a long one; not in a model that trains between."""
+    x, y = data(400, 784)
+    plain, model = still(False), still(True)
+    want = plain.predict(x[:8], verbose=0)
+    for again in range(4):
+        assert model.predict(x[:8], verbose=0).tobytes() == want.tobytes()
+        assert kept_copies(model) == (again > 0)
+    assert kept_copies(plain) == 0
+    assert model.predict(x, verbose=0).tobytes() == plain.predict(x, verbose=0).tobytes()
+    assert [model.evaluate(x, y, verbose=0) for _ in range(3)] == \
+        [plain.evaluate(x, y, verbose=0) for _ in range(3)]
+    trained = still(True)
+    for _ in range(3):
+        trained.train_on_batch(x[:32], y[:32])
+    assert kept_copies(trained) == 0 and turned_variables(trained) == 0
+
+
+def writes(model, x, y, tmp_path):
+    """What changes weights, one after another."""
+    kernel = model.layers[0].kernel
+    kernel.assign(np.flip(kernel.numpy(), 0))
+    yield "assign"
+    kernel.assign_add(np.ones(kernel.shape) * 0.01)
+    yield "assign_add"
+    model.set_weights([w * 0.5 for w in model.get_weights()])
+    yield "set_weights"
+    model.train_on_batch(x[:32], y[:32])
+    yield "train_on_batch"
+    model.fit(x, y, batch_size=32, verbose=0, shuffle=False)
+    yield "fit"
+    model.save_weights(tmp_path / f"{id(model)}.weights.h5")
+    model.fit(x, y, batch_size=300, verbose=0, shuffle=False)
+    model.load_weights(tmp_path / f"{id(model)}.weights.h5")
+    yield "load_weights"
+    with keras.GradientTape() as tape:
+        loss = keras.ops.mean(model(x[:32], training=True)[:, 0])
+    variables = model.trainable_variables
+    model.optimizer.apply(tape.gradient(loss, variables), variables)
+    yield "apply"
+    model.quantize("int8")
+    yield "quantize"
+
+
+def test_every_write_is_seen(tmp_path):
+    x, y = data(400, 784)
+    results = []
+    for turn in (False, True):
+        model, found = still(turn), []
+        for what in itertools.chain(["nothing"], writes(model, x, y, tmp_path)):
+            for _ in range(3):
+                found.append((what, model.predict(x[:8], verbose=0).tobytes(),
+                              model.predict(x, verbose=0).tobytes(), model(x[:5]).numpy().tobytes(),
+                              model.evaluate(x, y, verbose=0)))
+        results.append(found)
+    assert results[0] == results[1]
+    assert len({part[1] for part in results[0]}) == 8      # load_weights brings back those of fit
+
+
+def test_layers_that_share_or_freeze_a_weight():
+    """A narrow layer called twice has two copies; a frozen one under an optimizer that trains others."""
+    x, y = data(400, 784)
+    results = []
+    for turn in (False, True):
+        _core.pass_enable("turn", turn)
+        keras.utils.set_random_seed(3)
+        given = keras.Input((784,))
+        shared = keras.layers.Dense(10, activation="tanh")
+        both = keras.layers.Concatenate()([shared(given), shared(-given)])
+        model = keras.Model(given, keras.layers.Dense(4, activation="softmax")(both))
+        shared.trainable = False
+        model.compile("adam", "sparse_categorical_crossentropy")
+        history = model.fit(x, y, batch_size=32, epochs=2, verbose=0).history
+        results.append((history, model.predict(x, verbose=0).tobytes(),
+                        [w.tobytes() for w in model.get_weights()]))
+        if turn:
+            assert kept_copies(model) == 2
+    assert results[0] == results[1]
+
+
+def test_allocation_failures_of_kept_weights():
+    x, _ = data(8, 784)
+    want, failures = still(False).predict(x, verbose=0), 0
+    for n in itertools.count(1):
+        model = still(True)
+        model.predict(x, verbose=0)
+        _core.alloc_fail_at(n)
+        try:
+            model.predict(x, verbose=0)
+            break
+        except MemoryError:
+            failures += 1
+        finally:
+            _core.alloc_fail_at(0)
+        assert model.predict(x, verbose=0).tobytes() == want.tobytes()
+    assert failures > 5 and kept_copies(model) == 1

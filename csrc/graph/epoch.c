@@ -367,11 +367,16 @@ static void load_twins(nnc_program *program, nnc_program *replayed)
 }
 
 /* After the last one. */
-static void store_twins(const nnc_program *replayed)
+static void store_twins(nnc_program *program, nnc_program *replayed)
 {
+    uint64_t before = nnc_tensor_writes();
     nnc_twins_store(&replayed->twins);
-    if (replayed->first_effect < replayed->step_count)
+    if (replayed->first_effect < replayed->step_count) {
         nnc_tensor_written();
+        nnc_twins_stand(&program->twins, before);
+        nnc_twins_stand(&replayed->twins, before);
+    }
+    program->writes = nnc_tensor_writes();
 }
 
 /* ---- how many threads ---- */
@@ -587,7 +592,7 @@ nnc_status nnc_program_replay_guarded(nnc_program *program, const nnc_rows *sour
         run.guard = guard_of(run.program, guard);
         load_twins(program, run.program);
         run_all(&run);
-        store_twins(run.program);
+        store_twins(program, run.program);
     }
     pthread_mutex_unlock(&replay_lock);
     NNC_TRY(status);
@@ -620,7 +625,7 @@ nnc_status nnc_program_watch(nnc_program *program, const nnc_rows *sources, cons
         nnc_pool_run(replay_task, &run, threads);
     else
         replay_task(&run, 0, 1);
-    store_twins(program);
+    store_twins(program, program);
     pthread_mutex_unlock(&replay_lock);
     if (atomic_load(&run.running.stop))
         return nnc_fail(NNC_EINTERRUPT, "interrupted");

@@ -427,6 +427,15 @@ void nnc_program_settle(nnc_program *program)
         fill_addresses(program, memory->data);
 }
 
+static bool updates_weights(const nnc_graph *graph)
+{
+    for (int64_t i = 0; i < graph->node_count; i++) {
+        if (nnc_update_of_both(graph->nodes[i].op) != NULL)
+            return true;
+    }
+    return false;
+}
+
 /* Everything but addresses. */
 static nnc_status prepare(const nnc_graph *graph, const int *outputs, int output_count, bool inner,
                           bool excess, nnc_program **out)
@@ -437,6 +446,7 @@ static nnc_status prepare(const nnc_graph *graph, const int *outputs, int output
     program->inner = inner;
     program->excess = excess;
     NNC_TRY(run_passes(program));
+    program->trains = updates_weights(program->graph);
     if (inner)
         NNC_TRY(copy_fed_outputs(program));
     NNC_TRY(schedule(program));
@@ -481,28 +491,40 @@ done:
 /* Turning weights there and back takes about as long as one step saves. */
 enum { LONG_RUN = 8 };
 
-nnc_status nnc_program_for(nnc_program *program, int64_t steps, nnc_program **out)
+static nnc_status turn(nnc_program *program)
 {
     nnc_status status = NNC_OK;
     nnc_program *turned = NULL;
-    *out = program->turned != NULL && steps >= LONG_RUN ? program->turned : program;
-    if (program->turned_tried || steps < LONG_RUN || !nnc_pass_enabled("turn"))
-        return NNC_OK;
     NNC_TRY(begin(program->graph, program->outputs, program->output_count, &turned));
     nnc_pass pass = {.graph = turned->graph, .outputs = turned->outputs,
                      .output_count = turned->output_count, .stats = &turned->stats,
                      .twins = &turned->twins};
     NNC_TRY(nnc_pass_turn(&pass));
+    NNC_TRY(nnc_pass_turn_read(&pass));
     if (turned->twins.count > 0) {
         NNC_TRY(schedule(turned));
         NNC_TRY(settle_new(turned, program));
         program->turned = turned;
-        *out = turned;
         turned = NULL;
     }
     program->turned_tried = true;
 done:
     nnc_program_release(turned);
+    return status;
+}
+
+nnc_status nnc_program_for(nnc_program *program, int64_t steps, nnc_program **out)
+{
+    nnc_status status = NNC_OK;
+    bool stands = program->writes == nnc_tensor_writes() && !program->trains;
+    *out = program;
+    if (steps < LONG_RUN && !stands)
+        return NNC_OK;
+    if (!program->turned_tried && nnc_pass_enabled("turn"))
+        NNC_TRY(turn(program));
+    if (program->turned != NULL)
+        *out = program->turned;
+done:
     return status;
 }
 
@@ -619,9 +641,11 @@ void nnc_program_describe(const nnc_program *program, nnc_program_stats *out)
     *out = program->stats;
     if (program->turned != NULL)
         program = program->turned;
-    out->turned = 0;
-    for (int64_t i = 0; i < program->twins.count; i++)
-        out->turned += program->twins.items[i].half == NNC_HALF_NONE;
+    out->turned = out->kept = 0;
+    for (int64_t i = 0; i < program->twins.count; i++) {
+        out->turned += program->twins.items[i].written;
+        out->kept += !program->twins.items[i].written;
+    }
     if (program->time_one > 0 && program->time_all > 0)
         out->threads = program->time_all < program->time_one ? program->threads_timed : 1;
 }

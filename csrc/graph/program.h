@@ -102,9 +102,12 @@ struct nnc_program {
     double timed_at;        /* seconds, of a clock that only goes on */
     int threads_timed;      /* nnc_pool_threads() when they were measured */
     int overtaken;          /* how often, one after another, all took longer than one */
-    /* The same program for long runs, with turned weights (passes/turn.c). */
+    /* The same program with turned weights (passes/turn.c): for long runs, and for all while nobody
+     * writes variables if it does not write such weights. */
     nnc_program *turned;
     bool turned_tried;      /* whether it is known that there is one, or none */
+    bool trains;            /* some op multiplies a gradient and updates a weight */
+    uint64_t writes;        /* nnc_tensor_writes() after its last run; 0: there was none */
     nnc_twins twins;        /* of such a program; or, of any other, of the pass widen */
 };
 
@@ -118,7 +121,7 @@ void *nnc_program_data(const nnc_program *program, int value);
  * grows if this program is the first that needs so much. Cannot fail. */
 void nnc_program_settle(nnc_program *program);
 
-/* The program to replay `steps` times: itself, or what turned weights make of it. The caller holds
+/* The program to replay `steps` times now: itself, or what turned weights make of it. The caller holds
  * the replay lock. */
 nnc_status nnc_program_for(nnc_program *program, int64_t steps, nnc_program **out);
 

@@ -7,18 +7,24 @@
 #include "nnc.h"
 
 /* A variable and the same numbers, turned, or rounded (half: NNC_HALF_*), or both; rounded and not
- * turned `other` may be of that 16-bit dtype itself. What is not rounded is written by the program
- * and goes back to the variable. */
+ * turned `other` may be of that 16-bit dtype itself. What the program writes goes back to the
+ * variable. */
 typedef struct {
     nnc_tensor *plain, *other;
     int half;
-    bool turned;
+    bool turned, written;
 } nnc_twin;
+
+enum {
+    NNC_LARGEST_TWIN = 1 << 20, /* numbers of one that is not written; larger ones come from memory,
+                                 * which takes longer */
+    NNC_MOST_TWINS = 1 << 21    /* numbers of all of them of a program */
+};
 
 typedef struct {
     nnc_twin *items;
     int64_t count, capacity;
-    uint64_t loaded;        /* nnc_tensor_writes() before the rounded ones were made; 0: never */
+    uint64_t loaded;        /* nnc_tensor_writes() before those not written were made; 0: never */
 } nnc_twins;
 
 typedef struct {
@@ -61,15 +67,25 @@ nnc_status nnc_pass_loss(nnc_pass *pass);    /* loss.c */
 nnc_status nnc_pass_lead(nnc_pass *pass);    /* lead.c */
 nnc_status nnc_pass_snapshot(nnc_pass *pass);    /* snapshot.c; always */
 nnc_status nnc_pass_verify(nnc_pass *pass);  /* verify.c; off unless enabled */
-nnc_status nnc_pass_turn(nnc_pass *pass);    /* turn.c: not of the list, but of programs for long runs */
+/* turn.c: not of the list, but of programs for long runs; and for any whose weights stand still. */
+nnc_status nnc_pass_turn(nnc_pass *pass);
+nnc_status nnc_pass_turn_read(nnc_pass *pass);
 
-/* twins.c. A new twin, not yet filled, of a variable: in dtype, half and turned as above. */
+/* twins.c. A new twin, not yet filled, of a variable: in dtype, half, turned and written as above. */
 nnc_status nnc_twins_add(nnc_twins *twins, nnc_tensor *plain, nnc_dtype dtype, int half,
-                         bool turned, nnc_tensor **out);
-/* Before the first step of a run: the variables' numbers into their twins, rounded ones only if
- * some variable has been written since; after the last: those that are not rounded back. */
+                         bool turned, bool written, nnc_tensor **out);
+/* Before the first step of a run: the variables' numbers into their twins, those not written only if
+ * some variable has been written since; after the last: those written back. */
 void nnc_twins_load(nnc_twins *twins);
 void nnc_twins_store(const nnc_twins *twins);
+/* The program has written variables, once since nnc_tensor_writes() was `before`, but none that has a
+ * twin which is not written. */
+void nnc_twins_stand(nnc_twins *twins, uint64_t before);
+/* Whether one of the nodes writes the variable; none calls functions of the embedder, which may write
+ * any while a run lasts. */
+bool nnc_nodes_write(const nnc_graph *graph, const nnc_node *nodes, int64_t count,
+                     const nnc_tensor *tensor);
+bool nnc_nodes_call_nobody(const nnc_node *nodes, int64_t count);
 void nnc_twins_clear(nnc_twins *twins);
 
 /* plan.c: where every computed value, fed input and workspace lies in the arena. */

@@ -1,11 +1,12 @@
-/* turn.c - narrow weights, turned for the length of a run.
+/* turn.c - narrow weights, turned for the length of a run, or for as long as nobody writes them.
  *
  * A dense layer with few units sums along its inputs (kernels/gemm_dot.inc): it reads w (k, n) by
  * columns. The step of such a weight reads and writes the columns of its gradient. Where these two
  * are all that a program does with w and its optimizer's slots, they work on twins (n, k) instead:
  * the replay turns the variables into them before its first step and back after its last one. The
  * gradient a^T b of the twin is b^T a, its rows along the rows of a: so the rows of a batch may lie
- * anywhere, too. Every number goes through the same operations in the same order. */
+ * anywhere, too. Weights that a program does not write at all have twins that are made anew only once
+ * some variable has been written. Every number goes through the same operations in the same order. */
 #include "ops/optimizer.h"
 #include "passes/passes.h"
 
@@ -103,7 +104,7 @@ static nnc_status give_twin(nnc_pass *pass, nnc_tensor *plain)
     nnc_status status;
     nnc_graph *graph = pass->graph;
     nnc_tensor *turned = NULL;
-    NNC_TRY(nnc_twins_add(pass->twins, plain, plain->array.dtype, NNC_HALF_NONE, true,
+    NNC_TRY(nnc_twins_add(pass->twins, plain, plain->array.dtype, NNC_HALF_NONE, true, true,
                           &turned));
     for (int64_t v = 0; v < graph->value_count; v++) {
         nnc_value *value = &graph->values[v];
@@ -144,5 +145,44 @@ nnc_status nnc_pass_turn(nnc_pass *pass)
             NNC_TRY(turn(pass, &pass->graph->nodes[i]));
     }
 done:
+    return status;
+}
+
+/* Whether w may have a twin that is read beside it; numbers: of those that there are already. */
+static bool may_stand(const nnc_pass *pass, const nnc_node *dense, int64_t numbers)
+{
+    const nnc_graph *graph = pass->graph;
+    const nnc_value *w = &graph->values[dense->inputs[1]];
+    int64_t size = nnc_shape_size(&w->array.shape);
+    return w->kind == NNC_VARIABLE && w->tensor->owner == NULL &&
+        (w->array.dtype == NNC_F32 || w->array.dtype == NNC_F64) && size <= NNC_LARGEST_TWIN &&
+        size <= NNC_MOST_TWINS - numbers &&
+        !nnc_nodes_write(graph, graph->nodes, graph->node_count, w->tensor);
+}
+
+nnc_status nnc_pass_turn_read(nnc_pass *pass)
+{
+    nnc_status status = NNC_OK;
+    nnc_graph *graph = pass->graph;
+    nnc_tensor *twin = NULL;
+    int64_t numbers = 0;
+    if (!nnc_nodes_call_nobody(graph->nodes, graph->node_count))
+        return NNC_OK;
+    for (int64_t i = 0; i < graph->node_count; i++) {
+        nnc_node *node = &graph->nodes[i];
+        if (!is_narrow_dense(graph, node) || node->attrs.k[NNC_DENSE_TURNED] ||
+            !may_stand(pass, node, numbers))
+            continue;
+        nnc_tensor *plain = graph->values[node->inputs[1]].tensor;
+        NNC_TRY(nnc_twins_add(pass->twins, plain, plain->array.dtype, NNC_HALF_NONE, true, false,
+                              &twin));
+        NNC_TRY(nnc_graph_tensor(graph, twin, NNC_CONSTANT, &node->inputs[1]));
+        nnc_tensor_release(twin);
+        twin = NULL;
+        node->attrs.k[NNC_DENSE_TURNED] = 1;
+        numbers += nnc_shape_size(&plain->array.shape);
+    }
+done:
+    nnc_tensor_release(twin);
     return status;
 }

@@ -1,11 +1,11 @@
-/* twins.c - variables kept in another form beside themselves: turned while a run lasts (turn.c), or
- * rounded to 16-bit floats, in float32 or in 16 bits, for as long as nobody writes a variable
- * (widen.c). */
+/* twins.c - variables kept in another form beside themselves: turned, and written by the program,
+ * while a run lasts (turn.c), or, for as long as nobody writes a variable, turned (turn.c) or rounded
+ * to 16-bit floats, in float32 or in 16 bits (widen.c). */
 #include "kernels/kernels.h"
 #include "passes/passes.h"
 
 nnc_status nnc_twins_add(nnc_twins *twins, nnc_tensor *plain, nnc_dtype dtype, int half,
-                         bool turned, nnc_tensor **out)
+                         bool turned, bool written, nnc_tensor **out)
 {
     nnc_status status;
     nnc_shape shape = plain->array.shape;
@@ -15,7 +15,7 @@ nnc_status nnc_twins_add(nnc_twins *twins, nnc_tensor *plain, nnc_dtype dtype, i
     NNC_TRY(nnc_grow(&twins->items, &twins->capacity, twins->count + 1, sizeof *twins->items));
     NNC_TRY(nnc_tensor_new(&shape, dtype, &other));
     twins->items[twins->count++] =
-        (nnc_twin){nnc_tensor_retain(plain), nnc_tensor_retain(other), half, turned};
+        (nnc_twin){nnc_tensor_retain(plain), nnc_tensor_retain(other), half, turned, written};
     *out = other;
 done:
     return status;
@@ -62,7 +62,7 @@ void nnc_twins_load(nnc_twins *twins)
 {
     uint64_t writes = nnc_tensor_writes();
     for (int64_t i = 0; i < twins->count; i++) {
-        if (twins->items[i].half == NNC_HALF_NONE || twins->loaded != writes)
+        if (twins->items[i].written || twins->loaded != writes)
             load_twin(&twins->items[i]);
     }
     twins->loaded = writes;
@@ -71,9 +71,37 @@ void nnc_twins_load(nnc_twins *twins)
 void nnc_twins_store(const nnc_twins *twins)
 {
     for (int64_t i = 0; i < twins->count; i++) {
-        if (twins->items[i].half == NNC_HALF_NONE)
+        if (twins->items[i].written)
             turn_copy(&twins->items[i].other->array, &twins->items[i].plain->array);
     }
+}
+
+void nnc_twins_stand(nnc_twins *twins, uint64_t before)
+{
+    if (twins->loaded == before && nnc_tensor_writes() == before + 1)
+        twins->loaded = before + 1;
+}
+
+bool nnc_nodes_write(const nnc_graph *graph, const nnc_node *nodes, int64_t count,
+                     const nnc_tensor *tensor)
+{
+    for (int64_t i = 0; i < count; i++) {
+        const nnc_node *node = &nodes[i];
+        for (int k = 0; node->inputs != NULL && k < nnc_effects(node->op, &node->attrs); k++) {
+            if (graph->values[node->inputs[k]].tensor == tensor)
+                return true;
+        }
+    }
+    return false;
+}
+
+bool nnc_nodes_call_nobody(const nnc_node *nodes, int64_t count)
+{
+    for (int64_t i = 0; i < count; i++) {
+        if (nnc_ops[nodes[i].op].flags & NNC_SHARED || nodes[i].op == NNC_OP_host)
+            return false;
+    }
+    return true;
 }
 
 void nnc_twins_clear(nnc_twins *twins)

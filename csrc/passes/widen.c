@@ -30,9 +30,7 @@
 #include <string.h>
 
 enum {
-    LARGEST_TWIN = 1 << 20,     /* numbers; larger ones come from memory, which takes longer */
-    MOST_TWINS = 1 << 21,       /* numbers of all twins of a program */
-    MOST_NARROW_TWINS = 1 << 25 /* and of those in 16 bits */
+    MOST_NARROW_TWINS = 1 << 25 /* numbers of a program's twins in 16 bits */
 };
 
 typedef struct {
@@ -99,21 +97,8 @@ static void become_wide(widening *w, int value, int wide)
 
 static bool is_written(const widening *w, const nnc_tensor *tensor)
 {
-    for (int64_t i = 0; i < w->count; i++) {
-        const nnc_node *node = &w->nodes[i];
-        for (int k = 0; node->inputs != NULL && k < nnc_effects(node->op, &node->attrs); k++) {
-            if (w->graph->values[node->inputs[k]].tensor == tensor)
-                return true;
-        }
-    }
-    for (int64_t i = 0; i < w->graph->node_count; i++) {
-        const nnc_node *node = &w->graph->nodes[i];
-        for (int k = 0; k < nnc_effects(node->op, &node->attrs); k++) {
-            if (w->graph->values[node->inputs[k]].tensor == tensor)
-                return true;
-        }
-    }
-    return false;
+    return nnc_nodes_write(w->graph, w->nodes, w->count, tensor) ||
+        nnc_nodes_write(w->graph, w->graph->nodes, w->graph->node_count, tensor);
 }
 
 /* Whether a value is the rounding of a variable. */
@@ -136,7 +121,7 @@ static int64_t twin_size(const widening *w, int value)
 static bool may_have_twin(const widening *w, int value)
 {
     int64_t numbers = twin_size(w, value);
-    return numbers <= LARGEST_TWIN && numbers <= MOST_TWINS - w->twin_numbers;
+    return numbers <= NNC_LARGEST_TWIN && numbers <= NNC_MOST_TWINS - w->twin_numbers;
 }
 
 static bool may_have_narrow_twin(const widening *w, int value)
@@ -151,7 +136,7 @@ static nnc_status twin_of(widening *w, int value, bool turned, int *out)
     nnc_status status = NNC_OK;
     nnc_tensor *plain = w->graph->values[w->source[value]].tensor, *twin = NULL;
     NNC_TRY(nnc_twins_add(w->pass->twins, plain, NNC_F32, nnc_half_of(w->dtype[value]), turned,
-                          &twin));
+                          false, &twin));
     NNC_TRY(nnc_graph_tensor(w->graph, twin, NNC_CONSTANT, out));
     w->twin_numbers += nnc_shape_size(&plain->array.shape);
 done:
@@ -166,7 +151,7 @@ static nnc_status narrow_twin_of(widening *w, int value, int *out)
     nnc_tensor *plain = w->graph->values[w->source[value]].tensor, *twin = NULL;
     if (w->narrow[value] < 0) {
         NNC_TRY(nnc_twins_add(w->pass->twins, plain, w->dtype[value],
-                              nnc_half_of(w->dtype[value]), false, &twin));
+                              nnc_half_of(w->dtype[value]), false, false, &twin));
         NNC_TRY(nnc_graph_tensor(w->graph, twin, NNC_CONSTANT, &w->narrow[value]));
         w->narrow_twin_numbers += nnc_shape_size(&plain->array.shape);
     }
@@ -211,16 +196,6 @@ static nnc_status narrow_of(widening *w, int value, int *out)
     *out = w->narrow[value];
 done:
     return status;
-}
-
-/* Functions of the embedder may write variables while a run lasts. */
-static bool calls_nobody(const nnc_graph *graph)
-{
-    for (int64_t i = 0; i < graph->node_count; i++) {
-        if (nnc_ops[graph->nodes[i].op].flags & NNC_SHARED || graph->nodes[i].op == NNC_OP_host)
-            return false;
-    }
-    return true;
 }
 
 /* ---- nodes ---- */
@@ -474,7 +449,8 @@ static nnc_status begin(widening *w)
         w->wide[v] = is_half(w, v) ? -1 : v;
         w->narrow[v] = w->source[v] = -1;
     }
-    w->twins = w->pass->twins != NULL && calls_nobody(w->graph);
+    w->twins = w->pass->twins != NULL && 
+        nnc_nodes_call_nobody(w->graph->nodes, w->graph->node_count);
     w->nodes = w->graph->nodes;
     w->count = w->graph->node_count;
     w->graph->nodes = NULL;

@@ -1,6 +1,7 @@
 /* module.c - nnc._core: starts the core, makes the types from a table, and the functions that are
  * no ops. */
 #define PY_IMPORT_NUMPY
+#include "ops/tiles.h"
 #include "python.h"
 
 #include <string.h>
@@ -98,6 +99,12 @@ static PyObject *isa_available(PyObject *module, PyObject *unused)
     return tuple;
 }
 
+static PyObject *widens_bfloat16(PyObject *module, PyObject *unused)
+{
+    (void)module, (void)unused;
+    return PyBool_FromLong(!nnc_tiles_there());
+}
+
 static PyObject *set_isa(PyObject *module, PyObject *name)
 {
     const char *text = PyUnicode_AsUTF8AndSize(name, NULL);
@@ -176,6 +183,8 @@ static PyMethodDef functions[] = {
     {"num_threads_reason", num_threads_reason, METH_NOARGS, "Why that many threads."},
     {"isa", isa, METH_NOARGS, "The instruction set level in use."},
     {"isa_available", isa_available, METH_NOARGS, "The levels this machine has, worst first."},
+    {"widens_bfloat16", widens_bfloat16, METH_NOARGS,
+     "Whether programs with excess precision keep bfloat16 in float32."},
     {"set_isa", set_isa, METH_O, "Chooses a level; not while anything runs."},
     {"alloc_fail_at", alloc_fail_at, METH_O,
      "For tests: the n-th allocation from now fails; 0: none."},

@@ -37,11 +37,11 @@ PyObject *py_program_stats(PyObject *object, PyObject *unused)
     nnc_program_stats s;
     (void)unused;
     nnc_program_describe(py_program_of(object), &s);
-    return Py_BuildValue("{sLsLsLsLsLsLsisL}", "nodes_recorded", (long long)s.nodes_recorded,
+    return Py_BuildValue("{sLsLsLsLsLsLsisLsL}", "nodes_recorded", (long long)s.nodes_recorded,
                          "nodes_kept", (long long)s.nodes_kept, "fused", (long long)s.fused,
                          "folded", (long long)s.folded, "arena_bytes", (long long)s.arena_bytes,
                          "values_bytes", (long long)s.values_bytes, "threads", s.threads,
-                         "turned", (long long)s.turned);
+                         "turned", (long long)s.turned, "kept", (long long)s.kept);
 }
 
 /* (shape, dtype) of each array. */

@@ -200,7 +200,7 @@ class Layer(LayerFiles, LayerQuantization, Operation):
         "_own_variables", "_losses", "_dtype_policy", "_signature", "input_spec", "_build_shapes",
         "_found", "_flat", "_loss_tracker", "_compile_metrics", "_compile_loss",
         "_compile_arguments", "_programs", "_fast", "_last_results", "_eager_kinds", "_ready",
-        "_quick", "optimizer", "loss", "history", "_inbound_nodes"))
+        "_repeated", "optimizer", "loss", "history", "_inbound_nodes"))
 
     def _parts(self, kind):
         """The objects of a kind in the attributes, in their order, each once.

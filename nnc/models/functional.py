@@ -20,7 +20,7 @@ from ..variables import changes
 from .front import Entered, Front, fit_shape, fit_strings
 from .graph import fill, find_nodes, replay, sort_operations
 from .model import Model
-from .quick import count, is_ours, record
+from .quick import Repeated, is_ours, record
 from .sequential import Sequential
 from ..trainer import Trainer
 
@@ -49,9 +49,6 @@ class Functional(Model):
         ValueError: If something is no KerasTensor, an input is missing, or names repeat.
     """
 
-    _quick = None               # see _count
-    _calls = (None, 0)
-
     def __init__(self, inputs, outputs, name=None, trainable=None, **kwargs):
         for argument, nest in (("inputs", inputs), ("outputs", outputs)):
             for leaf in tree.flatten(nest):
@@ -68,6 +65,7 @@ class Functional(Model):
         Layer.__init__(self, name=name, **kwargs)
         Trainer.__init__(self)
         self.autocast = False                           # inputs have dtypes of their own
+        self._repeated = Repeated()                     # see _again
         self._set_graph(inputs, outputs)
         if trainable is not None:
             self.trainable = trainable
@@ -191,30 +189,18 @@ class Functional(Model):
         if len(args) != 1 or context.training or kwargs and (
                 len(kwargs) > 1 or kwargs.get("training", True)):
             return super().__call__(*args, **kwargs)
-        inputs, quick = args[0], self._quick
-        if quick is not None and quick[0] == changes[0] and _is_plain(inputs):
-            outputs = quick[1](inputs)
-            if outputs is not None:
-                return outputs
-        outputs = super().__call__(*args, **kwargs)
-        if _is_plain(inputs):
-            self._count(inputs if type(inputs) in (list, tuple) else [inputs])
-        return outputs
-
-    def _count(self, flat):
-        """Notes one more call on inputs of these shapes; the third in a row is recorded."""
-        signature = [(tuple(x.shape), str(x.dtype)) for x in flat]
-        if [dtype for _, dtype in signature] == [tensor.dtype for tensor in self.inputs] \
-                and count(self, signature) and _only_computes(self):
-            replay = record(lambda x: Layer.__call__(self, x if len(x) > 1 else x[0]), signature)
-            if replay is not None:
-                self.__dict__["_quick"] = (changes[0], replay)
+        inputs, repeated = args[0], self._repeated
+        if repeated.stamp == changes[0] and _is_plain(inputs):
+            for attempt in repeated.attempts:
+                outputs = attempt(inputs)
+                if outputs is not None:
+                    return outputs
+        return super().__call__(*args, **kwargs)
 
     def call(self, inputs, training=None, mask=None):
         """Goes through the nodes."""
         entered = type(inputs) is Entered
-        tensors, nodes = (self._front.cut, self._front.rest) if entered \
-            else (self.inputs, self._nodes)
+        tensors = self._front.cut if entered else self.inputs
         flat = [self._adjust(x, wanted) for x, wanted in zip(
             inputs if entered else self._flat_inputs(inputs), tensors)]
         if mask is not None:
@@ -226,6 +212,16 @@ class Functional(Model):
                 if one is not None:
                     flat[i] = op.copy(flat[i])
                     flat[i]._keras_mask = one
+        if training or context.training or entered or self._front is not None \
+                or any("_keras_mask" in x.__dict__ for x in flat):
+            return self._run(flat, training, entered)
+        outputs = self._repeated.attempt(flat if len(flat) > 1 else flat[0])
+        return self._again(flat, self._run(flat, training)) if outputs is None else outputs
+
+    def _run(self, flat, training, entered=False):
+        """The outputs for a list of all inputs, or of what the front has made of them."""
+        tensors, nodes = (self._front.cut, self._front.rest) if entered \
+            else (self.inputs, self._nodes)
         values = {id(tensor): x for tensor, x in zip(tensors, flat)}
 
         def call(operation, args, kwargs):
@@ -234,6 +230,17 @@ class Functional(Model):
             return operation(*args, **kwargs)
         replay(nodes, values, call)
         return fill(self._outputs_struct, values)
+
+    def _again(self, flat, outputs):
+        """Notes a call outside training and what it gave; makes a program of it if it is due, whose
+        outputs are returned then."""
+        key = tuple((tuple(x.shape), x.dtype) for x in flat)
+        if not self._repeated.is_due(self, key):
+            return outputs
+        self._repeated.keep(key, record(lambda x: self._run(x, False), key)
+                            if _only_computes(self) else None)
+        again = self._repeated.attempt(flat if len(flat) > 1 else flat[0])
+        return outputs if again is None else again
 
     def _convert(self, value, positional):
         if self._front is None or isinstance(value, (Tensor, KerasTensor)):

@@ -12,6 +12,7 @@ from ..stateless import apart
 from ..strings import holds_strings, string_array
 from ..trainer import Trainer
 from ..utils.text import suggest
+from .quick import Repeated
 
 
 def is_functional(args, kwargs):
@@ -65,12 +66,12 @@ class Model(ModelFiles, ModelQuantization, Trainer, Layer):
 
     def __getstate__(self):
         """For `copy` and `pickle`: without programs (they are recorded anew) and history."""
-        dropped = ("_programs", "_fast", "_eager_kinds", "_ready", "_quick", "_found", "_flat",
+        dropped = ("_programs", "_fast", "_eager_kinds", "_ready", "_repeated", "_found", "_flat",
                    "_last_loss", "history", "train_function", "test_function", "predict_function")
         return {key: value for key, value in super().__getstate__().items() if key not in dropped}
 
     def __setstate__(self, state):
-        super().__setstate__(dict(state, history=None, _ready=None, _quick=None))
+        super().__setstate__(dict(state, history=None, _ready=None, _repeated=Repeated()))
         self._forget()
 
     @property

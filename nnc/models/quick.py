@@ -1,11 +1,18 @@
-"""Calls that come again and again: the third alike in a row is recorded, later ones replay it."""
+"""Calls that come again and again: the third alike is recorded, later ones replay it.
+
+A program of bfloat16 layers keeps float32 between the ops where the processor has no products of
+bfloat16, as those of `predict` do: calls of such models are recorded the first time, so that each
+gives the same numbers.
+"""
 from .. import _core, tree
-from .._core import Tensor
+from .._core import Tensor, op
 from ..ops.symbolic import OpOperation
 from ..variables import changes
 
 #: Inputs, and outputs with their logits, that `Program.attempt` takes at most.
 MOST = 8
+#: Programs that a model keeps, and kinds of calls that it counts.
+MOST_PROGRAMS, MOST_KINDS = 8, 256
 
 
 def is_ours(operation):
@@ -20,11 +27,51 @@ def is_ours(operation):
                for part in given if part is not None)
 
 
-def count(model, key):
-    """Notes one more call of a kind; returns whether it is the one to record."""
-    seen, times = model._calls if model._calls[0] == (changes[0], key) else (None, 0)
-    model.__dict__["_calls"] = (changes[0], key), times + 1
-    return times == 2 and _core.current_graph() is None
+class Repeated:
+    """The calls of a model that have come, by kind, and the programs of those that came often.
+
+    Attributes:
+        stamp: What `changes` was when they were made: all is forgotten when a layer has changed.
+        attempts: A function for each program; it gives `None` for inputs of another kind.
+    """
+
+    def __init__(self):
+        self.stamp, self.attempts = None, ()
+        self._programs, self._times, self._keeps = {}, {}, False
+
+    def attempt(self, inputs):
+        """What one of the programs gives for the inputs, or `None`."""
+        if self.stamp == changes[0]:
+            for attempt in self.attempts:
+                outputs = attempt(inputs)
+                if outputs is not None:
+                    return outputs
+        return None
+
+    def is_due(self, model, key):
+        """Notes one more call of a kind; returns whether it is the one to record."""
+        if self.stamp != changes[0]:
+            self.stamp, self.attempts, self._programs, self._times = changes[0], (), {}, {}
+            self._keeps = _core.widens_bfloat16() and any(
+                layer.compute_dtype == "bfloat16" for layer in model._flatten_layers())
+        if len(self._times) >= MOST_KINDS and key not in self._times:
+            self._times = {}
+        times = self._times[key] = self._times.get(key, 0) + 1
+        at_once = self._keeps and len(self._programs) < MOST_PROGRAMS
+        return key not in self._programs and times >= (1 if at_once else 3) \
+            and _core.current_graph() is None
+
+    def keep(self, key, attempt):
+        """A program for calls of a kind, in the place of the oldest if there are many; `None`: there
+        can be none, which is not tried again."""
+        programs = dict(self._programs)
+        programs[key] = attempt
+        if attempt is not None and len(programs) > MOST_PROGRAMS:
+            oldest = next(iter(programs))
+            del programs[oldest]
+            self._times.pop(oldest, None)
+        self._programs = programs
+        self.attempts = tuple(reversed([one for one in programs.values() if one is not None]))
 
 
 def record(call, signature):
@@ -50,10 +97,13 @@ def record(call, signature):
                        or not set(leaf.__dict__) <= {"_keras_logits"} for leaf in flat):
         return None
     noted = [i for i, leaf in enumerate(flat) if leaf.__dict__]
-    outputs = flat + [flat[i]._keras_logits for i in noted]
+    with graph:
+        # Those of bfloat16 leave in the float32 that they may have.
+        outputs = flat + [op.cast(x, "float32") if x.dtype == "bfloat16" else x
+                          for x in (flat[i]._keras_logits for i in noted)]
     if len(outputs) > MOST or len(inputs) > MOST:
         return None
-    attempt = _core.Program(graph, outputs).attempt
+    attempt = _core.Program(graph, outputs, excess=True).attempt
     if made is flat[0]:
         return _with_logits(attempt) if noted else attempt
     structure, size = tree.map_leaves(lambda _: 0, made), len(flat)

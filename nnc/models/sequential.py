@@ -12,7 +12,7 @@ from ..strings import holds_strings, string_array
 from ..variables import changes
 from .front import Entered, as_array, fit_strings
 from .model import Model
-from .quick import count, is_ours, record
+from .quick import Repeated, is_ours, record
 
 #: NumPy's characters of bool, integers, float32 and float64.
 _PLAIN_NUMBERS = "?bBhHiIlLqQfd"
@@ -34,8 +34,7 @@ class Sequential(Model):
         super().__init__(trainable=trainable, name=name)
         self._layers = []
         self._ready = None              # see _remember
-        self._quick = None              # see _count
-        self._calls = (None, 0)
+        self._repeated = Repeated()     # see _again
         if isinstance(layers, Layer) or layers is not None and not hasattr(layers, "__iter__"):
             raise ValueError("Sequential: `layers` must be a list of layers. "
                              f"Received: layers={layers!r} (of type {type(layers).__name__})")
@@ -100,7 +99,7 @@ class Sequential(Model):
 
     def _maybe_rebuild(self):
         self.built = False
-        self._ready = self._quick = None
+        self._ready, self._repeated = None, Repeated()
         first = self._layers[0] if self._layers else None
         if isinstance(first, InputLayer):
             if len(self._layers) > 1:
@@ -135,7 +134,7 @@ class Sequential(Model):
         self._layers = layers
         self._outputs = x
         self._front_layers, self._front_fixed = self._count_front()
-        self._ready = self._quick = None
+        self._ready, self._repeated = None, Repeated()
 
     def _build_for(self, args, kwargs):
         if isinstance(args[0], np.ndarray):                             # of strings
@@ -235,29 +234,30 @@ class Sequential(Model):
 
     def __call__(self, inputs, training=None, mask=None):
         """The output of the last layer. A shape that has gone through takes the short way."""
-        quick = self._quick
-        if quick is not None and quick[0] == changes[0] and mask is None and not training \
-                and (training is not None or not context.training) \
+        repeated, first = self._repeated, inputs
+        plain = mask is None and not training and (training is not None or not context.training)
+        if plain and repeated.stamp == changes[0] \
                 and (type(inputs) is np.ndarray
                      or type(inputs) is Tensor and "_keras_mask" not in inputs.__dict__):
-            outputs = quick[1](inputs)
-            if outputs is not None:
-                return outputs
+            for attempt in repeated.attempts:
+                outputs = attempt(inputs)
+                if outputs is not None:
+                    return outputs
         ready = self._ready
         if ready is not None and ready[0] == changes[0] and mask is None:
             if type(inputs) is not Tensor:
                 inputs = self._tensor(inputs)
-            if inputs.dtype == ready[1] and inputs.shape in ready[2] \
-                    and "_keras_mask" not in inputs.__dict__:
-                if training is None:
-                    training = context.training
-                training = bool(training)
-                shape = inputs.shape
+            if inputs.shape in ready[2] and "_keras_mask" not in inputs.__dict__:
+                if inputs.dtype != ready[1]:
+                    inputs = op.cast(inputs, ready[1])
+                outputs = repeated.attempt(inputs) if plain and inputs is not first else None
+                if outputs is not None:
+                    return outputs
+                x = inputs
+                training = context.training if training is None else bool(training)
                 for call, takes_training in ready[3]:
-                    inputs = call(inputs, training=training) if takes_training else call(inputs)
-                if not training and (quick is None or quick[0] != ready[0] or quick[2] != shape):
-                    self._count(shape)
-                return inputs
+                    x = call(x, training=training) if takes_training else call(x)
+                return self._again(inputs, x) if plain else x
         if self._takes_strings and holds_strings(inputs):
             inputs = string_array(inputs, self._who())
         elif type(inputs) not in (Tensor, Entered) and not isinstance(inputs, KerasTensor):
@@ -265,6 +265,11 @@ class Sequential(Model):
         outputs = super().__call__(inputs, training=training, mask=mask)
         if type(inputs) is Tensor and mask is None:
             self._remember(inputs)
+            ready = self._ready
+            if plain and ready is not None and ready[0] == changes[0] \
+                    and inputs.dtype == ready[1] and inputs.shape in ready[2] \
+                    and "_keras_mask" not in inputs.__dict__:
+                return self._again(inputs, outputs)
         return outputs
 
     def _tensor(self, inputs):
@@ -298,12 +303,18 @@ class Sequential(Model):
         if len(self._ready[2]) < 256:
             self._ready[2].add(inputs.shape)
 
-    def _count(self, shape):
-        """Notes one more call of a shape; the third in a row is recorded."""
-        if count(self, shape) and all(is_ours(layer) for layer in self.layers):
-            replay = record(self._run, [(shape, self._ready[1])])
-            if replay is not None:
-                self.__dict__["_quick"] = (changes[0], replay, shape)
+    def _again(self, inputs, outputs):
+        """Notes a call outside training and what it gave; makes a program of it if it is due, whose
+        outputs are returned then."""
+        key = inputs.shape
+        if self._repeated.is_due(self, key):
+            if all(is_ours(layer) for layer in self.layers):
+                self._repeated.keep(key, record(self._run, [(key, self._ready[1])]))
+            else:
+                self._repeated.keep(key, None)
+            again = self._repeated.attempt(inputs)
+            return outputs if again is None else again
+        return outputs
 
     def _run(self, inputs):
         """The output for a list of one input, as `_ready` says."""

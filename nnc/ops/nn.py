@@ -203,7 +203,7 @@ def _logits(name, output, from_logits):
     if from_logits:
         tell("from-logits", f"{name}: from_logits=True, but `output` are probabilities that a "
              "softmax or sigmoid activation made, not logits. Was this intended?")
-    return logits, True
+    return (logits if logits.dtype == output.dtype else op.cast(logits, output.dtype)), True
 
 
 def _same_shape(name, target, output):
