@@ -155,6 +155,10 @@ class Program:
         trace is on in this thread."""
     input_signature: list[tuple[tuple[int, ...], str]]
     output_signature: list[tuple[tuple[int, ...], str]]
+    def attempt_logits(self, x: Any) -> Tensor | None:
+        """The same of two outputs: the first, with the second as its `_keras_logits`."""
+    def attempt_array(self, x: Any) -> Any:
+        """The same of one output, as a NumPy array; an input of floats may be an array of other floats."""
     def stats(self) -> dict[str, int]: ...
     def text(self) -> str: ...
 

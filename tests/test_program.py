@@ -565,6 +565,64 @@ def test_attempt_with_several_inputs_and_outputs(count):
         assert program.attempt(given) is None
 
 
+def test_attempts_give_what_is_not_finite():
+    """No output stops a run, whatever it holds."""
+    for outputs in (1, 2, 3):
+        program = inference(outputs)[1]
+        x = np.full((4, 2), np.nan, "float32")
+        for got in (program.attempt(x), program(x), program.attempt(x)):
+            for leaf in got if isinstance(got, (tuple, list)) else [got]:
+                assert np.isnan(np.asarray(leaf)).all()
+    assert np.isnan(inference(1)[1].attempt_array(x)).all()
+
+
+def test_attempt_logits():
+    x = np.arange(-4.0, 4.0, dtype="float32").reshape(4, 2)
+    w, program = inference(2)
+    for given in (x, Tensor(x)):
+        got = program.attempt_logits(given)
+        np.testing.assert_array_equal(got, np.maximum(x @ w.numpy(), 0))
+        np.testing.assert_array_equal(got._keras_logits, x @ w.numpy())
+        assert list(got.__dict__) == ["_keras_logits"]
+    assert program.attempt_logits(x.astype("float64")) is None
+    for outputs in (1, 3):
+        assert inference(outputs)[1].attempt_logits(x) is None
+
+
+def test_attempt_array():
+    x = np.arange(-4.0, 4.0, dtype="float32").reshape(4, 2)
+    w, program = inference(1)
+    want = np.maximum(x @ w.numpy(), 0)
+    for given in (x, Tensor(x), x.astype("float64"), x.astype("float16")):
+        got = program.attempt_array(given)
+        assert type(got) is np.ndarray and got.dtype == "float32" and got.flags.owndata
+        np.testing.assert_array_equal(got, want)
+    for given in (x.astype("int32"), x.astype("complex64"), x[:3], np.asfortranarray(x), x > 0,
+                  x.tolist(), None, (x,)):
+        assert program.attempt_array(given) is None
+    assert inference(2)[1].attempt_array(x) is None
+
+
+def test_allocation_failures_of_attempts():
+    x = np.arange(-4.0, 4.0, dtype="float32").reshape(4, 2)
+    _, program = inference(2)
+    _, single = inference(1)
+    for attempt in (program.attempt, program.attempt_logits, single.attempt_array):
+        want, failures = [attempt(x) for _ in range(2)][1], 0     # the second looks for copies to keep
+        for n in range(1, 20):
+            _core.alloc_fail_at(n)
+            try:
+                got = attempt(x)
+                break
+            except MemoryError:
+                failures += 1
+            finally:
+                _core.alloc_fail_at(0)
+        first = [leaf[0] if type(leaf) is tuple else leaf for leaf in (got, want)]
+        np.testing.assert_array_equal(*first)
+        assert failures == (0 if attempt == single.attempt_array else 2)
+
+
 # ---- chains of element-wise ops ------------------------------------------------------------------
 
 def swish(x, row, column):

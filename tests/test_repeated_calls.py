@@ -80,6 +80,14 @@ def test_later_calls_cast_as_the_first(policy):
     assert model._repeated.attempts
 
 
+@pytest.mark.parametrize("make", [one, many, nested])
+def test_what_is_not_finite(make):
+    model, x = make()
+    for _ in range(5):
+        result = model(nnc.tree.map_structure(lambda leaf: leaf * np.nan, x))
+        assert all(np.isnan(leaf.numpy()).all() for leaf in nnc.tree.flatten(result))
+
+
 def kinds(model):
     return len(model._repeated.attempts)
 

@@ -27,7 +27,8 @@ enum {
     SHARED_BYTES = 1 << 16,     /* a batch larger than this is gathered by all threads */
     LONG_AHEAD = 64,            /* cache lines that are not asked for all at once */
     LONG_PART_BYTES = 1 << 10,  /* of a row: worth a thread's reading a part of every row */
-    UNPOLLED_BYTES = 1 << 20    /* and this much between two looks at the poll */
+    UNPOLLED_BYTES = 1 << 20,   /* and this much between two looks at the poll */
+    FEW_TARGETS = 8             /* are not worth an allocation */
 };
 #define SHORT_PROGRAM 8000.0    /* ns: never worth a second thread */
 #define WARM_UP 2e-3            /* seconds */
@@ -381,16 +382,22 @@ static void store_twins(nnc_program *program, nnc_program *replayed)
 
 /* ---- how many threads ---- */
 
-/* Runs up to `steps` more on `threads` threads; returns nanoseconds a step, 0 if none was timed. */
-static double run_some(replay *run, int64_t steps, int threads)
+/* Runs up to `steps` more on `threads` threads. */
+static void run_on(replay *run, int64_t steps, int threads)
 {
-    int64_t before = run->done;
-    run->limit = before + steps < run->steps ? before + steps : run->steps;
-    double start = now();
+    run->limit = run->done + steps < run->steps ? run->done + steps : run->steps;
     if (threads > 1)
         nnc_pool_run(replay_task, run, threads);
     else
         replay_task(run, 0, 1);
+}
+
+/* The same; returns nanoseconds a step, 0 if none was timed. */
+static double run_some(replay *run, int64_t steps, int threads)
+{
+    int64_t before = run->done;
+    double start = now();
+    run_on(run, steps, threads);
     return run->done == before ? 0 : 1e9 * (now() - start) / (double)(run->done - before);
 }
 
@@ -515,13 +522,13 @@ static void run_all(replay *run)
     nnc_program *program = run->program;
     int threads = nnc_pool_threads();
     if (threads == 1 || !program->any_parallel || program->cost < SHORT_PROGRAM) {
-        run_some(run, run->steps, 1);
+        run_on(run, run->steps, 1);
         return;
     }
     while (!over(run)) {
         if (program->threads_timed != threads || program->steps_until_timing <= 0) {
             if (has_few_steps(run) && program->cost < FEW_COST)
-                run_some(run, run->steps, untimed_threads(program, threads));
+                run_on(run, run->steps, untimed_threads(program, threads));
             else
                 time_threads(run, threads);
             continue;
@@ -573,16 +580,17 @@ nnc_status nnc_program_replay_guarded(nnc_program *program, const nnc_rows *sour
                                       int guard, bool *stopped_early)
 {
     nnc_status status = NNC_OK;
-    char **next = NULL;
+    char *few[FEW_TARGETS], **next = NULL;
     replay run = {.program = program, .sources = sources, .order = order, .first = first,
                   .steps = steps, .deadline = seconds > 0 ? now() + seconds : 0,
                   .batch = batch_of(program, sources)};
     *done = 0;
     *stopped_early = false;
     if (targets != NULL) {
-        NNC_TRY(nnc_alloc(program->output_count * (int64_t)sizeof *next, &next));
-        memcpy(next, targets, (size_t)program->output_count * sizeof *next);
-        run.targets = next;
+        if (program->output_count > FEW_TARGETS)
+            NNC_TRY(nnc_alloc(program->output_count * (int64_t)sizeof *next, &next));
+        run.targets = next == NULL ? few : next;
+        memcpy(run.targets, targets, (size_t)program->output_count * sizeof *next);
     }
     nnc_lock_at_fork(&replay_lock, false);
     pthread_mutex_lock(&replay_lock);

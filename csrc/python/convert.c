@@ -435,6 +435,17 @@ PyObject *py_numpy(py_state *state, const nnc_array *array, PyObject *owner, boo
     return result;
 }
 
+PyObject *py_new_array(py_state *state, const nnc_array *like)
+{
+    npy_intp dims[NNC_MAX_RANK];
+    PyArray_Descr *descr = py_descr(state, like->dtype);
+    if (descr == NULL)
+        return NULL;
+    for (int i = 0; i < like->shape.rank; i++)
+        dims[i] = (npy_intp)like->shape.dim[i];
+    return PyArray_NewFromDescr(&PyArray_Type, descr, like->shape.rank, dims, NULL, NULL, 0, NULL);
+}
+
 PyObject *py_array_protocol(PyObject *array, PyObject *args, PyObject *kwargs)
 {
     static char *names[] = {"dtype", "copy", NULL};

@@ -280,7 +280,8 @@ static int execute(PyObject *module)
         if (state->dtype_name[i] == NULL)
             return -1;
     }
-    if (add_types(state, module) < 0 || py_ops_add(state, module) < 0 ||
+    state->keras_logits = PyUnicode_InternFromString("_keras_logits");
+    if (state->keras_logits == NULL || add_types(state, module) < 0 || py_ops_add(state, module) < 0 ||
         py_describe_add(module) < 0 || py_text_add(module) < 0)
         return -1;
     return PyModule_AddStringConstant(module, "__version__", NNC_VERSION);
@@ -309,6 +310,7 @@ static void module_free(void *module)
         Py_CLEAR(*type_slot(state, i));
     for (int i = 0; i < NNC_DTYPE_COUNT; i++)
         Py_CLEAR(state->dtype_name[i]);
+    Py_CLEAR(state->keras_logits);
     Py_CLEAR(state->trace_error);
     Py_CLEAR(state->invalid_index);
     Py_CLEAR(state->bfloat16);

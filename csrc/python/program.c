@@ -565,33 +565,44 @@ static void program_dealloc(PyObject *object)
     Py_DECREF(type);
 }
 
-/* The memory of an input that a program takes as it is: an array or a concrete Tensor
- * of its very shape and dtype. NULL and no exception: it is something else. */
-static void *fitting(py_state *state, const nnc_array *input, PyObject *object)
+/* Whether an input may be fed this: its very shape, and its dtype, or (converts) both are floats. */
+static bool is_fit(const nnc_array *input, const nnc_array *given, bool converts)
 {
+    return nnc_shape_equal(&given->shape, &input->shape) &&
+        (given->dtype == input->dtype ||
+         (converts && nnc_dtype_kind(given->dtype) == NNC_KIND_FLOAT &&
+          nnc_dtype_kind(input->dtype) == NNC_KIND_FLOAT));
+}
+
+/* What an input is fed of an array or a concrete Tensor. Whether it fits; no exception. */
+static bool fitting(py_state *state, const nnc_array *input, PyObject *object, bool converts,
+                    nnc_rows *rows)
+{
+    nnc_array given = {.data = NULL};
     if (py_is_tensor(state, object)) {
         const py_tensor *tensor = (const py_tensor *)object;
-        if (tensor->graph != NULL || tensor->tensor->array.dtype != input->dtype ||
-            !nnc_shape_equal(&tensor->tensor->array.shape, &input->shape))
-            return NULL;
-        return tensor->tensor->array.data;
+        if (tensor->graph != NULL)
+            return false;
+        given = tensor->tensor->array;
+    } else {
+        PyArrayObject *array = py_array_direct(object, &given.dtype);
+        if (array == NULL)
+            return false;
+        given.data = PyArray_DATA(array);
+        given.shape.rank = PyArray_NDIM(array);
+        for (int d = 0; d < given.shape.rank; d++)
+            given.shape.dim[d] = PyArray_DIM(array, d);
+        Py_DECREF(array);       /* the caller holds the object */
     }
-    nnc_dtype dtype;
-    PyArrayObject *array = py_array_direct(object, &dtype);
-    if (array == NULL)
-        return NULL;
-    bool fits = dtype == input->dtype && PyArray_NDIM(array) == input->shape.rank;
-    for (int d = 0; fits && d < input->shape.rank; d++)
-        fits = PyArray_DIM(array, d) == input->shape.dim[d];
-    void *data = fits ? PyArray_DATA(array) : NULL;
-    Py_DECREF(array);       /* the caller holds the object */
-    return data;
+    *rows = (nnc_rows){.data = given.data, .dtype = given.dtype};
+    return is_fit(input, &given, converts);
 }
 
 enum { ATTEMPT_MOST = 8 };      /* inputs; outputs */
 
 /* What a program reads, of x: its only input, or a tuple of all. Whether they fit. */
-static bool fitting_all(py_state *state, nnc_program *program, PyObject *x, nnc_rows *rows)
+static bool fitting_all(py_state *state, nnc_program *program, PyObject *x, bool converts,
+                        nnc_rows *rows)
 {
     int64_t inputs = nnc_program_input_count(program);
     bool several = PyTuple_CheckExact(x);
@@ -599,11 +610,9 @@ static bool fitting_all(py_state *state, nnc_program *program, PyObject *x, nnc_
         (several && PyTuple_Size(x) != inputs))
         return false;
     for (int64_t i = 0; i < inputs; i++) {
-        const nnc_array *input = nnc_program_input(program, i);
-        void *data = fitting(state, input, several ? PyTuple_GetItem(x, (Py_ssize_t)i) : x);
-        if (data == NULL)
+        if (!fitting(state, nnc_program_input(program, i),
+                     several ? PyTuple_GetItem(x, (Py_ssize_t)i) : x, converts, &rows[i]))
             return false;
-        rows[i] = (nnc_rows){.data = data, .dtype = input->dtype};
     }
     return true;
 }
@@ -627,43 +636,101 @@ static PyObject *wrap_outputs(py_state *state, nnc_tensor **tensors, int64_t out
     return result;
 }
 
-/* Nothing is recorded and no tape is on, and the inputs fit: what the program gives. */
-static PyObject *program_attempt(PyObject *object, PyObject *x)
+/* The first output, with the second as its `_keras_logits`; their references go over to it. */
+static PyObject *wrap_with_logits(py_state *state, nnc_tensor **tensors)
 {
-    py_state *state = PyType_GetModuleState(Py_TYPE(object));
-    nnc_program *program = py_program_of(object);
-    nnc_tensor *tensors[ATTEMPT_MOST] = {NULL};
-    void *targets[ATTEMPT_MOST];
-    nnc_rows rows[ATTEMPT_MOST];
-    PyObject *result = NULL;
-    int64_t outputs = nnc_program_output_count(program);
-    if (nnc_tape_active() || py_graph_current() != NULL || replaying || outputs < 1 ||
-        outputs > ATTEMPT_MOST)
-        Py_RETURN_NONE;
-    /* A list may change while the GIL is dropped: what is in it is held by a tuple. */
-    PyObject *inputs = PyList_CheckExact(x) ? PyList_AsTuple(x) : Py_NewRef(x);
-    if (inputs == NULL)
-        return NULL;
-    if (!fitting_all(state, program, inputs, rows)) {
-        Py_DECREF(inputs);
-        Py_RETURN_NONE;
+    PyObject *output = py_tensor_wrap(state, tensors[0]), *logits = NULL, *dict = NULL;
+    tensors[0] = NULL;
+    if (output != NULL) {
+        logits = py_tensor_wrap(state, tensors[1]);
+        tensors[1] = NULL;
+        dict = logits == NULL ? NULL : PyDict_New();
     }
-    for (int64_t k = 0; k < outputs; k++) {
+    if (dict == NULL || PyDict_SetItem(dict, state->keras_logits, logits) < 0) {
+        Py_XDECREF(dict);
+        Py_CLEAR(output);
+    } else {
+        py_replace(&((py_tensor *)output)->dict, dict);
+    }
+    Py_XDECREF(logits);
+    return output;
+}
+
+/* Whether nothing is recorded and no tape is on, and the inputs, a tuple if there are several, fit. */
+static bool may_attempt(py_state *state, nnc_program *program, PyObject *x, bool converts,
+                        nnc_rows *rows)
+{
+    int64_t outputs = nnc_program_output_count(program);
+    return !nnc_tape_active() && py_graph_current() == NULL && !replaying && outputs >= 1 &&
+        outputs <= ATTEMPT_MOST && fitting_all(state, program, x, converts, rows);
+}
+
+/* The outputs as new tensors. Returns -1 and an exception; the tensors are released all the same. */
+static int attempt(py_state *state, nnc_program *program, nnc_rows *rows, nnc_tensor **tensors)
+{
+    void *targets[ATTEMPT_MOST];
+    for (int64_t k = 0; k < nnc_program_output_count(program); k++) {
         const nnc_array *output = nnc_program_output(program, k);
         nnc_status status = nnc_tensor_new(&output->shape, output->dtype, &tensors[k]);
         if (status != NNC_OK) {
             py_raise(state, status);
-            goto done;
+            return -1;
         }
         targets[k] = tensors[k]->array.data;
     }
-    run r = {.state = state, .program = program, .rows = rows, .targets = targets, .steps = 1};
-    if (replay(&r) >= 0)
-        result = wrap_outputs(state, tensors, outputs);
-done:
-    for (int64_t k = 0; k < outputs; k++)
+    run r = {.state = state, .program = program, .rows = rows, .targets = targets, .steps = 1,
+             .guard = -1};
+    return replay(&r) >= 0 ? 0 : -1;
+}
+
+static PyObject *attempt_tensors(PyObject *object, PyObject *x, bool with_logits)
+{
+    py_state *state = PyType_GetModuleState(Py_TYPE(object));
+    nnc_program *program = py_program_of(object);
+    nnc_tensor *tensors[ATTEMPT_MOST] = {NULL};
+    nnc_rows rows[ATTEMPT_MOST];
+    PyObject *result = NULL;
+    int64_t outputs = nnc_program_output_count(program);
+    /* A list may change while the GIL is dropped: what is in it is held by a tuple. */
+    PyObject *inputs = PyList_CheckExact(x) ? PyList_AsTuple(x) : Py_NewRef(x);
+    if (inputs == NULL)
+        return NULL;
+    if (!may_attempt(state, program, inputs, false, rows) || (with_logits && outputs != 2))
+        result = Py_NewRef(Py_None);
+    else if (attempt(state, program, rows, tensors) == 0)
+        result = with_logits ? wrap_with_logits(state, tensors)
+                             : wrap_outputs(state, tensors, outputs);
+    for (int k = 0; k < ATTEMPT_MOST; k++)
         nnc_tensor_release(tensors[k]);
     Py_DECREF(inputs);
+    return result;
+}
+
+static PyObject *program_attempt(PyObject *object, PyObject *x)
+{
+    return attempt_tensors(object, x, false);
+}
+
+static PyObject *program_attempt_logits(PyObject *object, PyObject *x)
+{
+    return attempt_tensors(object, x, true);
+}
+
+static PyObject *program_attempt_array(PyObject *object, PyObject *x)
+{
+    py_state *state = PyType_GetModuleState(Py_TYPE(object));
+    nnc_program *program = py_program_of(object);
+    nnc_rows rows[ATTEMPT_MOST];
+    if (nnc_program_output_count(program) != 1 || !may_attempt(state, program, x, true, rows))
+        Py_RETURN_NONE;
+    PyObject *result = py_new_array(state, nnc_program_output(program, 0));
+    if (result == NULL)
+        return NULL;
+    void *target = PyArray_DATA((PyArrayObject *)result);
+    run r = {.state = state, .program = program, .rows = rows, .targets = &target, .steps = 1,
+             .guard = -1};
+    if (replay(&r) < 0)
+        Py_CLEAR(result);
     return result;
 }
 
@@ -671,6 +738,10 @@ static PyMethodDef methods[] = {
     {"attempt", program_attempt, METH_O,
      "attempt(x): the output (several: a tuple) for an array or Tensor (several: a list or tuple) "
      "of just the input's shape and dtype; None where it is another, or a tape or a trace is on."},
+    {"attempt_logits", program_attempt_logits, METH_O,
+     "The same of two outputs: the first, with the second as its `_keras_logits`."},
+    {"attempt_array", program_attempt_array, METH_O,
+     "The same of one output, as a NumPy array; inputs of floats may be of other floats."},
     {"replay", (PyCFunction)(void (*)(void))program_replay, METH_VARARGS | METH_KEYWORDS,
      "replay(sources, order, first, steps, targets=None, seconds=0.0, guard=-1): the steps done."},
     {"watch", (PyCFunction)(void (*)(void))program_watch, METH_VARARGS | METH_KEYWORDS,

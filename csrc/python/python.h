@@ -35,6 +35,7 @@ typedef struct {
         *program_type, *op_type;
     PyObject *trace_error, *invalid_index;
     PyObject *dtype_name[NNC_DTYPE_COUNT];  /* interned */
+    PyObject *keras_logits;                 /* "_keras_logits" */
     PyObject *bfloat16;                     /* ml_dtypes' dtype, once it was needed */
 } py_state;
 
@@ -134,6 +135,8 @@ PyObject *py_number(const nnc_array *array, int64_t i);
 /* A read-only array over the tensor's data that keeps `owner` alive; writable and a copy if copy.
  */
 PyObject *py_numpy(py_state *state, const nnc_array *array, PyObject *owner, bool copy);
+/* A new array of the shape and dtype, not filled. */
+PyObject *py_new_array(py_state *state, const nnc_array *like);
 /* __array__ for both kinds: `array` as NumPy has it, in another dtype or copied if asked for. */
 PyObject *py_array_protocol(PyObject *array, PyObject *args, PyObject *kwargs);
 PyObject *py_shape_tuple(const nnc_shape *shape);

@@ -103,9 +103,10 @@ def record(call, signature):
                           for x in (flat[i]._keras_logits for i in noted)]
     if len(outputs) > MOST or len(inputs) > MOST:
         return None
-    attempt = _core.Program(graph, outputs, excess=True).attempt
+    program = _core.Program(graph, outputs, excess=True)
     if made is flat[0]:
-        return _with_logits(attempt) if noted else attempt
+        return program.attempt_logits if noted else program.attempt
+    attempt = program.attempt
     structure, size = tree.map_leaves(lambda _: 0, made), len(flat)
 
     def replay(x):
@@ -117,15 +118,4 @@ def record(call, signature):
         for i, logits in zip(noted, results[size:]):
             results[i]._keras_logits = logits
         return tree.pack(structure, results[:size])
-    return replay
-
-
-def _with_logits(attempt):
-    """`attempt` where the output is one tensor beside its logits."""
-    def replay(x):
-        results = attempt(x)
-        if results is None:
-            return None
-        output, output._keras_logits = results
-        return output
     return replay
