@@ -534,10 +534,11 @@ typedef struct {
 } nnc_program_stats;
 void nnc_program_describe(const nnc_program *program, nnc_program_stats *out);
 /* The schedule as text, a line a node; the caller frees it with nnc_free. |: threads meet before it;
- * =: they share it; #: they share its rows, and go on with their part of them. */
+ * =: they share it; #: they share its rows, and go on with their part of them; a number: thread
+ * number modulo their count runs it (blank: 0). */
 nnc_status nnc_program_text(const nnc_program *program, char **out);
 /* For tests: switches passes by name (fold remat fuse narrow widen prune update order loss chain
- * turn plan; verify is off at first); returns false if unknown. */
+ * late turn plan; verify is off at first); returns false if unknown. */
 bool nnc_pass_enable(const char *name, bool on);
 
 #endif

@@ -9,7 +9,7 @@ import pytest
 from nnc import _core
 from nnc._core import Graph, Program, Tape, Tensor, Variable, op
 
-PASSES = ("fold", "fuse", "narrow", "widen", "prune", "update", "order", "loss", "chain", "verify",
+PASSES = ("fold", "fuse", "narrow", "widen", "prune", "update", "order", "loss", "chain", "late", "verify",
           "turn", "plan")
 OFF_AT_FIRST = {"verify"}
 

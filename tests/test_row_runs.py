@@ -2,10 +2,11 @@
 import numpy as np
 import pytest
 
+import nnc as keras
 from nnc import _core
 from nnc._core import Graph, Program, Tensor, op
 
-ROWS = [256, 300, 1000]
+ROWS = [33, 64, 250, 256, 300, 1000]
 
 
 def numbers(*shape, seed=0):
@@ -136,3 +137,92 @@ def test_memory_that_is_used_again_within_a_run():
         _core.set_num_threads(before)
     eager = np.concatenate([function(Tensor(x[k:k + 1024])).numpy() for k in range(0, 4096, 1024)])
     assert bits == {eager.tobytes()}
+
+
+# ---- a step of training: few rows ----------------------------------------------------------------
+
+WIDTHS = {"narrow": (784, [20, 20]), "two parts of k": (1100, [24, 12, 7]), "wide": (100, [96, 40])}
+LOSSES = {"sparse": ("sparse_categorical_crossentropy", "softmax", ["accuracy"]),
+          "one_hot": ("categorical_crossentropy", "softmax", ["accuracy"]),
+          "binary": ("binary_crossentropy", "sigmoid", []), "mse": ("mse", "tanh", ["mae"])}
+
+
+def fitted(widths, loss, batch, dtype="float32", weights=False, rows=None):
+    """A model after two epochs, its history and what it has come to."""
+    keras.utils.set_random_seed(3)
+    width, units = WIDTHS[widths]
+    name, last, metrics = LOSSES[loss]
+    rng = np.random.default_rng(0)
+    rows = rows or 5 * batch
+    x = rng.normal(size=(rows, width)).astype(dtype)
+    labels = rng.integers(0, 5, rows)
+    y = labels if loss == "sparse" else np.eye(5, dtype=dtype)[labels]
+    model = keras.Sequential([keras.Input((width,), dtype=dtype)] + [
+        keras.layers.Dense(n, activation="relu", dtype=dtype) for n in units] + [
+        keras.layers.Dense(5, activation=last, dtype=dtype)])
+    model.compile("adam", name, metrics=metrics)
+    given = {"sample_weight": rng.random(rows).astype("float32")} if weights else {}
+    history = model.fit(x, y, batch_size=batch, epochs=2, verbose=0, **given).history
+    return model, [history, model.evaluate(x, y, batch_size=batch, verbose=0),
+                   [w.tobytes() for w in model.get_weights()]]
+
+
+def on_threads(counts, work):
+    before = _core.get_num_threads()
+    try:
+        for count in counts:
+            _core.set_num_threads(count)
+            yield work()
+    finally:
+        _core.set_num_threads(before)
+
+
+@pytest.mark.parametrize("batch", [32, 33, 47, 100, 250])
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("widths", WIDTHS)
+def test_a_step_has_the_bits_of_one_thread(widths, loss, batch):
+    one, *others = on_threads((1, 2, 3, 8), lambda: fitted(widths, loss, batch)[1])
+    assert all(other == one for other in others)
+
+
+@pytest.mark.parametrize("how", [{"dtype": "float64"}, {"weights": True}, {"rows": 1000}])
+def test_a_step_of_another_kind(isa, how):
+    one, *others = on_threads((1, 2, 3), lambda: fitted("narrow", "sparse", 32, **how)[1])
+    assert all(other == one for other in others)
+
+
+def program_of_kind(model, kind, rows):
+    return next(found.program for key, found in model._programs.items()
+                if key[:2] == (kind, rows) and hasattr(found, "program"))
+
+
+def test_what_of_a_step_goes_together():
+    """From the rows' sums of the first product to the last gradient of rows; sums over rows wait."""
+    model = fitted("narrow", "sparse", 32)[0]
+    products = ["dense"] * 3
+    text = program_of_kind(model, "train", 32).text()
+    assert runs_of(program_of_kind(model, "train", 32)) == [
+        [*products, "softmax_loss", "matmul", "relu_grad", "matmul", "relu_grad"]]
+    names = [line[7:].split()[0] for line in text.splitlines()[:-1]]
+    assert names.count("sum_to") == 3
+    assert all(names[i + 1] == "adam" for i, name in enumerate(names) if name == "sum_to")
+    model = fitted("narrow", "sparse", 100)[0]
+    assert runs_of(program_of_kind(model, "test", 100)) == [[*products, "softmax_loss"]]
+    assert runs_of(program_of_kind(fitted("narrow", "sparse", 16)[0], "train", 16)) == []
+
+
+def test_small_effects_are_shared_out():
+    """One thread steps the second layer, another the third, while all are at the first."""
+    model = fitted("narrow", "sparse", 32)[0]
+    lines = program_of_kind(model, "train", 32).text().splitlines()
+    owners = [line[5] for line in lines if line[7:].startswith("matmul_adam")]
+    assert owners == ["=", "1", "2"]
+
+
+def test_a_label_outside_is_told_and_changes_nothing():
+    for model, _ in on_threads((1, 2, 3), lambda: fitted("narrow", "sparse", 32)):
+        before = [w.tobytes() for w in model.get_weights()]
+        x, y = np.zeros((32, 784), "float32"), np.full(32, 9)
+        with pytest.raises((ValueError, IndexError), match="9"):
+            model.fit(x, y, batch_size=32, verbose=0)
+        assert [w.tobytes() for w in model.get_weights()] == before

@@ -47,7 +47,10 @@ static bool conflicts(const nnc_call *a, const nnc_call *b)
     return range_touched(a, b->workspace, b->work.workspace, true);
 }
 
-enum { OWNERS = 4 };
+enum {
+    OWNERS = 4,
+    MOST_KEPT = 1 << 18         /* bytes */
+};
 #define OWNED_COST 100.0        /* ns: a shorter step is not worth another thread */
 
 /* Whether threads other than 0 may still be at work when it is thread 0's turn again. (A node that
@@ -115,6 +118,31 @@ static bool run_needs_barrier(const nnc_program *program, int64_t since, int64_t
             return true;
     }
     return false;
+}
+
+/* Bytes of the arena that a node reads, its workspace among them. */
+static int64_t arena_read(const nnc_program *program, const nnc_step *step)
+{
+    const nnc_graph *graph = program->graph;
+    const nnc_node *node = &graph->nodes[step->node];
+    int64_t bytes = step->call.work.workspace;
+    for (int k = 0; k < node->input_count; k++) {
+        const nnc_value *value = &graph->values[nnc_rewrite_root(graph, node->inputs[k])];
+        bytes += value->kind == NNC_COMPUTED ? bytes_of(&value->array) : 0;
+    }
+    return bytes;
+}
+
+void nnc_program_keep_apart(const nnc_program *program, int64_t *until)
+{
+    int64_t kept = 0;
+    for (int64_t i = program->first_effect; i < program->step_count; i++) {
+        int64_t bytes = arena_read(program, &program->steps[i]);
+        if (program->steps[i].flow != NULL || bytes > MOST_KEPT - kept)
+            continue;
+        kept += bytes;
+        until[program->steps[i].node] = program->graph->node_count - 1;
+    }
 }
 
 void nnc_program_place_barriers(nnc_program *program)

@@ -15,6 +15,7 @@
 #include "core/lock.h"
 #include "graph/call.h"
 #include "graph/program.h"
+#include "ops/loss.h"
 #include "passes/passes.h"
 
 #include <string.h>
@@ -120,13 +121,14 @@ static void look_ahead(replay *run, int64_t i, const rows_part *part)
     int64_t size = nnc_dtype_size(source->dtype);
     if (run->order == NULL || run->done + 1 >= run->limit || part->begin >= part->end)
         return;
+    uint64_t bits = ((uintptr_t)source->data + (uint64_t)(part->low * size)) |
+        (uint64_t)source->row_bytes | 64, align = bits & -bits;
     nnc_ahead ahead = {
         .data = (const char *)source->data + part->low * size,
         .order = run->order + run->first + (run->done + 1) * run->batch + part->begin,
         .row_bytes = source->row_bytes, .rows = part->end - part->begin,
-        .lines = ((part->high - part->low) * size + 63) / 64};
-    if (((uintptr_t)ahead.data | (uintptr_t)ahead.row_bytes) % 64 != 0)
-        ahead.lines++;          /* a row begins within one */
+        /* A row begins at a multiple of `align` within a line. */
+        .lines = (64 - (int64_t)align + (part->high - part->low) * size + 63) / 64};
     if (ahead.lines * ahead.rows < LONG_AHEAD || !nnc_ahead_done(&nnc_ahead_now))
         nnc_ahead_ask(&ahead, INT64_MAX);
     else
@@ -252,6 +254,8 @@ static bool commit(replay *run, int thread, int threads)
 {
     if (threads > 1 && run->program->commit_waits)
         nnc_pool_barrier(thread);
+    if (thread == 0 && threads > 1 && run->seen == NULL && run->program->unfinished >= 0)
+        nnc_softmax_loss_finish(&run->program->steps[run->program->unfinished].call);
     if (thread == 0) {
         run->commit = !nnc_running_stopped(&run->running, 0) &&
             !atomic_load(&run->running.fault.set);

@@ -34,6 +34,7 @@ static struct {
     {"loss", true, nnc_pass_loss},
     {"lead", true, nnc_pass_lead},
     {"chain", true, nnc_pass_chain},
+    {"late", true, nnc_pass_late},
     {"snapshot", true, nnc_pass_snapshot},      /* cannot be switched off */
     {"verify", false, nnc_pass_verify},
     {"turn", true, NULL},           /* of programs for long runs alone */
@@ -310,6 +311,7 @@ static nnc_status plan_memory(nnc_program *program)
     }
     NNC_TRY(nnc_alloc(graph->node_count * (int64_t)sizeof *until, &until));
     nnc_rows_together(program, until);
+    nnc_program_keep_apart(program, until);
     NNC_TRY(nnc_plan_memory(&pass, workspaces, until, &program->plan));
     program->offset = program->plan.value;
     program->plan.value = NULL;
@@ -682,7 +684,8 @@ nnc_status nnc_program_text(const nnc_program *program, char **out)
         if (step->run > 0)
             run_end = i + step->run;
         NNC_TRY(write_text(&w, "%3lld %c%c %-34s", (long long)i, step->barrier ? '|' : ' ',
-                           i < run_end ? '#' : step->parallel ? '=' : ' ',
+                           i < run_end ? '#' : step->parallel ? '='
+                               : step->owner > 0 ? (char)('0' + step->owner) : ' ',
                            nnc_ops[step->call.op].name));
         for (int k = 0; k < step->call.input_count; k++)
             NNC_TRY(write_text(&w, " %s", nnc_shape_text(&step->call.in[k].shape, shape)));

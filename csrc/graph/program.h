@@ -33,6 +33,7 @@ typedef struct {
     nnc_row_parts *rows;    /* what it does part by part, or NULL */
     int64_t run;            /* so many steps from here on go part by part together; 0: this one does
                              * not, or is not the first of them */
+    bool head;              /* the first of a run: only its last phase goes part by part */
     bool parallel;          /* all threads share its pieces or parts; else one runs it */
     bool joined;            /* parallel, but its last phase is one piece: thread 0 ends it */
     bool barrier;           /* wait for the steps before it */
@@ -81,6 +82,8 @@ struct nnc_program {
     nnc_step *steps;
     int64_t step_count;
     int64_t first_effect;   /* the step from which on a replay is finished whatever happens */
+    int64_t unfinished;     /* a softmax_loss whose rows alone are done before all threads meet at the
+                             * first effect, or -1 */
     bool commit_waits;      /* threads other than 0 have a part in what lies before it */
     bool end_waits;         /* and in what comes after the last barrier */
     nnc_array *in;          /* every step's inputs, one after another */
@@ -127,6 +130,9 @@ nnc_status nnc_program_for(nnc_program *program, int64_t steps, nnc_program **ou
 
 /* ---- barriers.c ---- */
 
+/* until[i], raised to the last node where memory that node i reads must not be used again before: small
+ * effects would wait for one another for nothing but the memory of one in the place of another's. */
+void nnc_program_keep_apart(const nnc_program *program, int64_t *until);
 /* Chooses barriers and owners; addresses and runs are known. */
 void nnc_program_place_barriers(nnc_program *program);
 
@@ -138,6 +144,9 @@ void nnc_program_bind(nnc_program *program, int64_t input, void *data);
 void nnc_program_arm(nnc_program *program, nnc_running *running);
 /* Thread 0 polls; all see the answer. */
 bool nnc_running_stopped(nnc_running *running, int thread);
+/* This thread's pieces of a phase of a step that is spread over threads. */
+void nnc_step_run_phase(nnc_running *running, nnc_step *step, int phase, int thread, int threads,
+                        bool may_stop);
 /* One step's part for this thread, a serial one's if it is thread 0. may_stop: give up when told to;
  * barriers are passed all the same. */
 void nnc_step_run(nnc_running *running, nnc_step *step, int thread, int threads, bool may_stop);

@@ -24,6 +24,6 @@ void nnc_rows_together(const nnc_program *program, int64_t *until);
 void nnc_rows_join(nnc_program *program);
 /* The parts that this thread takes, each through all steps of the run that `first` begins. may_stop:
  * give up when told to. */
-void nnc_rows_run(nnc_running *running, nnc_step *first, int thread, bool may_stop);
+void nnc_rows_run(nnc_running *running, nnc_step *first, int thread, int threads, bool may_stop);
 
 #endif

@@ -41,25 +41,29 @@ void nnc_program_arm(nnc_program *program, nnc_running *running)
 
 /* ---- calls ---- */
 
-/* A short step is shared out beforehand; the pieces of a long one are taken as they come, so that a
- * thread which the system holds up does not hold up the others. */
+void nnc_step_run_phase(nnc_running *running, nnc_step *step, int phase, int thread, int threads,
+                        bool may_stop)
+{
+    nnc_call *call = &step->call;
+    int64_t begin, end, pieces = call->work.pieces[phase];
+    if (call->work.cost < TAKEN_COST || pieces == 1) {
+        nnc_call_share(pieces, thread, threads, &begin, &end);
+        if (begin < end && !(may_stop && nnc_running_stopped(running, thread)))
+            nnc_call_run(call, phase, begin, end);
+        return;
+    }
+    while ((begin = atomic_fetch_add_explicit(&step->taken[phase], 1, memory_order_relaxed)) <
+               pieces && !(may_stop && nnc_running_stopped(running, thread)))
+        nnc_call_run(call, phase, begin, begin + 1);
+}
+
 static void run_parallel(nnc_running *running, nnc_step *step, int thread, int threads,
                          bool may_stop)
 {
-    nnc_call *call = &step->call;
-    for (int phase = 0; phase < call->work.phases; phase++) {
-        int64_t begin, end, pieces = call->work.pieces[phase];
+    for (int phase = 0; phase < step->call.work.phases; phase++) {
         if (phase > 0)
             nnc_pool_barrier(thread);
-        if (call->work.cost < TAKEN_COST || pieces == 1) {
-            nnc_call_share(pieces, thread, threads, &begin, &end);
-            if (begin < end && !(may_stop && nnc_running_stopped(running, thread)))
-                nnc_call_run(call, phase, begin, end);
-            continue;
-        }
-        while ((begin = atomic_fetch_add_explicit(&step->taken[phase], 1, memory_order_relaxed)) <
-                   pieces && !(may_stop && nnc_running_stopped(running, thread)))
-            nnc_call_run(call, phase, begin, begin + 1);
+        nnc_step_run_phase(running, step, phase, thread, threads, may_stop);
     }
 }
 
@@ -337,7 +341,7 @@ void nnc_step_run(nnc_running *running, nnc_step *step, int thread, int threads,
 int64_t nnc_steps_run(nnc_running *running, nnc_step *step, int thread, int threads, bool may_stop)
 {
     if (step->run > 0 && threads > 1) {
-        nnc_rows_run(running, step, thread, may_stop);
+        nnc_rows_run(running, step, thread, threads, may_stop);
         return step->run;
     }
     nnc_step_run(running, step, thread, threads, may_stop);

@@ -189,6 +189,9 @@ typedef struct {
                          real *c, void *workspace, int phase, int64_t begin, int64_t end);            \
         /* The part of C that is finished once a piece of a phase has run. */                         \
         nnc_region (*gemm_region)(const nnc_gemm *gemm, int phase, int64_t piece);                    \
+        /* The last phase for rows r0..r1-1 of C alone; false: it does not go row by row. */          \
+        bool (*gemm_fold_rows)(const nnc_gemm *gemm, const void *bias, real *c, void *workspace,      \
+                               int64_t r0, int64_t r1);                                               \
         /* Which operand may be a list of rows: NNC_LIST_*. */                                        \
         int (*gemm_lists)(const nnc_gemm *gemm);                                                      \
         /* 2 * 12 * lanes * rounds operations, as quick as they go; returns some number */            \

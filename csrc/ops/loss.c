@@ -272,7 +272,8 @@ void nnc_op_softmax_loss_plan(const nnc_call *call, nnc_work *work)
                        .workspace = 2 * step_hits_at(call),
                        .cost = 100.0 + 3.0 * (double)rows * (double)c};
     if (call->attrs->k[NNC_LOSS_NO_GRADIENT])
-        work->workspace += pieces * c * nnc_dtype_size(call->in[0].dtype);
+        work->workspace += (pieces > NNC_LOSS_PARTS ? pieces : NNC_LOSS_PARTS) * c *
+            nnc_dtype_size(call->in[0].dtype);
 }
 
 /* The numbers that stand for all rows. */
@@ -316,20 +317,29 @@ static wanted wanted_of_step(const nnc_call *call, int64_t piece)
     return w;
 }
 
-void nnc_op_softmax_loss_run(nnc_call *call, int phase, int64_t begin, int64_t end)
+void nnc_softmax_loss_rows(nnc_call *call, int64_t part, int64_t row, int64_t count)
 {
-    int64_t count = 0, rows = rows_of(call);
-    wanted w = wanted_of_step(call, begin);
-    if (phase == 0) {
-        int64_t row = nnc_piece_range(rows, step_rows(call), begin, end, &count);
-        run_rows(call, &w, row, count);
-    }
-    if (phase + 1 < call->work.phases)
-        return;
+    wanted w = wanted_of_step(call, part);
+    run_rows(call, &w, row, count);
+}
+
+void nnc_softmax_loss_finish(nnc_call *call)
+{
+    wanted w = wanted_of_step(call, 0);
     if (call->in[0].dtype == NNC_F32)
         finish_f32(call, &w);
     else
         finish_f64(call, &w);
+}
+
+void nnc_op_softmax_loss_run(nnc_call *call, int phase, int64_t begin, int64_t end)
+{
+    if (phase == 0) {
+        int64_t count, row = nnc_piece_range(rows_of(call), step_rows(call), begin, end, &count);
+        nnc_softmax_loss_rows(call, begin, row, count);
+    }
+    if (phase + 1 == call->work.phases)
+        nnc_softmax_loss_finish(call);
 }
 
 /* ---- sparse_softmax_crossentropy_grad: (p - one_hot) dloss, in place of p if wished ---- */

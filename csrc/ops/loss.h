@@ -2,6 +2,8 @@
 #ifndef NNC_OPS_LOSS_H
 #define NNC_OPS_LOSS_H
 
+#include "nnc.h"
+
 enum {                      /* outputs; a program leaves out what nobody reads */
     NNC_LOSS_ROWS,          /* (...): the losses, times weights */
     NNC_LOSS_P,             /* (..., c) */
@@ -18,5 +20,12 @@ enum {                      /* attrs.k */
     NNC_LOSS_HIT_OF_X,      /* the largest of the logits, else of p */
     NNC_LOSS_NO_GRADIENT
 };
+
+enum { NNC_LOSS_PARTS = 16 };   /* of the rows that may be at work at once, at least */
+
+/* The op in two: what each of `count` rows from `row` on gives, as part number `part` (below
+ * NNC_LOSS_PARTS) of those at work; and then what stands for all rows. Two-dimensional logits. */
+void nnc_softmax_loss_rows(nnc_call *call, int64_t part, int64_t row, int64_t count);
+void nnc_softmax_loss_finish(nnc_call *call);
 
 #endif

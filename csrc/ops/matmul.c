@@ -507,6 +507,19 @@ bool nnc_dense_is_dot(const nnc_call *call)
     return product_lists(call, &gemm) == NNC_LIST_A;
 }
 
+bool nnc_dense_end_rows(nnc_call *call, int64_t begin, int64_t end)
+{
+    nnc_gemm gemm;
+    dense_product(call, &gemm);
+    if (nnc_matmul_is_tiled(call) || is_widened(call) || rounded_to(call) != NNC_HALF_NONE)
+        return false;
+    if (call->in[0].dtype == NNC_F64)
+        return nnc_kernels->f64->gemm_fold_rows(&gemm, call->in[2].data, call->out[0].data,
+                                                call->workspace, begin, end);
+    return nnc_kernels->f32->gemm_fold_rows(&gemm, call->in[2].data, call->out[0].data,
+                                            call->workspace, begin, end);
+}
+
 void nnc_op_dense_plan(const nnc_call *call, nnc_work *work)
 {
     nnc_gemm gemm;

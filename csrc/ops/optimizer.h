@@ -48,6 +48,9 @@ nnc_region nnc_matmul_region(const nnc_call *call, int phase, int64_t piece);
 
 /* Whether the dense's product runs along k, so that w turned is what it likes best. */
 bool nnc_dense_is_dot(const nnc_call *call);
+/* The last phase of a dense for rows begin..end-1 of y alone; false: it does not go row by row. With no
+ * rows it says only that. */
+bool nnc_dense_end_rows(nnc_call *call, int64_t begin, int64_t end);
 /* Whether the rows of b may lie anywhere. */
 bool nnc_matmul_lists_b(const nnc_call *call);
 /* The input whose rows may lie anywhere (call->rows), -1 if there is none. */

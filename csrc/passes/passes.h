@@ -65,6 +65,7 @@ nnc_status nnc_pass_order(nnc_pass *pass);   /* order.c */
 nnc_status nnc_pass_chain(nnc_pass *pass);   /* chain.c */
 nnc_status nnc_pass_loss(nnc_pass *pass);    /* loss.c */
 nnc_status nnc_pass_lead(nnc_pass *pass);    /* lead.c */
+nnc_status nnc_pass_late(nnc_pass *pass);    /* late.c */
 nnc_status nnc_pass_snapshot(nnc_pass *pass);    /* snapshot.c; always */
 nnc_status nnc_pass_verify(nnc_pass *pass);  /* verify.c; off unless enabled */
 /* turn.c: not of the list, but of programs for long runs; and for any whose weights stand still. */
