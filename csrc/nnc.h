@@ -272,6 +272,7 @@ typedef struct {
     int64_t pieces[NNC_MAX_PHASES];
     int64_t workspace;   /* bytes, 64-byte aligned, undefined contents */
     double cost;
+    bool together;       /* neighbouring pieces are quicker in one call */
 } nnc_work;
 
 typedef struct nnc_fault {

@@ -7,6 +7,8 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#define STRETCH_COST 5e6    /* ns between two questions whether to stop, where pieces go together */
+
 static pthread_mutex_t fault_lock = PTHREAD_MUTEX_INITIALIZER;
 
 /* Ops that were not made for complex numbers would take them for pairs of something else. */
@@ -69,17 +71,24 @@ void nnc_call_run(nnc_call *call, int phase, int64_t begin, int64_t end)
         nnc_ops[call->op].run(call, phase, begin, end);
 }
 
+int64_t nnc_call_stretch(const nnc_call *call, int phase)
+{
+    double pieces = (double)call->work.pieces[phase], cost = call->work.cost;
+    if (cost < NNC_PARALLEL_COST)
+        return call->work.pieces[phase];
+    if (!call->work.together || cost > pieces * STRETCH_COST)
+        return 1;
+    return (int64_t)(cost > STRETCH_COST ? pieces * STRETCH_COST / cost : pieces);
+}
+
 bool nnc_call_run_serial(nnc_call *call)
 {
     for (int phase = 0; phase < call->work.phases; phase++) {
-        if (call->work.cost < NNC_PARALLEL_COST) {
-            nnc_call_run(call, phase, 0, call->work.pieces[phase]);
-            continue;
-        }
-        for (int64_t piece = 0; piece < call->work.pieces[phase]; piece++) {
-            if (nnc_poll_due())
+        int64_t pieces = call->work.pieces[phase], some = nnc_call_stretch(call, phase);
+        for (int64_t begin = 0; begin < pieces; begin += some) {
+            if (call->work.cost >= NNC_PARALLEL_COST && nnc_poll_due())
                 return false;
-            nnc_call_run(call, phase, piece, piece + 1);
+            nnc_call_run(call, phase, begin, pieces - begin < some ? pieces : begin + some);
         }
     }
     return true;

@@ -19,6 +19,8 @@ void nnc_call_plan(nnc_call *call);
 void nnc_call_plan_op(nnc_call *call);
 /* Pieces begin..end-1 of a phase. */
 void nnc_call_run(nnc_call *call, int phase, int64_t begin, int64_t end);
+/* How many pieces of a phase one thread runs without asking whether to stop. */
+int64_t nnc_call_stretch(const nnc_call *call, int phase);
 /* All phases and pieces here and now; polls between pieces. Returns false if it was told to
  * stop. */
 bool nnc_call_run_serial(nnc_call *call);

@@ -70,13 +70,12 @@ static void run_parallel(nnc_running *running, nnc_step *step, int thread, int t
 static void run_serial(nnc_running *running, nnc_call *call, bool may_stop)
 {
     for (int phase = 0; phase < call->work.phases; phase++) {
-        if (call->work.cost < TAKEN_COST) {
-            nnc_call_run(call, phase, 0, call->work.pieces[phase]);
-            continue;
+        int64_t pieces = call->work.pieces[phase], some = nnc_call_stretch(call, phase);
+        for (int64_t begin = 0; begin < pieces; begin += some) {
+            if (call->work.cost >= TAKEN_COST && may_stop && nnc_running_stopped(running, 0))
+                break;
+            nnc_call_run(call, phase, begin, pieces - begin < some ? pieces : begin + some);
         }
-        for (int64_t i = 0; i < call->work.pieces[phase] &&
-             !(may_stop && nnc_running_stopped(running, 0)); i++)
-            nnc_call_run(call, phase, i, i + 1);
     }
 }
 

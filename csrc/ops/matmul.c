@@ -179,7 +179,7 @@ static void kernel_plan(const nnc_call *call, const nnc_gemm *gemm, int64_t batc
         nnc_kernels->f64->gemm_plan(gemm, &own);
     else
         nnc_kernels->f32->gemm_plan(gemm, &own);
-    *work = (nnc_work){.cost = own.cost * (double)batch};
+    *work = (nnc_work){.cost = own.cost * (double)batch, .together = true};
     if (is_widened(call))
         work->pieces[work->phases++] = (n + NNC_PIECE - 1) / NNC_PIECE;
     for (int phase = 0; phase < own.phases; phase++)

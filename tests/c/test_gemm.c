@@ -151,12 +151,36 @@ TEST(gemm_is_exact_on_few_columns)
         check_size(1100 + n, n, 270);
 }
 
+/* One column: eight rows of A at a time, or as a row. */
+TEST(gemm_is_exact_on_one_column)
+{
+    static const int64_t depths[] = {2, 7, 8, 14, 41, 520, 1100};
+    for (int64_t m = 1; m <= 75; m += m < 20 ? 1 : 11)
+        for (int k = 0; k < 7; k++)
+            check_size(m, 1, depths[k]);
+}
+
+/* One row or two, whichever way B runs. */
+TEST(gemm_is_exact_on_one_or_two_rows)
+{
+    static const int64_t depths[] = {3, 14, 90, 530};
+    for (int64_t n = 1; n <= 100; n += n < 26 ? 1 : 13)
+        for (int k = 0; k < 4; k++) {
+            check_size(1, n, depths[k]);
+            check_size(2, n, depths[k]);
+        }
+    check_size(2, 90, 512);             /* columns that clash */
+    check_size(1, 90, 512);
+}
+
 /* A few steps of k go row after row of C. */
 TEST(gemm_is_exact_on_few_steps)
 {
     for (int64_t k = 1; k <= 9; k++)
         for (int64_t n = 60 + k; n < 600; n += 61)
             check_size(3 + k, n, k);
+    check_size(2, 8192 / 3 + 5, 6);     /* more of B than stays near */
+    check_size(2, 4101, 1);
 }
 
 /* Operands of large products are copied in a phase before: whole, or for parts of k. */
@@ -193,13 +217,13 @@ TEST(gemm_bounds_pieces_and_special_numbers)
 
 TEST(gemm_row_does_not_depend_on_the_others)
 {
-    static const int64_t columns[] = {1, 7, 10, 20, 24, 31, 64, 100, 300};
-    static const int64_t depths[] = {1, 50, 300, 784, 1500};
+    static const int64_t columns[] = {1, 2, 7, 10, 20, 24, 31, 64, 100, 300};
+    static const int64_t depths[] = {1, 6, 7, 50, 300, 784, 1500};
     for (int i = 0; level(i); i++) {
         check_rows_f32(1100, 530, false);   /* few rows of a large B */
         check_rows_f32(2000, 2900, i % 2);  /* A is copied before, where there are many rows */
-        for (int n = 0; n < 9; n++)
-            for (int k = 0; k < 5; k++) {
+        for (int n = 0; n < 10; n++)
+            for (int k = 0; k < 7; k++) {
                 check_rows_f32(columns[n], depths[k], (n + k) % 2);
                 check_rows_f64(columns[n], depths[k], (n + k) % 2);
             }

@@ -74,19 +74,6 @@ V_FN void v_reduce_add_4(vec a, vec b, vec c, vec d, real *y)
     _mm_storeu_ps(y, _mm_shuffle_ps(ab, cd, 0x88) + _mm_shuffle_ps(ab, cd, 0xdd));
 }
 
-/* Half a vector in both halves; the lower half of a beside the upper one of b; both changed over. */
-#define V_HAS_HALVES 1
-V_FN vec v_load_half_twice(const real *p)
-{
-    return _mm256_broadcast_ps((const __m128 *)(const void *)p);
-}
-V_FN vec v_join_halves(vec a, vec b) { return _mm256_blend_ps(a, b, 0xf0); }
-V_FN vec v_change_halves(vec a)
-{
-    return _mm256_insertf128_ps(_mm256_castps128_ps256(_mm256_extractf128_ps(a, 1)),
-                                _mm256_castps256_ps128(a), 1);
-}
-
 /* Within 16 bytes: every second lane of a, then of b; and lanes of a and b in turns. */
 V_FN vec v_evens(vec a, vec b) { return _mm256_shuffle_ps(a, b, 0x88); }
 V_FN vec v_odds(vec a, vec b) { return _mm256_shuffle_ps(a, b, 0xdd); }

@@ -50,19 +50,6 @@ V_FOLD(v_reduce_max, max)
 V_FOLD(v_reduce_min, min)
 #undef V_FOLD
 
-/* As in avx2_f32.h. */
-#define V_HAS_HALVES 1
-V_FN vec v_load_half_twice(const real *p)
-{
-    return _mm256_broadcast_pd((const __m128d *)(const void *)p);
-}
-V_FN vec v_join_halves(vec a, vec b) { return _mm256_blend_pd(a, b, 0xc); }
-V_FN vec v_change_halves(vec a)
-{
-    return _mm256_insertf128_pd(_mm256_castpd128_pd256(_mm256_extractf128_pd(a, 1)),
-                                _mm256_castpd256_pd128(a), 1);
-}
-
 V_FN vec v_evens(vec a, vec b) { return _mm256_unpacklo_pd(a, b); }
 V_FN vec v_odds(vec a, vec b) { return _mm256_unpackhi_pd(a, b); }
 V_FN vec v_zip_low(vec a, vec b) { return _mm256_unpacklo_pd(a, b); }
