@@ -8,7 +8,10 @@ import glob
 import os
 import platform
 import re
+import sys
+import sysconfig
 import tempfile
+import zlib
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy
@@ -89,7 +92,18 @@ def knows(compiler, flags):
     return True
 
 
-class BuildLibraries(build_clib):
+class KeepsObjects:
+    """All that is built leaves its objects in one folder, for the next; an editable installation has none otherwise.
+    Another compiler, or flags from outside, have a folder of their own."""
+
+    def finalize_options(self):
+        super().finalize_options()
+        outside = " ".join(os.environ.get(name, "") for name in ("CC", "CFLAGS", "CPPFLAGS")).strip()
+        self.build_temp = os.path.join("build", f"temp.{sysconfig.get_platform()}-{sys.implementation.cache_tag}"
+                                       + (f"-{zlib.crc32(outside.encode()):08x}" if outside else ""))
+
+
+class BuildLibraries(KeepsObjects, build_clib):
     def build_libraries(self, libraries):
         for name, build in libraries:
             level = name.removeprefix("nnc_")
@@ -99,7 +113,7 @@ class BuildLibraries(build_clib):
         super().build_libraries(libraries)
 
 
-class BuildExtension(build_ext):
+class BuildExtension(KeepsObjects, build_ext):
     def build_extensions(self):
         compile_in_parallel(self.compiler)
         super().build_extensions()

@@ -54,9 +54,9 @@ static bool has_avx2(void)
 
 static bool has_avx512(void)
 {
-    return has_avx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
-           __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
-           system_saves(0xe6);
+    return nnc_kernels_avx512_f32.gemm_plan && has_avx2() && __builtin_cpu_supports("avx512f") &&
+           __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw") &&
+           __builtin_cpu_supports("avx512vl") && system_saves(0xe6);
 }
 
 /* Leaf 7 of CPUID: bit 5 of its second part's eax is AVX512-BF16; bits 22 and 24 of its first part's

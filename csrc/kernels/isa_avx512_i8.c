@@ -1,5 +1,5 @@
 /* isa_avx512_i8.c - the 8-bit products of level avx512: compile with -mavx512f -mavx512bw. */
-#if defined(__x86_64__)
+#if defined(__AVX512F__)
 #include <immintrin.h>
 
 #include "kernels.h"
@@ -31,5 +31,7 @@ static inline void pack_pairs(const int8_t *first, const int8_t *second, int16_t
 
 const nnc_kernels_i8 nnc_kernels_avx512_i8 = {quantize, gemm};
 #else
-typedef int nnc_no_avx512_i8; /* another architecture: nothing here */
+#include "kernels.h"
+
+const nnc_kernels_i8 nnc_kernels_avx512_i8 = {0};    /* compiled without the level */
 #endif
