@@ -4,45 +4,10 @@
 #include "check.h"
 #include "graph/program.h"
 #include "nnc.h"
+#include "tensors.h"
 
 #include <math.h>
 #include <string.h>
-
-#define OK(call) CHECK((call) == NNC_OK)
-
-static nnc_tensor *tensor_of(nnc_dtype dtype, int rank, int64_t d0, int64_t d1)
-{
-    nnc_shape shape = {.rank = rank, .dim = {d0, d1}};
-    nnc_tensor *t = NULL;
-    OK(nnc_tensor_new(&shape, dtype, &t));
-    memset(t->array.data, 0, (size_t)t->bytes);
-    return t;
-}
-
-/* Numbers in [-0.5, 0.5), the same each time. */
-static nnc_tensor *noise(nnc_dtype dtype, int rank, int64_t d0, int64_t d1, uint64_t seed)
-{
-    nnc_tensor *t = tensor_of(dtype, rank, d0, d1);
-    nnc_rng rng = {.seed = seed};
-    for (int64_t i = 0; i < nnc_shape_size(&t->array.shape); i++) {
-        uint32_t word[4];
-        nnc_rng_block(&rng, (uint64_t)i, word);
-        double value = word[0] / 4294967296.0 - 0.5;
-        if (dtype == NNC_F32)
-            ((float *)t->array.data)[i] = (float)value;
-        else
-            ((double *)t->array.data)[i] = value;
-    }
-    return t;
-}
-
-static nnc_tensor *labels_of(int64_t n, int64_t classes)
-{
-    nnc_tensor *t = tensor_of(NNC_I64, 1, n, 0);
-    for (int64_t i = 0; i < n; i++)
-        ((int64_t *)t->array.data)[i] = i % classes;
-    return t;
-}
 
 enum { ROWS = 12, IN = 7, HIDDEN = 5, CLASSES = 3, VARIABLES = 4 };
 
@@ -151,11 +116,6 @@ static void train_eagerly(net *n, nnc_op activation, nnc_tensor *x, nnc_tensor *
         for (int i = 0; i < 7; i++)
             nnc_tensor_release(h[i]);
     }
-}
-
-static bool same_bits(const nnc_tensor *a, const nnc_tensor *b)
-{
-    return a->bytes == b->bytes && memcmp(a->array.data, b->array.data, (size_t)a->bytes) == 0;
 }
 
 /* Five recorded steps leave the bits that five eager ones leave, with the passes on and off. */
