@@ -203,6 +203,8 @@ typedef void nnc_pool_task(void *argument, int thread, int threads);
 void nnc_pool_run(nnc_pool_task *task, void *argument, int threads);
 /* Inside a task: waits until all threads of the run are here. Spins, yields, then sleeps. */
 void nnc_pool_barrier(int thread);
+/* The same; the last one to come runs the action before any goes on. */
+void nnc_pool_barrier_then(int thread, void (*action)(void *argument), void *argument);
 void nnc_pool_shutdown(void);        /* joins the workers (leak checks, exit) */
 
 /* The embedder's poll: called on the thread that started a run about every 10 ms during long work;

@@ -297,12 +297,22 @@ void nnc_pool_run(nnc_pool_task *task, void *argument, int threads)
 
 void nnc_pool_barrier(int thread)
 {
+    nnc_pool_barrier_then(thread, NULL, NULL);
+}
+
+void nnc_pool_barrier_then(int thread, void (*action)(void *argument), void *argument)
+{
     (void)thread;
-    if (team_here <= 1)
+    if (team_here <= 1) {
+        if (action != NULL)
+            action(argument);
         return;
+    }
     unsigned was = atomic_load_explicit(&barrier, memory_order_relaxed) & ~SLEEPER;
     if (atomic_fetch_add_explicit(&arrived, 1, memory_order_acq_rel) == team_here - 1) {
         atomic_store_explicit(&arrived, 0, memory_order_relaxed);
+        if (action != NULL)
+            action(argument);
         change(&barrier, (was + 1) & ~SLEEPER);
     } else {
         wait_change(&barrier, was);

@@ -62,15 +62,6 @@ static bool is_spread(const nnc_step *step)
     return step->parallel ? !step->joined : step->owner != 0;
 }
 
-static bool any_spread(const nnc_program *program, int64_t begin, int64_t end)
-{
-    for (int64_t i = begin; i < end; i++) {
-        if (is_spread(&program->steps[i]))
-            return true;
-    }
-    return false;
-}
-
 /* Who runs step i, an effect that is not parallel: one that writes or reads what a step since the
  * last barrier did goes to the same thread, others to the one with the least to do. Returns whether
  * the step needs a barrier. load: nanoseconds. */
@@ -154,7 +145,6 @@ void nnc_program_place_barriers(nnc_program *program)
         length = step->run > 0 ? step->run : 1;
         bool flow = i > 0 && (step->flow != NULL || program->steps[i - 1].flow != NULL);
         if (i == program->first_effect) {
-            program->commit_waits = any_spread(program, since, i);
             step->barrier = i > 0;
         } else if (flow || i < program->first_effect || step->parallel) {
             step->barrier = flow || (step->run > 0 ? run_needs_barrier(program, since, i)
@@ -167,7 +157,4 @@ void nnc_program_place_barriers(nnc_program *program)
             memset(load, 0, sizeof load);
         }
     }
-    program->end_waits = any_spread(program, since, program->step_count);
-    if (program->first_effect == program->step_count)
-        program->commit_waits = program->end_waits;
 }

@@ -1,12 +1,11 @@
 /* epoch.c - replays a program over batches of rows.
  *
- * All threads of a run go through all steps of all batches together; thread 0 also decides: where
- * the next batch comes from, whether to go on, whether effects may begin. Between its decision and
- * the others' reading of it lies a barrier.
- *   prepare: thread 0 binds or gathers the batch; barrier; every thread: steps, with barriers where
- *   program.c put them; before the first effect: barrier, thread 0 commits or gives the step up,
- *   barrier;
- *   effects; barrier; thread 0 writes the outputs.
+ * All threads of a run go through all steps of all batches together. What has to be decided (where
+ * the next batch comes from, whether to go on, whether effects may begin), the last one to come to a
+ * barrier decides while the others wait there.
+ *   turn over: the last step's outputs are written, the next batch is bound or copied; every thread:
+ *   steps, with barriers where barriers.c put them; before the first effect: the step is committed to
+ *   or given up; effects.
  * A source that needs neither shuffling nor conversion is not copied: the steps read the user's
  * rows; nor is a shuffled one whose readers take a list of rows. Since bits do not depend on the
  * number of threads, it is chosen by timing: a few steps on one thread, a few on all, again after a
@@ -57,7 +56,8 @@ typedef struct {
     double deadline;            /* seconds; 0: none */
     int64_t done, limit;        /* this run ends at `limit` steps done */
     nnc_running running;
-    bool finish, commit;        /* thread 0's decisions */
+    int threads;                /* that are at work */
+    bool in_step, commit;       /* decisions: there is a step to do; its effects may begin */
     bool gathering;             /* there are rows left for all threads to gather */
     const nnc_array *guard;     /* must be finite before the first effect, or NULL */
     bool guarded;               /* it was not */
@@ -155,9 +155,8 @@ static void list_source(replay *run, int64_t i)
         list->rows[j] = (const char *)source->data + row_of(run, j) * source->row_bytes;
 }
 
-/* Thread 0: binds or lists what is not copied, copies what is small; the rest is marked for
- * take_share. */
-static void prepare_batch(replay *run, int threads)
+/* Binds or lists what is not copied, copies what is small; the rest is marked for take_share. */
+static void prepare_batch(replay *run)
 {
     nnc_program *program = run->program;
     int64_t first = run->first + run->done * run->batch;
@@ -182,7 +181,7 @@ static void prepare_batch(replay *run, int threads)
         }
         nnc_program_bind(program, i, program->arena + program->offset[program->graph->inputs[i]]);
         list_bound(program, i);
-        program->feed[i] = !whole && (threads > 1 || run->batch * bytes > UNPOLLED_BYTES) &&
+        program->feed[i] = !whole && (run->threads > 1 || run->batch * bytes > UNPOLLED_BYTES) &&
             run->batch * bytes > SHARED_BYTES ? NNC_FEED_GATHERED : NNC_FEED_COPIED;
         run->gathering |= program->feed[i] == NNC_FEED_GATHERED;
         if (whole)
@@ -195,7 +194,7 @@ static void prepare_batch(replay *run, int threads)
     }
 }
 
-/* This thread's part of the inputs that are not thread 0's: gathered, a few rows at a time, or
+/* This thread's part of the inputs that are left: gathered, a few rows at a time, or
  * asked for. A part of every row where rows are long, since a thread that reads the same columns as its
  * part of a weight finds them in its own cache; else, and where two threads would write one cache
  * line of a row, a part of the rows. */
@@ -249,23 +248,34 @@ static void write_outputs(replay *run)
 
 /* ---- the steps, on every thread ---- */
 
+/* All threads meet; one does the action while the others wait. */
+static void meet(replay *run, int thread, int threads, void (*action)(void *run))
+{
+    if (threads > 1)
+        nnc_pool_barrier_then(thread, action, run);
+    else
+        action(run);
+}
+
+/* Whether effects may begin. */
+static void decide(void *argument)
+{
+    replay *run = argument;
+    const nnc_program *program = run->program;
+    if (run->threads > 1 && run->seen == NULL && program->unfinished >= 0)
+        nnc_softmax_loss_finish(&program->steps[program->unfinished].call);
+    run->commit = !atomic_load(&run->running.stop) && !atomic_load(&run->running.fault.set);
+    if (run->commit && run->guard != NULL && nnc_array_first_nonfinite(run->guard) >= 0) {
+        run->guarded = true;
+        run->commit = false;
+    }
+}
+
 /* Returns whether effects may begin; the same on every thread. */
 static bool commit(replay *run, int thread, int threads)
 {
-    if (threads > 1 && run->program->commit_waits)
-        nnc_pool_barrier(thread);
-    if (thread == 0 && threads > 1 && run->seen == NULL && run->program->unfinished >= 0)
-        nnc_softmax_loss_finish(&run->program->steps[run->program->unfinished].call);
-    if (thread == 0) {
-        run->commit = !nnc_running_stopped(&run->running, 0) &&
-            !atomic_load(&run->running.fault.set);
-        if (run->commit && run->guard != NULL && nnc_array_first_nonfinite(run->guard) >= 0) {
-            run->guarded = true;
-            run->commit = false;
-        }
-    }
-    if (threads > 1)
-        nnc_pool_barrier(thread);
+    nnc_running_stopped(&run->running, thread);     /* asks */
+    meet(run, thread, threads, decide);
     return run->commit;
 }
 
@@ -325,22 +335,33 @@ static void watch_steps(replay *run, int thread, int threads)
         commit(run, thread, threads);
 }
 
+/* Between two steps: ends the last one, and prepares the next if there is one. */
+static void turn_over(void *argument)
+{
+    replay *run = argument;
+    if (run->in_step && run->seen != NULL)
+        run->limit = 0;
+    if (run->in_step && run->commit) {
+        write_outputs(run);
+        run->done++;
+    }
+    run->in_step = run->done < run->limit && !atomic_load(&run->running.stop) &&
+        !atomic_load(&run->running.fault.set) && !run->guarded &&
+        !(run->deadline > 0 && run->done > 0 && now() >= run->deadline) &&
+        !(run->slice_end > 0 && now() >= run->slice_end);
+    if (run->in_step)
+        prepare_batch(run);
+}
+
 static void replay_task(void *argument, int thread, int threads)
 {
     replay *run = argument;
     for (;;) {
         nnc_ahead_now = (nnc_ahead){.rows = 0};
-        if (thread == 0) {
-            run->finish = run->done >= run->limit || atomic_load(&run->running.stop) ||
-                atomic_load(&run->running.fault.set) || run->guarded ||
-                (run->deadline > 0 && run->done > 0 && now() >= run->deadline) ||
-                (run->slice_end > 0 && now() >= run->slice_end);
-            if (!run->finish)
-                prepare_batch(run, threads);
-        }
-        if (threads > 1)
-            nnc_pool_barrier(thread);
-        if (run->finish)
+        if (thread == 0)
+            run->threads = threads;
+        meet(run, thread, threads, turn_over);
+        if (!run->in_step)
             return;
         take_share(run, thread, threads);
         if (run->gathering && threads > 1)
@@ -350,14 +371,6 @@ static void replay_task(void *argument, int thread, int threads)
         else
             watch_steps(run, thread, threads);
         nnc_ahead_ask(&nnc_ahead_now, INT64_MAX);
-        if (threads > 1 && run->program->end_waits)
-            nnc_pool_barrier(thread);
-        if (thread == 0 && run->seen != NULL)
-            run->limit = 0;
-        if (thread == 0 && run->commit) {
-            write_outputs(run);
-            run->done++;
-        }
     }
 }
 

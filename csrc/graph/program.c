@@ -125,6 +125,7 @@ static nnc_status prepare_calls(nnc_program *program)
     nnc_status status = NNC_OK;
     nnc_graph *graph = program->graph;
     nnc_array *in = program->in;
+    int threads = nnc_pool_threads();
     program->first_effect = -1;
     for (int64_t i = 0; i < graph->node_count; i++) {
         nnc_node *node = &graph->nodes[i];
@@ -146,7 +147,7 @@ static nnc_status prepare_calls(nnc_program *program)
             for (int k = 0; k < node->output_count; k++)
                 step->call.out[k] = graph->values[node->outputs[k]].array;
             nnc_call_plan(&step->call);
-            NNC_TRY(nnc_rows_prepare(step));
+            NNC_TRY(nnc_rows_prepare(step, threads));
         }
         program->cost += step->call.work.cost;
         for (int phase = 0; phase < step->call.work.phases; phase++)

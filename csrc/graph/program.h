@@ -50,7 +50,7 @@ typedef struct {
 
 typedef enum {
     NNC_FEED_BOUND,         /* the user's rows, side by side */
-    NNC_FEED_COPIED,        /* copied by thread 0 */
+    NNC_FEED_COPIED,        /* copied by one thread */
     NNC_FEED_GATHERED,      /* copied by all threads */
     NNC_FEED_LISTED         /* the user's rows, anywhere */
 } nnc_feed;
@@ -84,8 +84,6 @@ struct nnc_program {
     int64_t first_effect;   /* the step from which on a replay is finished whatever happens */
     int64_t unfinished;     /* a softmax_loss whose rows alone are done before all threads meet at the
                              * first effect, or -1 */
-    bool commit_waits;      /* threads other than 0 have a part in what lies before it */
-    bool end_waits;         /* and in what comes after the last barrier */
     nnc_array *in;          /* every step's inputs, one after another */
     void **bound;           /* (inputs) where each input lies now */
     nnc_feed *feed;         /* (inputs) how the batch in hand comes to the steps */

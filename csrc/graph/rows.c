@@ -85,7 +85,7 @@ static bool is_by_rows(const nnc_call *call)
 }
 
 /* The parts that the rows are cut into; less than 2: it is left whole. */
-static int64_t parts_of(const nnc_call *call)
+static int64_t parts_of(const nnc_call *call, int threads)
 {
     const nnc_shape *out = &call->out[0].shape;
     bool outputs = call->output_count == 1 || call->op == NNC_OP_softmax_loss;
@@ -98,11 +98,9 @@ static int64_t parts_of(const nnc_call *call)
             return 0;
     }
     int64_t count = out->dim[0] / PART_ROWS, few = out->dim[0] / FEW_ROWS;
-    int most = nnc_pool_threads() < 2 ? 2 : nnc_pool_threads();
-    if (count < 2 && few > most)
-        few = most;
+    int most = threads < 2 ? 2 : threads < FEW_PARTS ? threads : FEW_PARTS;
     if (count < 2)
-        return few < FEW_PARTS ? few : FEW_PARTS;
+        return few < most ? few : most;
     return count < MOST_PARTS ? count : MOST_PARTS;
 }
 
@@ -135,11 +133,11 @@ static void cut_call(const nnc_call *whole, nnc_row_parts *parts, int longer)
         parts->workspace = (call->work.workspace + 63) / 64 * 64;
 }
 
-nnc_status nnc_rows_prepare(nnc_step *step)
+nnc_status nnc_rows_prepare(nnc_step *step, int threads)
 {
     nnc_status status = NNC_OK;
     const nnc_call *whole = &step->call;
-    int64_t count = parts_of(whole), rows = whole->out[0].shape.dim[0];
+    int64_t count = parts_of(whole, threads), rows = whole->out[0].shape.dim[0];
     nnc_row_parts *parts = NULL;
     if (count < 2)
         return NNC_OK;
@@ -230,7 +228,8 @@ static int64_t length_alike(const nnc_program *program, int64_t begin)
     const nnc_step *steps = program->steps;
     int64_t end = begin;
     while (end < program->first_effect && steps[end].rows != NULL &&
-           steps[end].call.out[0].shape.dim[0] == steps[begin].call.out[0].shape.dim[0])
+           steps[end].call.out[0].shape.dim[0] == steps[begin].call.out[0].shape.dim[0] &&
+           steps[end].rows->count == steps[begin].rows->count)
         end++;
     return end - begin;
 }

@@ -13,8 +13,9 @@ struct nnc_row_parts {
 };
 
 /* Makes the parts of a step that is planned, of shapes only, if its op works row by row on enough
- * rows; its workspace becomes that of all parts. */
-nnc_status nnc_rows_prepare(nnc_step *step);
+ * rows; its workspace becomes that of all parts. threads: that there will be, probably; the same for
+ * all steps of a program, for steps go together whose rows are cut alike. */
+nnc_status nnc_rows_prepare(nnc_step *step, int threads);
 void nnc_rows_release(nnc_step *step);
 /* until[i]: the last node of the steps that node i may make one run with; i: there is none. Memory that
  * is read there must not be used again before. */
