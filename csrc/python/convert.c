@@ -411,17 +411,28 @@ PyObject *py_number(const nnc_array *array, int64_t i)
 
 /* ---- arrays out ---- */
 
-PyObject *py_numpy(py_state *state, const nnc_array *array, PyObject *owner, bool copy)
+/* Of the shape and dtype; over memory (NULL: its own). */
+static PyObject *array_like(py_state *state, const nnc_array *like, void *data, int flags)
 {
     npy_intp dims[NNC_MAX_RANK];
-    PyArray_Descr *descr = py_descr(state, array->dtype);
+    PyArray_Descr *descr = py_descr(state, like->dtype);
     if (descr == NULL)
         return NULL;
-    for (int i = 0; i < array->shape.rank; i++)
-        dims[i] = (npy_intp)array->shape.dim[i];
-    PyObject *result = PyArray_NewFromDescr(                        /* takes descr */
-        &PyArray_Type, descr, array->shape.rank, dims, NULL, copy ? NULL : array->data,
-        copy ? 0 : NPY_ARRAY_C_CONTIGUOUS | NPY_ARRAY_ALIGNED, NULL);
+    for (int i = 0; i < like->shape.rank; i++)
+        dims[i] = (npy_intp)like->shape.dim[i];
+    return PyArray_NewFromDescr(&PyArray_Type, descr, like->shape.rank, dims, NULL, data, flags,
+                                NULL);          /* takes descr */
+}
+
+PyObject *py_new_array(py_state *state, const nnc_array *like)
+{
+    return array_like(state, like, NULL, 0);
+}
+
+PyObject *py_numpy(py_state *state, const nnc_array *array, PyObject *owner, bool copy)
+{
+    PyObject *result = array_like(state, array, copy ? NULL : array->data,
+                                  copy ? 0 : NPY_ARRAY_C_CONTIGUOUS | NPY_ARRAY_ALIGNED);
     if (result == NULL)
         return NULL;
     if (copy) {
@@ -433,17 +444,6 @@ PyObject *py_numpy(py_state *state, const nnc_array *array, PyObject *owner, boo
     if (PyArray_SetBaseObject((PyArrayObject *)result, owner) < 0)  /* takes owner */
         Py_CLEAR(result);
     return result;
-}
-
-PyObject *py_new_array(py_state *state, const nnc_array *like)
-{
-    npy_intp dims[NNC_MAX_RANK];
-    PyArray_Descr *descr = py_descr(state, like->dtype);
-    if (descr == NULL)
-        return NULL;
-    for (int i = 0; i < like->shape.rank; i++)
-        dims[i] = (npy_intp)like->shape.dim[i];
-    return PyArray_NewFromDescr(&PyArray_Type, descr, like->shape.rank, dims, NULL, NULL, 0, NULL);
 }
 
 PyObject *py_array_protocol(PyObject *array, PyObject *args, PyObject *kwargs)

@@ -1,4 +1,4 @@
-/* tensors.h - tensors for the tests of graphs and programs. Behind check.h. */
+/* tensors.h - tensors and nodes for the tests of graphs and programs. Behind check.h. */
 #ifndef TENSORS_H
 #define TENSORS_H
 
@@ -40,6 +40,14 @@ static inline nnc_tensor *labels_of(int64_t n, int64_t classes)
     for (int64_t i = 0; i < n; i++)
         ((int64_t *)t->array.data)[i] = i % classes;
     return t;
+}
+
+/* A node of one to three inputs (others: -1) without attributes. */
+static inline nnc_status append(nnc_graph *graph, nnc_op op, int a, int b, int c, int *out)
+{
+    nnc_attrs none = {0};
+    int in[3] = {a, b, c};
+    return nnc_graph_append(graph, op, &none, in, c >= 0 ? 3 : b >= 0 ? 2 : 1, out);
 }
 
 static inline bool same_bits(const nnc_tensor *a, const nnc_tensor *b)

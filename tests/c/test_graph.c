@@ -18,13 +18,6 @@ typedef struct {
     int loss, gradient[VARIABLES];
 } net;
 
-static nnc_status append(nnc_graph *graph, nnc_op op, int a, int b, int c, int *out)
-{
-    nnc_attrs none = {0};
-    int in[3] = {a, b, c};
-    return nnc_graph_append(graph, op, &none, in, c >= 0 ? 3 : b >= 0 ? 2 : 1, out);
-}
-
 static void net_variables(net *n, nnc_dtype dtype)
 {
     n->variable[0] = noise(dtype, 2, IN, HIDDEN, 1);

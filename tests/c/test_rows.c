@@ -13,13 +13,6 @@ typedef struct {
     nnc_program *program;
 } net;
 
-static nnc_status append(nnc_graph *graph, nnc_op op, int a, int b, int c, int *out)
-{
-    nnc_attrs none = {0};
-    int in[3] = {a, b, c};
-    return nnc_graph_append(graph, op, &none, in, c >= 0 ? 3 : b >= 0 ? 2 : 1, out);
-}
-
 /* A step of SGD on `rows` rows; its output is the mean of the losses. */
 static nnc_status net_program(net *n, int64_t rows)
 {
