@@ -34,6 +34,7 @@ enum {
 #define WARM_UP 2e-3            /* seconds */
 #define TIMING_SOON 0.1         /* seconds to the next timing after a new choice; twice as many while */
 #define TIMING_EVERY 2.0        /* it stands, up to so many: one look may meet a bad moment */
+#define GIVEN_WAY 0.03          /* seconds that one thread goes on instead, at first */
 #define TURN_NS 4e5             /* a turn of timing */
 #define LONG_STEP 2e6           /* ns: one timed step says enough */
 #define SLICE_NS 2e7            /* between two looks at whether steps still take what they took */
@@ -335,20 +336,22 @@ static void watch_steps(replay *run, int thread, int threads)
         commit(run, thread, threads);
 }
 
-/* Between two steps: ends the last one, and prepares the next if there is one. */
+/* Between two steps: ends the last one, and prepares the next if there is one. A slice has one step at
+ * least, however late its threads have come together. */
 static void turn_over(void *argument)
 {
     replay *run = argument;
-    if (run->in_step && run->seen != NULL)
+    bool first = !run->in_step;
+    if (!first && run->seen != NULL)
         run->limit = 0;
-    if (run->in_step && run->commit) {
+    if (!first && run->commit) {
         write_outputs(run);
         run->done++;
     }
     run->in_step = run->done < run->limit && !atomic_load(&run->running.stop) &&
         !atomic_load(&run->running.fault.set) && !run->guarded &&
         !(run->deadline > 0 && run->done > 0 && now() >= run->deadline) &&
-        !(run->slice_end > 0 && now() >= run->slice_end);
+        !(run->slice_end > 0 && !first && now() >= run->slice_end);
     if (run->in_step)
         prepare_batch(run);
 }
@@ -490,12 +493,13 @@ static void time_threads(replay *run, int threads)
     }
 }
 
-/* All threads took t ns a step over a slice, more than one thread needs: a processor is taken most of
- * the time, which the best of a few tries does not show. One thread goes on, for longer each time
- * that this comes again. */
+/* All threads took t ns a step over a slice, clearly more than one thread needs: a processor is taken
+ * most of the time, which the best of a few tries does not show. One thread goes on, for longer each
+ * time that this comes again. (Where they take little more, the machine may have had a bad moment,
+ * and going on costs little.) */
 static void give_way(nnc_program *program, double t)
 {
-    double interval = TIMING_SOON * (1 << program->overtaken);
+    double interval = GIVEN_WAY * (1 << program->overtaken);
     program->overtaken += interval < TIMING_EVERY;
     program->time_all = t;
     program->steps_until_timing = 1 + (int64_t)(interval * 1e9 / program->time_one);
@@ -520,7 +524,7 @@ static void run_slice(replay *run, int threads)
         return;
     if (t <= SLOWER * quickest)
         program->overtaken = 0;
-    else if (t > program->time_one)
+    else if (t > SLOWER * program->time_one)
         give_way(program, t);
     else if (now() > program->timed_at + RETIME_EVERY)
         program->steps_until_timing = 0;
