@@ -185,6 +185,39 @@ def test_the_users_exception_comes_out_and_the_model_goes_on(make, at):
     assert threading.active_count() <= before + 2   # idle workers of a closed pool at most
 
 
+class Needy(Exception):
+    """It cannot be made again of its `args`, as another process does."""
+
+    def __init__(self, text, more):
+        super().__init__(text)
+
+
+@pytest.mark.parametrize("workers", [{}, {"workers": 2}, {"workers": 2, "use_multiprocessing": True}],
+                         ids=["none", "threads", "processes"])
+@pytest.mark.parametrize("error, expected, text", [
+    (StopIteration("mine"), RuntimeError, "StopIteration"), (Needy("mine", 1), Exception, "mine"),
+], ids=["stop", "needy"])
+def test_exceptions_that_iterators_and_processes_trip_over(workers, error, expected, text):
+    """A StopIteration ends no epoch, and one that cannot travel ends no pool of processes."""
+    class Broken(list):
+        def __getitem__(self, index):
+            if index == 2:
+                raise error
+            return super().__getitem__(index)
+
+    x, y, _ = arrays()
+    with pytest.raises(expected, match=text):
+        model().fit(Dataset(Broken(cut(x, y)), **workers), shuffle=False, verbose=0)
+
+
+def test_single_samples_of_torch_are_refused_with_the_way_out():
+    torch = pytest.importorskip("torch")
+    x, y, _ = arrays()
+    samples = torch.utils.data.TensorDataset(torch.from_numpy(x), torch.from_numpy(y))
+    with pytest.raises(TypeError, match="TensorDataset.*single samples.*DataLoader"):
+        model().fit(samples, verbose=0)
+
+
 def test_the_end_of_a_generator():
     x, y, _ = arrays()
     m = model()
@@ -255,7 +288,7 @@ def test_sparse_rows():
     sparse = pytest.importorskip("scipy.sparse")
     x, y, w = arrays()
     x[x < 0] = 0
-    for form in ("csr_matrix", "csc_matrix", "coo_array"):
+    for form in ("csr_matrix", "csc_matrix", "dok_matrix", "coo_array"):
         a, b = model(), model()
         options = {"batch_size": BATCH, "epochs": 2, "verbose": 0, "sample_weight": w,
                    "validation_split": 0.25, "shuffle": False}
@@ -270,6 +303,16 @@ def test_sparse_rows():
     fit(c, x, y, verbose=0)
     fit(d, m, y)
     same(c, d)                                      # the same shuffled order
+    a, b, c = model(), model(), model()
+    fit(a, x, y, batch_size=BATCH, shuffle=False)
+    fit(b, ((sparse.csr_matrix(p), q) for p, q in cut(x, y)))
+    fit(c, {"x": sparse.dok_matrix(x)}["x"], y, batch_size=BATCH, shuffle=False)
+    same(a, b)
+    same(a, c)
+    hot = np.eye(3, dtype="float32")[y]
+    a, b = (model(loss="categorical_crossentropy") for _ in range(2))
+    assert a.train_on_batch(x, hot) == b.train_on_batch(m, sparse.csc_array(hot))
+    same(a, b)
 
 
 def test_hdf5_and_memory_maps(tmp_path):
@@ -294,6 +337,11 @@ def test_tables():
     fit(a, x, y, verbose=0)
     fit(b, table, pandas.Series(y))
     same(a, b)
+    table.columns = list("abcda")                   # two of one name
+    c = model()
+    fit(c, table, pandas.Series(y))
+    same(a, c)
+    table.columns = list("abcde")
     with pytest.raises(TypeError, match="column 'c' of `x` holds (Python objects|strings)"):
         fit(b, table.assign(c="text"), y, verbose=0)
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from .. import _core, config, tree
 from ..warnings import outside
-from .frames import array_of, columns_xy, frame_arrays, is_columns, is_frame
+from .frames import array_of, columns_xy, frame_arrays, is_columns, is_frame, is_sparse
 
 # Stream of the random generator that orders of samples are drawn from.
 _SHUFFLE = 0x73687566
@@ -75,7 +75,10 @@ def standardize(x, y=None, sample_weight=None, class_weight=None, who="fit", nam
     if getattr(x, "entered", False):
         enter = None
     strings = enter is not None
-    x = x if hasattr(x, "entered") else frame_arrays(x, names, "x", who, strings) if is_frame(x) else _nest(x, "x", who, strings)
+    if is_frame(x):
+        x = frame_arrays(x, names, "x", who, strings)
+    elif not hasattr(x, "entered"):
+        x = _nest(x, "x", who, strings)
     y = None if y is None else _nest(y, "y", who)
     if sample_weight is not None:
         if class_weight is not None:
@@ -94,6 +97,8 @@ def standardize(x, y=None, sample_weight=None, class_weight=None, who="fit", nam
 
 def _nest(value, name, who, strings=False):
     """Arrays in the structure of `value`. A list of numbers (or of lists) is one array."""
+    if is_sparse(value):                            # some of these are dicts
+        return _leaf(value, name, who)
     if isinstance(value, dict):
         if not value:
             raise ValueError(f"{who}: `{name}` is an empty dict, expected arrays.")

@@ -27,10 +27,17 @@ def is_column(value):
     return type(value).__name__ == "Column" and type(value).__module__.startswith("datasets.")
 
 
+def is_sparse(value):
+    """Whether `value` is one of SciPy's sparse matrices or arrays."""
+    return hasattr(value, "toarray") and type(value).__module__.startswith("scipy.")
+
+
 def array_of(value, what, strings):
     """An array of numbers; or of strings, where they are allowed."""
     if is_column(value):
         value = value[:]
+    if is_sparse(value):
+        value = value.toarray()
     if strings and holds_strings(value):
         return string_array(value, what)
     return numeric_array(value, what)
@@ -56,14 +63,16 @@ def frame_arrays(frame, names, name, who, strings=False):
         if missing:
             raise ValueError(f"{who}: `{name}` has no column {missing[0]!r}, which the model has "
                              f"an input of. Received columns: {columns}")
-        return {n: _column(frame, n, name, who, strings).reshape(-1, 1) for n in names}
+        return {n: _array(frame[n], n, name, who, strings).reshape(-1, 1) for n in names}
     if not columns:
         raise ValueError(f"{who}: `{name}` has no columns.")
-    return np.stack([_column(frame, c, name, who, strings) for c in columns], axis=1)
+    by_place = getattr(frame, "iloc", None)         # pandas: two columns may have one name
+    parts = [frame[c] if by_place is None else by_place[:, i] for i, c in enumerate(columns)]
+    return np.stack([_array(part, c, name, who, strings) for part, c in zip(parts, columns)],
+                    axis=1)
 
 
-def _column(frame, column, name, who, strings):
-    series = frame[column]
+def _array(series, column, name, who, strings):
     array = np.asarray(series)
     kind = str(getattr(series, "dtype", "")).rstrip("0123456789")
     if array.dtype == object and kind in ("Int", "UInt", "Float", "boolean"):

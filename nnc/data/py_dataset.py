@@ -95,7 +95,8 @@ def batches_of(dataset, indices, source):
     workers = getattr(dataset, "workers", 1)
     processes = getattr(dataset, "use_multiprocessing", False)
     if workers <= 1 and not processes:
-        yield from map(dataset.__getitem__, indices)
+        for index in indices:           # not `map`: a StopIteration of the user's would end it
+            yield dataset[index]
         return
     from concurrent import futures
 
@@ -130,4 +131,22 @@ def _share(dataset):
 
 
 def _shared_item(index):
-    return _shared["dataset"][index]
+    try:
+        return _shared["dataset"][index]
+    except Exception as error:
+        if _travels(error):
+            raise
+        raise RuntimeError(f"{type(error).__name__}: {error}") from error
+
+
+def _travels(error):
+    """Whether an exception can be sent to another process: one that cannot be made again there
+    would end the pool instead.
+    """
+    import pickle
+
+    try:
+        pickle.loads(pickle.dumps(error))
+    except Exception:
+        return False
+    return True

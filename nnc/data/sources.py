@@ -10,7 +10,7 @@ import numpy as np
 
 from .. import _core, tree
 from .arrays import _SHUFFLE, _check_lengths, _leaf, _nest, split_point
-from .frames import is_column, is_columns
+from .frames import is_column, is_columns, is_sparse
 from .mapped import gather, large_mapping
 from .py_dataset import batches_of
 
@@ -122,9 +122,17 @@ def _gather(leaf, rows):
 
 def is_lazy(value):
     """Whether an array's rows are gathered batch by batch: a sparse matrix or an HDF5 data set."""
-    place = type(value).__module__.partition(".")[0]
-    return place == "scipy" and hasattr(value, "toarray") or place == "h5py" and hasattr(
+    return is_sparse(value) or type(value).__module__.startswith("h5py.") and hasattr(
         value, "shape")
+
+
+def _by_rows(nest):
+    """The nest with sparse matrices that are dicts themselves in a form whose rows can be read."""
+    if isinstance(nest, dict):
+        return nest.tocsr() if is_sparse(nest) else {k: _by_rows(v) for k, v in nest.items()}
+    if isinstance(nest, (list, tuple)) and any(isinstance(part, dict) for part in nest):
+        return tuple(map(_by_rows, nest))
+    return nest
 
 
 def open_rows(x, y, sample_weight, batch, shuffle, seed, who, strings=None):
@@ -134,6 +142,7 @@ def open_rows(x, y, sample_weight, batch, shuffle, seed, who, strings=None):
     `strings`: whether there may be strings, and then (`"batches"`) whether they must come in
     batches.
     """
+    x = _by_rows(x)
     if getattr(x, "entered", False) or strings != "batches" and not any(
             is_lazy(leaf) or shuffle is True and large_mapping(leaf) is not None
             for leaf in tree.flatten(x)):
@@ -169,6 +178,12 @@ def open_source(value, shuffle=False, seed=0):
         return Once(value)
     if is_columns(value):
         return None
+    torch = sys.modules.get("torch")
+    if torch is not None and isinstance(value, torch.utils.data.Dataset) \
+            and not hasattr(value, "__iter__"):
+        raise TypeError(f"`x` is a PyTorch data set ({type(value).__name__}), which gives single "
+                        "samples; pass batches of it: torch.utils.data.DataLoader(x, batch_size="
+                        "32)")
     if hasattr(value, "__iter__") and not hasattr(value, "shape"):
         try:
             return Source(value, len(value))
