@@ -106,6 +106,32 @@ def test_texts_and_images_of_folders(folder):
     assert not set(one.file_paths) & set(two.file_paths) and len(two.file_paths) == 3
 
 
+@pytest.mark.parametrize("options", [
+    {}, {"color_mode": "grayscale"}, {"color_mode": "rgba"}, {"crop_to_aspect_ratio": True},
+    {"pad_to_aspect_ratio": True}, {"interpolation": "nearest"}, {"interpolation": "bicubic"},
+    {"interpolation": "area"}, {"interpolation": "lanczos3"}, {"data_format": "channels_first"},
+    {"image_size": (19, 7)}, {"class_names": ["dogs"]}], ids=str)
+def test_pictures_of_folders_are_keras(tmp_path, options):
+    """Smaller and larger, and of other proportions."""
+    image = pytest.importorskip("PIL.Image")
+    for i in range(6):
+        place = tmp_path / ("cats" if i % 2 else "dogs")
+        place.mkdir(exist_ok=True)
+        image.fromarray(RNG.integers(0, 256, (9 + i, 12, 3), "uint8")).save(place / f"{i}.png")
+    options = {"image_size": (8, 6), "shuffle": False, "verbose": False, **options}
+    (x, y), (tx, ty) = (next(iter(k.utils.image_dataset_from_directory(tmp_path, **options)))
+                        for k in (nnc, keras))
+    assert x.dtype == np.float32
+    # float32 of up to 255; one step where libpng and Pillow round a grey differently
+    np.testing.assert_allclose(x, np.asarray(tx), atol=1 if "color_mode" in options else 2e-3)
+    np.testing.assert_array_equal(y, ty)
+
+
+def test_sizes_of_pictures_are_refused(folder):
+    with pytest.raises(ValueError, match=r"`image_size` must be \(height, width\)"):
+        utils.image_dataset_from_directory(folder, image_size=(8,), verbose=False)
+
+
 @pytest.mark.parametrize("options, text", [
     ({"label_mode": "other"}, "`label_mode` must be"), ({"subset": "both"}, "passed together"),
     ({"validation_split": 0.2, "subset": "both"}, "`seed` must be passed"),

@@ -58,7 +58,7 @@ def text_dataset_from_directory(directory, labels="inferred", label_mode="int", 
         directory: The folder.
         labels: `"inferred"`, `None`, or a list of numbers, one for each file in the order of paths.
         label_mode: `"int"`, `"categorical"`, `"binary"` or `None`.
-        class_names: Names of subfolders, to set their order.
+        class_names: Names of subfolders, to set their order; others are left aside.
         batch_size: Files in a batch; `None`: single texts.
         max_length: Characters that are kept of a text.
         shuffle: Whether the files come in a random order, a new one in each epoch.
@@ -97,19 +97,21 @@ def image_dataset_from_directory(directory, labels="inferred", label_mode="int",
     Args:
         color_mode: `"grayscale"`, `"rgb"` or `"rgba"`.
         image_size: `(height, width)` of all pictures.
-        interpolation: Pillow's way to resize, which averages where it makes a picture smaller.
+        interpolation: That of `ops.image.resize`, which takes no averages where it makes a picture
+            smaller: `"bilinear"`, `"nearest"`, `"bicubic"`, `"area"`, `"lanczos3"` or `"lanczos5"`.
         crop_to_aspect_ratio: Whether the middle is cut out instead of changing proportions.
         pad_to_aspect_ratio: Whether black bars are added instead.
         data_format: Where the channels stand; by default as configured.
 
     The other arguments are those of `text_dataset_from_directory`.
     """
+    from nnc.ops.image import _INTERPOLATIONS
     from nnc.utils import images
 
     check_format(format, "image_dataset_from_directory")
-    if interpolation not in images._RESAMPLE or color_mode not in images._MODES:
+    if interpolation not in _INTERPOLATIONS or color_mode not in images._MODES:
         raise ValueError("image_dataset_from_directory: `interpolation` must be one of "
-                         f"{sorted(images._RESAMPLE)}, `color_mode` one of "
+                         f"{sorted(_INTERPOLATIONS)}, `color_mode` one of "
                          f"{sorted(images._MODES)}. Received: interpolation={interpolation!r}, "
                          f"color_mode={color_mode!r}")
     if crop_to_aspect_ratio and pad_to_aspect_ratio:
@@ -117,6 +119,9 @@ def image_dataset_from_directory(directory, labels="inferred", label_mode="int",
                          "`pad_to_aspect_ratio` can be True.")
     images.pillow("image_dataset_from_directory")
     size = (image_size, image_size) if isinstance(image_size, int) else tuple(image_size)
+    if len(size) != 2:
+        raise ValueError("image_dataset_from_directory: `image_size` must be (height, width). "
+                         f"Received: image_size={image_size!r}")
     fit = "crop" if crop_to_aspect_ratio else "pad" if pad_to_aspect_ratio else None
 
     def read(paths):
@@ -185,7 +190,7 @@ def _index(directory, endings, labels, class_names, follow_links):
     if not inferred and labels is not None and not isinstance(labels, (list, tuple)):
         raise ValueError("`labels` must be 'inferred', a list or None. Received: "
                          f"labels={labels!r}")
-    if inferred and class_names is not None and set(class_names) != set(folders):
+    if inferred and class_names is not None and not set(class_names) <= set(folders):
         raise ValueError("`class_names` must be the names of the subfolders. Received: "
                          f"{list(class_names)}, there are {folders}")
     names = list(class_names or folders) if inferred else [""]

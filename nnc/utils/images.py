@@ -123,21 +123,29 @@ def save_img(path, x, data_format=None, file_format=None, scale=True, **kwargs):
 
 
 def read_image(path, size, color_mode, interpolation, fit, data_format):
-    """A float32 array of `size` from a file; `fit` is `None`, `"crop"` or `"pad"`."""
-    img = load_img(path, color_mode)
-    height, width = size
-    resample = _RESAMPLE[interpolation]
-    if fit == "pad" and img.size != (width, height):
-        share = min(width / img.size[0], height / img.size[1])
-        inner = max(round(img.size[0] * share), 1), max(round(img.size[1] * share), 1)
-        page = pillow("image_dataset_from_directory").new(img.mode, (width, height))
-        page.paste(img.resize(inner, resample),
-                   ((width - inner[0]) // 2, (height - inner[1]) // 2))
-        img = page
-    elif img.size != (width, height):
-        box = _middle(img.size, (width, height)) if fit == "crop" else None
-        img = img.resize((width, height), resample, box=box)
-    return img_to_array(img, data_format, "float32")
+    """A float32 array of `size` from a file; `fit` is `None`, `"crop"` or `"pad"`.
+
+    The numbers are Keras's: `interpolation` is that of `ops.image.resize`, which, unlike Pillow,
+    takes no averages where it makes a picture smaller.
+    """
+    from nnc import ops
+
+    x = img_to_array(load_img(path, color_mode), "channels_last", "float32")
+    part, edges = tuple(size), None
+    if fit == "crop":
+        x = smart_resize(x, size, interpolation, "channels_last")
+    elif fit == "pad":
+        share = max(x.shape[0] / size[0], x.shape[1] / size[1])
+        exact = [n / share for n in x.shape[:2]]
+        part = tuple(max(int(n), 1) for n in exact)
+        before = [int((n - m) / 2) for n, m in zip(size, exact)]
+        edges = [(k, n - m - k) for n, m, k in zip(size, part, before)]
+    if x.shape[:2] != part:
+        x = ops.image.resize(x, part, interpolation, data_format="channels_last").numpy()
+    if edges is not None:
+        x = np.pad(x, (*edges, (0, 0)))
+    first = config.standardize_data_format(data_format) == "channels_first"
+    return x.transpose(2, 0, 1) if first else x
 
 
 def smart_resize(x, size, interpolation="bilinear", data_format="channels_last"):
