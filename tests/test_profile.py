@@ -54,6 +54,13 @@ def test_figures_add_up(profiled):
             assert row["share_of_peak"] == pytest.approx(row["gflops"] / found.peak)
 
 
+def test_nodes_of_a_step_of_microseconds_take_no_longer():
+    """On all threads each would wait for the system to wake the others: milliseconds."""
+    model = nnc.Sequential([nnc.Input((4,)), nnc.layers.Dense(3, activation="softmax")])
+    part = nnc.profile(model, np.zeros((32, 4), "float32"), seconds=0.05).parts["predict"]
+    assert part.seconds < 1e-3 > part.step_seconds
+
+
 def test_text_html_and_files(profiled, tmp_path):
     model, found = profiled
     text = repr(found)
