@@ -184,7 +184,7 @@ def doctor(script, as_json=False):
 
     try:
         with open(script, encoding="utf-8") as f:
-            used = sorted(names_used(f.read()))
+            used = sorted(names_used(f.read(), script))
     except (OSError, SyntaxError, UnicodeDecodeError) as error:
         print(f"nnc doctor: {script} cannot be read: {error}", file=sys.stderr)
         return 2

@@ -4,11 +4,11 @@ import ast
 _ROOTS = ("tensorflow.keras", "tf_keras", "keras")
 
 
-def names_used(text):
+def names_used(text, path="<script>"):
     """Set of full names, `"keras.layers.Dense"`, that a script imports or reaches by attributes;
-    what it uses of TensorFlow beside Keras is among them.
+    what it uses of TensorFlow beside Keras is among them. `path` is for messages.
     """
-    module = ast.parse(text)
+    module = ast.parse(text, path)
     known, used = {}, set()
     for node in ast.walk(module):
         if isinstance(node, ast.Import):
@@ -22,6 +22,11 @@ def names_used(text):
                 known[item.asname or item.name] = full
                 if _inner(full):
                     used.add(_inner(full))
+    for node in ast.walk(module):                   # layers = keras.layers
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
+            full = _full(node.value, known)
+            if full:
+                known[node.targets[0].id] = full
     inside = {node.value for node in ast.walk(module) if isinstance(node, ast.Attribute)}
     for node in ast.walk(module):
         if isinstance(node, ast.Attribute) and node not in inside:

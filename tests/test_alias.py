@@ -77,7 +77,10 @@ def test_doctor(tmp_path):
     script.write_text("import keras\nkeras.layers.Dense(1)\n")
     assert command("doctor", str(script)).returncode == 0
     script.write_text("def")
-    assert command("doctor", str(script)).returncode == 2
+    result = command("doctor", str(script))
+    assert result.returncode == 2 and "invalid syntax (script.py, line 1)" in result.stderr
+    assert names_used("import tensorflow as tf\nlayers = tf.keras.layers\nD = layers.Dense\n") == {
+        "keras.layers", "keras.layers.Dense"}
 
 
 def test_install_refuses_when_keras_is_there(monkeypatch):
