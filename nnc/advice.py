@@ -9,7 +9,7 @@ import numpy as np
 from . import activations, tree
 from .data.mapped import pick
 from .layers import (Activation, ActivityRegularization, BatchNormalization, Dense, Dropout,
-                     Flatten, Identity, InputLayer, Reshape, Softmax)
+                     Flatten, Identity, InputLayer, Layer, Reshape, Softmax)
 from .layers.convolutional import _Convolution
 from .models.functional import Functional
 from .models.sequential import Sequential
@@ -77,10 +77,13 @@ def activation_name(layer):
 def check_outputs(model):
     """Softmax over one unit; probabilities and logits against the losses' `from_logits`."""
     for layer in model._flatten_layers():
-        if isinstance(layer, Dense) and layer.units == 1 and activation_name(layer) == "softmax":
-            tell("softmax-of-one", f"Layer '{layer.name}' of model '{model.name}': softmax over "
-                 "one unit is always 1, and nothing is learned. Use activation='sigmoid' with "
-                 "'binary_crossentropy', or a unit for each class.", model)
+        nodes = layer._nodes if isinstance(layer, Functional) else ()
+        ops = [node.operation for node in nodes if not isinstance(node.operation, Layer)]
+        for part in (layer, *ops):
+            if _softmax_of_one(part):
+                tell("softmax-of-one", f"Layer '{part.name}' of model '{model.name}': softmax over "
+                     "one unit is always 1, and nothing is learned. Use activation='sigmoid' with "
+                     "'binary_crossentropy', or a unit for each class.", model)
     layers = output_layers(model)
     for index, loss, *_ in getattr(model._compile_loss, "_entries", None) or ():
         name = getattr(getattr(loss, "fn", None), "__name__", None)
@@ -102,6 +105,18 @@ def _check_logits(model, layer, loss, logits):
              f"gives logits, but the loss {loss} has from_logits=False and expects probabilities. "
              f"Pass from_logits=True to the loss, or end the model with activation='{right}'.",
              model)
+
+
+def _softmax_of_one(part):
+    """Whether a layer, or an op of a functional model, is a softmax over an axis of size 1."""
+    if activation_name(part) != "softmax":
+        return False
+    if isinstance(part, Dense):
+        return part.units == 1
+    axis = getattr(part, "_options", {}).get("axis", getattr(part, "axis", -1))
+    return isinstance(axis, int) and any(
+        -len(t.shape) <= axis < len(t.shape) and t.shape[axis] == 1
+        for node in part._inbound_nodes for t in node.output_tensors)
 
 
 # ---- images --------------------------------------------------------------------------------------
@@ -135,9 +150,10 @@ def _looks_like_image(shape):
 
 def check_images(model, data):
     """Images of 0 to 255 that go straight into a dense or convolutional layer."""
-    if tree.is_nest(data.x) or not wanted("unscaled-images", model):
+    leaves = tree.flatten(data.x)
+    if len(leaves) != 1 or not wanted("unscaled-images", model):
         return
-    x, first = data.x, _first_layer(model)
+    x, first = leaves[0], _first_layer(model)
     if x.dtype.kind not in "uif" or not _looks_like_image(x.shape[1:]) \
             or not isinstance(first, (Dense, _Convolution)):
         return

@@ -193,6 +193,14 @@ def label_places(rows):
     return places
 
 
+def _no_targets(loss, place, outputs, names, y_true):
+    """The error of a loss of the output at `place` that has no targets."""
+    label = output_labels(outputs, names)[place]
+    where = f" for the output {label!r}" if tree.is_nest(outputs) and label else ""
+    keys = f"y with {list(y_true)}" if isinstance(y_true, dict) else "y=None"
+    return ValueError(f"The loss {loss!r} needs targets{where}: pass `y`. Received: {keys}")
+
+
 class CompileLoss:
     """The losses of a model, made on first use, when it is known what the shapes are.
 
@@ -217,7 +225,7 @@ class CompileLoss:
         """The mean of each loss, if there is more than one."""
         return [mean for *_, mean in self._entries or () if mean is not None]
 
-    def _build(self, true, pred, structure):
+    def _build(self, true, pred, structure, y_true):
         losses = self._identifiers
         weights = self._weights
         names = self.output_names
@@ -237,7 +245,7 @@ class CompileLoss:
                                  f"{len(several)}. Received: {len(parts)}")
             for one, part in zip(several, parts):
                 if true[i] is None:
-                    raise ValueError(f"The loss {one!r} needs targets: pass `y`. Received: y=None")
+                    raise _no_targets(one, i, structure, names, y_true)
                 entries.append((i, _get_loss(one, true[i], pred[i]), part))
         labels = output_labels(structure, names)
         numbers = iter(range(len(pred)))
@@ -262,11 +270,10 @@ class CompileLoss:
             losses = spread(self._identifiers, y_pred, self.output_names, "loss")
         true = targets_of(y_true, y_pred, self.output_names, losses)
         if self._entries is None:
-            self._build(true, pred, y_pred)
+            self._build(true, pred, y_pred, y_true)
         for i, loss, *_ in self._entries:
             if true[i] is None:
-                raise ValueError(f"The loss {loss.name!r} needs targets: pass `y`. Received: "
-                                 "y=None")
+                raise _no_targets(loss.name, i, y_pred, self.output_names, y_true)
         self.given = losses
         flat = tree.flatten(y_true)
         self.labels = label_places(

@@ -24,6 +24,7 @@ from .random.seed_generator import make_default_seed
 from .recording import Run, check_finite, feed_dtype
 from .saving.object_registration import deserialize_keras_object, serialize_keras_object
 from .variables import changes
+from .warnings import outside
 
 # How often a progress bar moves within an epoch.
 _SECONDS = 0.1
@@ -226,7 +227,7 @@ class Trainer:
         if weights:
             self.optimizer.apply_gradients(zip(tape.gradient(scaled, weights), weights))
         else:
-            warnings.warn("The model does not have any trainable weights.", stacklevel=2)
+            warnings.warn("The model does not have any trainable weights.", stacklevel=outside())
         return self.compute_metrics(x, y, y_pred, sample_weight=sample_weight)
 
     def test_step(self, data):
@@ -490,6 +491,7 @@ class Trainer:
                 validation = None
             if validation is not None and is_due(epoch, validation_freq):
                 results = self._evaluate(*validation, callbacks)
+                watch.validated(validation[0].data, results)
                 logs.update({f"val_{name}": value for name, value in results.items()})
             if isinstance(batches, Batches):
                 # Past `__setattr__`, after which nothing recorded stands.
@@ -509,7 +511,7 @@ class Trainer:
         begin = callbacks.batch_caller(f"on_{kind}_batch_begin")
         end = callbacks.batch_caller(f"on_{kind}_batch_end")
         flag = {"train": "stop_training", "test": "stop_evaluating"}[kind]
-        setattr(self, flag, False)
+        hooks = hooks or getattr(self, flag)        # asked for before the epoch: one batch, as Keras
         grouped = 0
         shown = time.monotonic()
         for rows, first, count in batches.epoch(step):
@@ -577,6 +579,7 @@ class Trainer:
         return dict(sorted(logs.items())) if return_dict else self._in_order(logs)
 
     def _evaluate(self, run, batches, callbacks):
+        self.stop_evaluating = False
         callbacks.on_test_begin()
         self.reset_metrics()
         batches.restart()

@@ -82,6 +82,11 @@ class Watch:
         self._constant(loss)
         self._dead()
 
+    def validated(self, data, results):
+        """A validation has ended."""
+        if wanted("not-finite", self.model):
+            check_finite(data, results, self.model, "fit: validation")
+
     def _constant(self, loss):
         self.losses.append(loss)
         first, last = self.losses[0], self.losses[-2:][0]
@@ -251,8 +256,11 @@ class Watch:
         if node is None:
             return "" if of == "gradients" else "It did not show again when the step was repeated."
         shapes = ", ".join(str(shape) for shape, _ in node.inputs)
-        part = f"layer '{node.layer}'" if node.layer not in ("loss", "optimizer", "metrics",
-                                                               "other") else f"the {node.layer}"
+        part = f"layer '{node.layer}'"
+        if node.layer in ("loss", "optimizer", "metrics"):
+            part = f"the {node.layer}"
+        elif node.layer == "other":
+            part = "the model's own computation, outside of its layers"
         return (f"NaN or Inf first rises in {part}, in the op {node.op}"
                 f"{' of the gradient' if node.backward else ''} (inputs of shape {shapes}, all "
                 "finite). A smaller learning rate, `clipnorm`, or keeping what goes into log, "

@@ -127,3 +127,26 @@ def test_callbacks_in_a_fit_are_keras(name, weights, tmp_path):
         ours, theirs = ([line.split(",") for line in lines] for lines in files)
         assert ours[0] == theirs[0] and len(ours) == len(theirs) == 7
         np.testing.assert_allclose(np.array(ours[1:], float), np.array(theirs[1:], float), rtol=2e-4)
+
+
+@pytest.mark.parametrize("hook", ["on_train_begin", "on_epoch_begin", "on_train_batch_begin",
+                                  "on_train_batch_end", "on_test_begin", "on_epoch_end"])
+@pytest.mark.parametrize("batches", [True, False], ids=["batch hooks", "epoch hooks"])
+@pytest.mark.filterwarnings("ignore")
+def test_stopping_from_any_hook_is_keras(hook, batches):
+    """The batch at hand is the last one, also where it was asked for before the epoch began."""
+    results = []
+    for k in (nnc, keras):
+        def stop(self, *args, **kwargs):
+            self.model.stop_training = True
+        log, fitted = [], model(k)
+        noting = [recorder(k, log)] * batches
+        history = fitted.fit(X, Y, batch_size=8, epochs=3, shuffle=False, verbose=0,
+                             validation_data=(X[:20] + 1, Y[:20]), callbacks=[
+                                 *noting, type("Stop", (k.callbacks.Callback,), {hook: stop})()])
+        log.append(("history", [], {f"{name}_{i}": value for name, values in history.history.items()
+                                    for i, value in enumerate(values)}))
+        results.append((log, fitted.get_weights()))
+    same_logs(results[0][0], results[1][0])
+    for a, b in zip(results[0][1], results[1][1]):
+        np.testing.assert_allclose(a, b, rtol=2e-4, atol=1e-6)   # as in `same_logs`

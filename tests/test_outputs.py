@@ -130,7 +130,7 @@ def test_an_output_without_a_loss():
 @pytest.mark.parametrize("compiled, y, text", [
     ({"loss": {"a": "mse", "c": "mse"}}, {"a": VALUES, "b": VALUES}, "names the output 'c'"),
     ({"loss": {"a": "sparse_categorical_crossentropy", "b": "mse"}}, {"a": LABELS},
-     "needs targets"),
+     r"The loss 'mse' needs targets for the output 'b': pass `y`. Received: y with \['a'\]"),
     ({"loss": "mse"}, LABELS, "different structures: 1 targets for 2 outputs"),
     ({"loss": {"a": "sparse_categorical_crossentropy", "b": "mse"}},
      {"a": np.full(20, 3), "b": VALUES}, "label 3 in row 0"),

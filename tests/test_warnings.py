@@ -49,12 +49,27 @@ def functional(activation):
     return model
 
 
+def softmax_op(axis):
+    """A softmax op over an axis of size 1 (-1), or of 4 (1)."""
+    entry = nnc.Input((12,))
+    out = nnc.ops.softmax(nnc.layers.Reshape((4, 1))(dense(4)(entry)), axis)
+    model = nnc.Model(entry, dense(1)(nnc.layers.Flatten()(out)))
+    model.compile("sgd", "mse")
+    return model
+
+
 def nested(activation):
     return network(dense(8, "relu"), nnc.Sequential([dense(3), nnc.layers.Activation(activation)]))
 
 
 OUTPUTS = {
     "softmax of one": (lambda: network(dense(1, "softmax"), loss="mse"), ["softmax-of-one"]),
+    "softmax layer of one": (lambda: network(dense(1), nnc.layers.Softmax(), loss="mse"),
+                             ["softmax-of-one"]),
+    "activation of one": (lambda: network(dense(1), nnc.layers.Activation("softmax"), loss="mse"),
+                          ["softmax-of-one"]),
+    "softmax op of one": (lambda: softmax_op(-1), ["softmax-of-one"]),
+    "softmax op along others": (lambda: softmax_op(1), []),
     "sigmoid of one": (lambda: network(dense(1, "sigmoid"), loss="binary_crossentropy"), []),
     "softmax, from_logits": (lambda: network(dense(3, "softmax"), loss=from_logits("sparse")),
                              ["from-logits"]),
@@ -114,7 +129,7 @@ IMAGES = {
 
 
 @pytest.mark.parametrize("row", IMAGES)
-@pytest.mark.parametrize("kind", ["sequential", "functional"])
+@pytest.mark.parametrize("kind", ["sequential", "functional", "dict"])
 def test_unscaled_images(row, kind):
     x, first, expected = IMAGES[row]
     layers = [first(4), nnc.layers.Flatten(), dense(3, "softmax")]
@@ -125,9 +140,10 @@ def test_unscaled_images(row, kind):
         out = entry
         for layer in layers:
             out = layer(out)
-        model = nnc.Model(entry, out)
+        model = nnc.Model({"image": entry} if kind == "dict" else entry, out)
         model.compile("sgd", SPARSE)
     y = np.zeros(len(x), "int64")
+    x = {"image": x} if kind == "dict" else x
     assert seen_in(lambda: model.fit(x, y, verbose=0)) == ["unscaled-images"] * expected
 
 
@@ -309,6 +325,32 @@ def test_where_a_forward_pass_gives_nan():
     text, losses = told_of(with_function(nnc.ops.log), x, y, epochs=2)
     assert "from epoch 1, step 1 on. NaN or Inf first rises in layer 'mine', in the op log " in text
     assert np.isnan(losses).all()
+
+
+class OwnCall(nnc.Model):
+    def __init__(self):
+        super().__init__()
+        self.first, self.last = dense(4), dense(3, "softmax")
+
+    def call(self, x):
+        return self.last(nnc.ops.log(self.first(x)))
+
+
+def test_where_a_model_of_ones_own_gives_nan():
+    model = OwnCall()
+    model.compile("sgd", SPARSE)
+    text, _ = told_of(model, *data())
+    assert "first rises in the model's own computation, outside of its layers, in the op lo" in text
+
+
+def test_data_to_validate_with_that_is_not_finite():
+    x, y = data()
+    other = data(40)[0] + 1
+    other[7, 3] = np.inf
+    text, losses = told_of(network(dense(3, "softmax")), x, y, epochs=2,
+                           validation_data=(other, y[:40]))
+    assert "validation: the loss" in text and "`x` holds inf in row 7, column 3" in text
+    assert np.isfinite(losses).all()
 
 
 def test_which_step_is_the_first():
