@@ -31,7 +31,7 @@ threadpools.install()
 
 # Imported when first used: name and module.
 _LATER = {"profile": "profiling", "report": "reporting"}
-_MODULES = ("distillation", "distribution", "legacy")
+_MODULES = ("distillation", "distribution", "legacy", "testing")
 
 
 def __getattr__(name):

@@ -90,6 +90,8 @@ def test_install_refuses_when_keras_is_there(monkeypatch):
 
 
 def test_assert_close_to_keras():
+    code = "import nnc; nnc.testing.assert_close_to_keras"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
     keras = pytest.importorskip("keras")
     ours, theirs = (k.Sequential([k.Input((4,)), k.layers.Dense(3, activation="tanh")])
                     for k in (nnc, keras))
