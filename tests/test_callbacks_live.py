@@ -91,11 +91,17 @@ def noting(k, folder, name):
         "checkpoint": lambda: k.callbacks.ModelCheckpoint(path + ".weights.h5", save_weights_only=True,
                                                           save_best_only=True, monitor="val_loss"),
         "nan": lambda: k.callbacks.TerminateOnNaN(),
+        "ema": lambda: k.callbacks.SwapEMAWeights(swap_on_epoch=True),
+        "backup": lambda: k.callbacks.BackupAndRestore(path, save_freq=3),
+        "monitor": lambda: k.callbacks.RemoteMonitor("http://127.0.0.1:9"),     # nobody listens
+        "lambda": lambda: k.callbacks.LambdaCallback(
+            on_epoch_end=lambda epoch, logs: logs.update(square=logs["loss"] ** 2)),
     }
     return made[name](), path
 
 
-@pytest.mark.parametrize("name", ["csv", "stop", "plateau", "schedule", "checkpoint", "nan"])
+@pytest.mark.parametrize("name", ["csv", "stop", "plateau", "schedule", "checkpoint", "nan", "ema",
+                                  "backup", "monitor", "lambda"])
 @pytest.mark.parametrize("weights", AXES["weights"][:2], ids=["plain", "weighted"])
 @pytest.mark.filterwarnings("ignore")
 def test_callbacks_in_a_fit_are_keras(name, weights, tmp_path):
@@ -103,7 +109,8 @@ def test_callbacks_in_a_fit_are_keras(name, weights, tmp_path):
     logs, ends, files = [], [], []
     for k in (nnc, keras):
         log = []
-        fitted = model(k, optimizer=k.optimizers.SGD(1e9 if name == "nan" else 0.3))
+        fitted = model(k, optimizer=k.optimizers.SGD(1e9 if name == "nan" else 0.3,
+                                                     use_ema=name == "ema"))
         callback, path = noting(k, tmp_path, name)
         x = X * (1e30 if name == "nan" else 1)
         fitted.fit(x, Y, batch_size=8, epochs=6, shuffle=False, verbose=0, validation_split=0.3,
