@@ -511,7 +511,7 @@ class Trainer:
         begin = callbacks.batch_caller(f"on_{kind}_batch_begin")
         end = callbacks.batch_caller(f"on_{kind}_batch_end")
         flag = {"train": "stop_training", "test": "stop_evaluating"}[kind]
-        hooks = hooks or getattr(self, flag)        # asked for before the epoch: one batch, as Keras
+        hooks = hooks or getattr(self, flag)        # asked for before it began: one batch, as Keras
         grouped = 0
         shown = time.monotonic()
         for rows, first, count in batches.epoch(step):

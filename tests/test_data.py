@@ -192,8 +192,9 @@ class Needy(Exception):
         super().__init__(text)
 
 
-@pytest.mark.parametrize("workers", [{}, {"workers": 2}, {"workers": 2, "use_multiprocessing": True}],
-                         ids=["none", "threads", "processes"])
+@pytest.mark.parametrize("workers", [
+    {}, {"workers": 2}, {"workers": 2, "use_multiprocessing": True}
+], ids=["none", "threads", "processes"])
 @pytest.mark.parametrize("error, expected, text", [
     (StopIteration("mine"), RuntimeError, "StopIteration"), (Needy("mine", 1), Exception, "mine"),
 ], ids=["stop", "needy"])
