@@ -368,6 +368,10 @@ bool nnc_op_parse(const char *name, nnc_op *out);
  * this thread that watches one of the inputs. */
 nnc_status nnc_eager(nnc_op op, const nnc_attrs *attrs, nnc_tensor *const *in, int input_count,
                      nnc_tensor **out);
+/* The same where some inputs are loose: float32 tensors that pass for bfloat16, not rounded to it.
+ * out_loose (one an output): whether it is, too; the op had no need of rounded numbers. */
+nnc_status nnc_eager_loose(nnc_op op, const nnc_attrs *attrs, nnc_tensor *const *in,
+                           const bool *loose, int input_count, nnc_tensor **out, bool *out_loose);
 
 /* ---- graph.c, backward.c
  * --------------------------------------------------------------------------- */

@@ -191,6 +191,7 @@ def _host_register(functions: tuple[Callable | None, ...], gradients: tuple[Call
 def _custom(rule: Callable, y: Tensor, *xs: Tensor | Variable) -> Tensor:
     """y under another identity. Its gradient for each of xs is what rule(dy) gives: a sequence of Tensors
     or None. The rule of a trace is forgotten when the trace's `with` ends."""
+def autocast() -> str | None: ...
 def set_autocast(dtype: str | None) -> str | None:
     """The dtype that ops read floating-point Variables in (those with `autocast`) from now on in this
     thread, or None: their own. Returns what it was."""

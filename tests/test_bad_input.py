@@ -3,6 +3,7 @@ import re
 
 import numpy as np
 import pytest
+import scipy.sparse
 
 import nnc
 
@@ -74,6 +75,10 @@ ROWS = [
     ("no targets", fit(y=None), ValueError, r"needs targets: pass `y`"),
     ("layer objects", lambda m: m.layers[0](OBJECTS), TypeError, r"Layer 'first'.*Python objects"),
     ("call strings", lambda m: m("abc"), TypeError, r"Model 'net'.*strings"),
+    ("dict of one", fit(x={"a": X}), TypeError,
+     r"Model 'net'.*expected an array of numbers.*dict with the keys \['a'\]; pass the array"),
+    ("call sparse", lambda m: m(scipy.sparse.csr_matrix(X)), TypeError,
+     r"Model 'net'.*Received: csr_matrix; `.toarray\(\)`"),
     # numbers
     ("batch size", fit(batch_size=0), ValueError,
      r"`batch_size` must be an integer >= 1.*batch_size=0"),

@@ -40,14 +40,15 @@ def programs_of(function, arrays, **how):
 @pytest.mark.parametrize("half", HALVES)
 @pytest.mark.parametrize("name", OPS)
 def test_every_op(isa, name, half):
-    """Outputs have the shape and dtype of before; their bits for float16 and where there are tiles,
-    else they are as near as the roundings left out (two of them, at most, in these programs)."""
+    """Outputs have the shape and dtype of before; their bits for float16, else they are as near as
+    the roundings left out (two of them, at most, in these programs). Where there are tiles only
+    those between a product and its activation are."""
     function, shapes = OPS[name]
     arrays = operands(half, *shapes)
     exact, loose = (programs_of(function, arrays, excess=e)(*arrays) for e in (False, True))
     for got, want in zip(loose, exact, strict=True):
         assert got.dtype == want.dtype and got.shape == want.shape
-        if half == "float16" or isa in TILED:
+        if half == "float16":
             assert got.numpy().tobytes() == want.numpy().tobytes()
         elif want.dtype in ("bfloat16", "float16", "float32", "float64"):
             a, b = (t.numpy().astype("float64") for t in (got, want))
@@ -197,7 +198,7 @@ def nodes(program):
 
 @pytest.mark.parametrize("make", MODELS.values(), ids=MODELS)
 def test_a_mixed_step_is_that_of_float32(isa, make):
-    """Node for node; `predict` has one more, which rounds its output."""
+    """Node for node; what `predict` gives is rounded as it leaves."""
     if isa in TILED:
         pytest.skip("bfloat16 is multiplied as it is there")
     x, y = data()
@@ -210,10 +211,7 @@ def test_a_mixed_step_is_that_of_float32(isa, make):
         found.append(recorded(model))
     assert found[0].keys() == found[1].keys() and len(found[0]) >= 3
     for key, plain in found[0].items():
-        mixed = nodes(found[1][key])
-        if key[0] == "predict":
-            assert mixed.pop()[0] == "cast"
-        assert mixed == nodes(plain), key
+        assert nodes(found[1][key]) == nodes(plain), key
 
 
 @pytest.mark.parametrize("make", MODELS.values(), ids=MODELS)

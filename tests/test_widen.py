@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import nnc as keras
-from nnc import _core
+from nnc import _core, ops
 from nnc._core import Graph, Program, Variable, op
 from test_memory import allocations, failing, live
 
@@ -55,7 +55,7 @@ def test_rounding_is_the_formats(isa, half):
 @pytest.mark.parametrize("half", HALVES)
 def test_rounding_is_a_cast_there_and_back(isa, half):
     x = np.random.default_rng(1).integers(0, 2 ** 32, 5000, dtype="uint32").view("float32")
-    there = op.cast(op.cast(x, half), "float32").numpy()
+    there = ops.cast(ops.cast(x, half), "float32").numpy()
     assert getattr(op, ROUNDED[half])(x).numpy().tobytes() == there.tobytes()
 
 
@@ -308,9 +308,9 @@ def test_weights_larger_than_what_is_kept_in_float32(isa, half):
                for s in ((1100, 1000), (1000,), (1000, 1100)))
 
     def work(a):
-        a, kernel = op.cast(a, half), op.cast(w, half)
-        y = op.dense(a, kernel, op.cast(b, half), -1, 0.0)
-        return [y, op.matmul(y, kernel, 0, 1), op.matmul(a, op.cast(v, half), 0, 1), kernel,
+        a, kernel = ops.cast(a, half), ops.cast(w, half)
+        y = op.dense(a, kernel, ops.cast(b, half), -1, 0.0)
+        return [y, op.matmul(y, kernel, 0, 1), op.matmul(a, ops.cast(v, half), 0, 1), kernel,
                 op.max(op.multiply(kernel, kernel), (0,), 0)]
 
     programs = [recorded(work, [x[:n]]) for n in (1, 9)]

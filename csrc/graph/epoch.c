@@ -235,14 +235,18 @@ static void write_outputs(replay *run)
         if (run->targets == NULL || run->targets[k] == NULL)
             continue;
         const nnc_array *output = nnc_program_output(program, k);
-        int64_t bytes = nnc_shape_size(&output->shape) * nnc_dtype_size(output->dtype);
+        int64_t n = nnc_shape_size(&output->shape), bytes = n * nnc_dtype_size(output->dtype);
+        nnc_dtype dtype = program->graph->values[program->outputs[k]].array.dtype;
         int root = nnc_rewrite_root(program->graph, program->outputs[k]);
         const void *from = nnc_program_data(program, root);
         for (int64_t i = 0; i < program->graph->input_count; i++) {
             if (program->graph->inputs[i] == root)
                 from = program->bound[i];
         }
-        memcpy(run->targets[k], from, (size_t)bytes);
+        if (dtype == output->dtype)
+            memcpy(run->targets[k], from, (size_t)bytes);
+        else
+            nnc_convert(from, dtype, run->targets[k], output->dtype, n);
         run->targets[k] += bytes;
     }
 }

@@ -270,7 +270,8 @@ static nnc_status run_passes(nnc_program *program)
     nnc_pass pass = {.graph = program->graph, .outputs = program->outputs,
                      .output_count = program->output_count, .stats = &program->stats,
                      .twins = program->inner ? NULL : &program->twins,
-                     .excess = program->excess && nnc_pass_enabled("excess")};
+                     .excess = program->excess && nnc_pass_enabled("excess"),
+                     .rounds_outputs = !program->inner};
     program->stats.nodes_recorded = program->graph->node_count;
     for (int i = 0; i < PASS_COUNT; i++) {
         if (passes[i].on && passes[i].run != NULL)
@@ -352,8 +353,12 @@ static nnc_status begin(const nnc_graph *graph, const int *outputs, int output_c
     atomic_init(&program->references, 1);
     NNC_TRY(nnc_graph_clone(graph, &program->graph));
     NNC_TRY(nnc_alloc(output_count * (int64_t)sizeof *outputs, &program->outputs));
-    for (int i = 0; i < output_count; i++)
+    NNC_TRY(nnc_alloc(output_count * (int64_t)sizeof *program->leaving, &program->leaving));
+    for (int i = 0; i < output_count; i++) {
         program->outputs[i] = outputs[i];
+        program->leaving[i] = graph->values[outputs[i]].array;
+        program->leaving[i].data = NULL;
+    }
     program->output_count = output_count;
     *out = program;
     program = NULL;
@@ -499,6 +504,8 @@ static nnc_status turn(nnc_program *program)
     nnc_status status = NNC_OK;
     nnc_program *turned = NULL;
     NNC_TRY(begin(program->graph, program->outputs, program->output_count, &turned));
+    memcpy(turned->leaving, program->leaving,
+           (size_t)program->output_count * sizeof *program->leaving);
     nnc_pass pass = {.graph = turned->graph, .outputs = turned->outputs,
                      .output_count = turned->output_count, .stats = &turned->stats,
                      .twins = &turned->twins};
@@ -560,6 +567,7 @@ void nnc_program_release(nnc_program *program)
     }
     nnc_plan_clear(&program->plan);
     nnc_free(program->outputs);
+    nnc_free(program->leaving);
     nnc_free(program->larger);
     release_memory(program->memory);
     nnc_free(program->offset);
@@ -586,7 +594,7 @@ const nnc_array *nnc_program_input(const nnc_program *program, int64_t k)
 
 const nnc_array *nnc_program_output(const nnc_program *program, int64_t k)
 {
-    return &program->graph->values[program->outputs[k]].array;
+    return &program->leaving[k];
 }
 
 int64_t nnc_program_input_count(const nnc_program *program)

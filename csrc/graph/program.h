@@ -72,6 +72,7 @@ struct nnc_program {
     nnc_graph *graph;       /* what is replayed, after the passes */
     int *outputs;
     int output_count;
+    nnc_array *leaving;     /* (outputs) shape and dtype that they leave with; no data */
     nnc_arena *memory;      /* NULL where it is part of another program */
     char *larger;           /* what the memory becomes before the first replay, or NULL */
     char *arena;            /* where the steps' addresses say that it lies */

@@ -10,4 +10,9 @@ bool nnc_wide_needed(const nnc_call *call);
 void nnc_wide_plan(const nnc_call *call, nnc_work *work);
 void nnc_wide_run(nnc_call *call, int phase, int64_t begin, int64_t end);
 
+/* Whether the op on float32, its results rounded, is the op on 16-bit floats; not said of products. */
+bool nnc_is_same_wide(nnc_op op, const nnc_attrs *attrs);
+/* Whether it gives only numbers which it is given, or 0, or their negatives. */
+bool nnc_makes_no_numbers(nnc_op op);
+
 #endif

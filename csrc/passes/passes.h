@@ -33,6 +33,7 @@ typedef struct {
     int output_count;
     bool inputs_apart;      /* inputs need no place in the arena */
     bool excess;            /* bfloat16 inside need not be rounded (widen.c) */
+    bool rounds_outputs;    /* who takes the outputs rounds those that are left in float32 */
     nnc_program_stats *stats;
     nnc_twins *twins;       /* of the passes turn and widen; NULL: there can be none */
 } nnc_pass;

@@ -18,16 +18,14 @@
  *
  * With excess precision (a program of a trainer) bfloat16 goes first, before other passes have seen
  * it, and is not rounded: a value stays what float32 arithmetic gives, so that the program becomes
- * that of float32. Rounded is what leaves it in bfloat16 (outputs, what is written to variables of
- * that dtype, inputs of ops that are left) and what a user casts (NNC_CAST_KEPT). float16 is always
- * rounded: a scaled loss relies on its range. */
+ * that of float32. Rounded is what leaves it in bfloat16 (outputs, as they leave; what is written to
+ * variables of that dtype; inputs of ops that are left) and what a user casts (NNC_CAST_KEPT).
+ * float16 is always rounded: a scaled loss relies on its range. */
 #include "graph/tape.h"
-#include "ops/chain.h"
+#include "graph/wide.h"
 #include "ops/optimizer.h"
 #include "passes/passes.h"
 
-#include <math.h>
-#include <string.h>
 
 enum {
     MOST_NARROW_TWINS = 1 << 25 /* numbers of a program's twins in 16 bits */
@@ -316,48 +314,6 @@ done:
     return status;
 }
 
-/* Ops that give numbers which they are given, or 0, or their negatives. */
-static bool makes_no_numbers(nnc_op op)
-{
-    switch ((int)op) {
-    case NNC_OP_relu:
-    case NNC_OP_relu_grad:
-    case NNC_OP_negative:
-    case NNC_OP_absolute:
-    case NNC_OP_maximum:
-    case NNC_OP_minimum:
-    case NNC_OP_where:
-    case NNC_OP_max:
-    case NNC_OP_min:
-    case NNC_OP_reshape:
-    case NNC_OP_stop_gradient:
-    case NNC_OP_copy:
-    case NNC_OP_broadcast_to:
-    case NNC_OP_transpose:
-    case NNC_OP_concatenate:
-    case NNC_OP_slice:
-    case NNC_OP_unslice:
-    case NNC_OP_pad:
-    case NNC_OP_patches:
-    case NNC_OP_take:
-    case NNC_OP_take_along:
-        return true;
-    default:
-        return false;
-    }
-}
-
-/* Whether the op on float32, its results rounded, is the op on 16-bit floats. */
-static bool is_the_same_wide(const nnc_node *node)
-{
-    const nnc_op_row *row = &nnc_ops[node->op];
-    bool fills = node->op == NNC_OP_pad || node->op == NNC_OP_patches;
-    if ((row->flags & (NNC_EFFECT | NNC_SHARED)) || strstr(row->attrs, "d:dtype") != NULL ||
-        (fills && node->attrs.f[0] != 0 && !isinf(node->attrs.f[0])))
-        return false;
-    return !(row->flags & NNC_HALF) || nnc_chain_takes(node->op) || makes_no_numbers(node->op);
-}
-
 /* Rounds what the node, which is the last of the graph's, has made. */
 static nnc_status round_results(widening *w, const nnc_node *node)
 {
@@ -366,7 +322,7 @@ static nnc_status round_results(widening *w, const nnc_node *node)
         int value = node->outputs[k], wide = value;
         if (!is_half(w, value))
             continue;
-        if (!w->excess && !makes_no_numbers(node->op))
+        if (!w->excess && !nnc_makes_no_numbers(node->op))
             NNC_TRY(append(w, rounding(w->dtype[value]), NNC_DTYPE_COUNT, value, &wide));
         become_wide(w, value, wide);
     }
@@ -428,7 +384,7 @@ static nnc_status take_node(widening *w, nnc_node *node)
         NNC_TRY(widen_product(w, node));
         NNC_TRY(keep(w, node));
     } else {
-        NNC_TRY(widen_node(w, node, is_the_same_wide(node)));
+        NNC_TRY(widen_node(w, node, nnc_is_same_wide(node->op, &node->attrs)));
     }
 done:
     return status;
@@ -479,8 +435,13 @@ static nnc_status run(widening *w)
     NNC_TRY(begin(w));
     for (int64_t i = 0; i < w->count; i++)
         NNC_TRY(take_node(w, &w->nodes[i]));
-    for (int k = 0; k < pass->output_count; k++)
-        NNC_TRY(narrow_of(w, pass->outputs[k], &pass->outputs[k]));
+    for (int k = 0; k < pass->output_count; k++) {
+        int wide = w->wide[pass->outputs[k]];
+        if (w->excess && pass->rounds_outputs && wide >= 0)
+            pass->outputs[k] = wide;
+        else
+            NNC_TRY(narrow_of(w, pass->outputs[k], &pass->outputs[k]));
+    }
     nnc_rewrite_renumber(pass->graph, 0);
 done:
     pass->graph->label = pass->graph->segment = 0;

@@ -131,12 +131,16 @@ PyObject *py_graph_find(PyObject *object, PyObject *thing)
     } else if (py_is_tensor(state, thing)) {
         if (((py_tensor *)thing)->graph == object)
             return PyLong_FromLong(((py_tensor *)thing)->value);
-        tensor = ((py_tensor *)thing)->tensor;
+        if (((py_tensor *)thing)->graph != NULL)
+            return PyLong_FromLong(-1);
+        tensor = py_tensor_shown(state, (py_tensor *)thing);
+        if (tensor == NULL)
+            return NULL;
     } else {
         PyErr_Format(PyExc_TypeError, "find: expected a Tensor or a Variable. Received: %R", thing);
         return NULL;
     }
-    return PyLong_FromLong(tensor == NULL ? -1 : nnc_graph_find(graph, tensor));
+    return PyLong_FromLong(nnc_graph_find(graph, tensor));
 }
 
 PyObject *py_graph_held(PyObject *object, PyObject *number)

@@ -141,9 +141,16 @@ done:
     return status;
 }
 
-static PyObject *wrap_all(py_state *state, const py_differentiable *of, const int *value,
-                          Py_ssize_t n)
+static bool is_loose(py_state *state, PyObject *object)
 {
+    return py_is_tensor(state, object) && ((py_tensor *)object)->loose;
+}
+
+/* The gradients of the sources; that of a loose one is loose. */
+static PyObject *wrap_all(py_state *state, const py_differentiable *of, const int *value,
+                          PyObject *sources)
+{
+    Py_ssize_t n = PyTuple_Size(sources);
     PyObject *list = PyList_New(n);
     for (Py_ssize_t i = 0; list != NULL && i < n; i++) {
         PyObject *object = Py_None;
@@ -151,12 +158,40 @@ static PyObject *wrap_all(py_state *state, const py_differentiable *of, const in
             object = of->wrap(state, of->context, value[i]);
         else
             Py_INCREF(object);
-        if (object == NULL)
+        if (object == NULL) {
             Py_CLEAR(list);
-        else
-            PyList_SetItem(list, i, object);
+            break;
+        }
+        if (value[i] >= 0 && is_loose(state, PyTuple_GetItem(sources, i)))
+            ((py_tensor *)object)->loose = true;
+        PyList_SetItem(list, i, object);
     }
     return list;
+}
+
+nnc_status py_match_dtype(nnc_graph *graph, int like, int *value)
+{
+    nnc_attrs attrs = {.dtype = graph->values[like].array.dtype};
+    nnc_dtype own = graph->values[*value].array.dtype;
+    bool differ = (own == NNC_BF16 && attrs.dtype == NNC_F32) ||
+        (own == NNC_F32 && attrs.dtype == NNC_BF16);
+    return differ ? nnc_graph_append(graph, NNC_OP_cast, &attrs, value, 1, value) : NNC_OK;
+}
+
+/* The seeds of loose targets as what these hold. */
+static int match_seeds(py_state *state, nnc_graph *graph, PyObject *targets, const int *target,
+                       int *seeds)
+{
+    for (Py_ssize_t i = 0; i < PyTuple_Size(targets); i++) {
+        if (target[i] < 0 || seeds[i] < 0 || !is_loose(state, PyTuple_GetItem(targets, i)))
+            continue;
+        nnc_status status = py_match_dtype(graph, target[i], &seeds[i]);
+        if (status != NNC_OK) {
+            py_raise(state, status);
+            return -1;
+        }
+    }
+    return 0;
 }
 
 PyObject *py_gradients(py_state *state, py_differentiable *of, PyObject *args, PyObject *kwargs)
@@ -179,6 +214,8 @@ PyObject *py_gradients(py_state *state, py_differentiable *of, PyObject *args, P
                      PyTuple_Size(seq[2]), n);
         goto done;
     }
+    if (value[2] != NULL && match_seeds(state, of->graph, seq[0], value[0], value[2]) < 0)
+        goto done;
     int count = keep_known(value[0], value[2], n);
     if (value[2] != NULL && check_seeds(of->graph, value[0], value[2], count) < 0)
         goto done;
@@ -195,7 +232,7 @@ PyObject *py_gradients(py_state *state, py_differentiable *of, PyObject *args, P
         nnc_tape_end(of->graph);
     }
     py_host_within(outer);
-    result = status == NNC_OK ? wrap_all(state, of, found, m) : py_raise(state, status);
+    result = status == NNC_OK ? wrap_all(state, of, found, seq[1]) : py_raise(state, status);
 done:
     for (int i = 0; i < 3; i++) {
         Py_XDECREF(seq[i]);
@@ -226,7 +263,9 @@ int py_graph_value(py_state *state, PyObject *graph, PyObject *object)
         py_tensor *t = (py_tensor *)object;
         if (t->graph != NULL)
             return py_graph_capture(state, graph, t->graph, t->value);
-        tensor = t->tensor;
+        tensor = py_tensor_shown(state, t);
+        if (tensor == NULL)
+            return -1;
     } else {
         if (py_variable_check((py_variable *)object) < 0)
             return -1;
@@ -304,8 +343,9 @@ static int find_in_trace(py_state *state, void *context, PyObject *object, bool 
     }
     if (!py_is_tensor(state, object) && py_variable_check((py_variable *)object) < 0)
         return -2;
-    return nnc_graph_find(((py_graph *)graph)->graph, py_is_tensor(state, object)
-                              ? ((py_tensor *)object)->tensor : ((py_variable *)object)->tensor);
+    const nnc_tensor *tensor = py_is_tensor(state, object)
+        ? py_tensor_shown(state, (py_tensor *)object) : ((py_variable *)object)->tensor;
+    return tensor == NULL ? -2 : nnc_graph_find(((py_graph *)graph)->graph, tensor);
 }
 
 static PyObject *wrap_in_trace(py_state *state, void *context, int value)

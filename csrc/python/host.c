@@ -152,8 +152,9 @@ done:
 }
 
 /* dx[first], dx[first + 1] ... of a list. */
-static int store_gradients(PyObject *result, int first, int count, int *dx)
+static int store_gradients(PyObject *result, int first, const nnc_node *node, int *dx)
 {
+    int count = node->input_count;
     PyObject *list = PySequence_Tuple(result);
     int failed = list == NULL ? -1 : 0;
     for (int i = first; i < count && failed == 0 && i - first < PyTuple_Size(list); i++) {
@@ -161,6 +162,12 @@ static int store_gradients(PyObject *result, int first, int count, int *dx)
         if (object != Py_None)
             dx[i] = within->find(host_state, within->context, object, true);
         failed = dx[i] == -2 ? -1 : 0;
+        nnc_status status = failed < 0 || dx[i] < 0 ? NNC_OK
+            : py_match_dtype(within->graph, node->inputs[i], &dx[i]);
+        if (status != NNC_OK) {
+            py_raise(host_state, status);
+            failed = -1;
+        }
     }
     Py_XDECREF(list);
     return failed;
@@ -254,7 +261,7 @@ static nnc_status gradient_with_gil(nnc_graph *graph, int index, const int *dy, 
         : custom ? call_custom(&node, dy[0]) : call_rule(&node, dy[0], need);
     if (entered > 0)
         within->leave(within->context);
-    if (result == NULL || store_gradients(result, custom, node.input_count, dx) < 0) {
+    if (result == NULL || store_gradients(result, custom, &node, dx) < 0) {
         /* The exception stays set: py_raise leaves it as it is. */
         status = nnc_fail(NNC_EINTERRUPT, "host: the gradient failed");
     }

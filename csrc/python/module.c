@@ -192,6 +192,8 @@ static PyMethodDef functions[] = {
     {"pass_enable", KEYWORDS(pass_enable), "For tests: switches a pass on or off."},
     {"_host_register", py_host_register, METH_VARARGS, NULL},
     {"_custom", py_custom, METH_VARARGS, NULL},
+    {"autocast", py_autocast, METH_NOARGS,
+     "autocast(): the dtype that ops of this thread read variables in; None: their own."},
     {"set_autocast", py_set_autocast, METH_O,
      "The dtype that variables are read in from now on in this thread, or None; what it was."},
     {"_branch", py_branch, METH_VARARGS, NULL},

@@ -264,7 +264,7 @@ PyObject *py_invert(PyObject *a)
 static PyObject *rounded(py_state *state, PyObject *a, const nnc_array *array, int n)
 {
     bool whole = nnc_dtype_kind(array->dtype) != NNC_KIND_FLOAT;
-    nnc_dtype dtype = array->dtype;
+    nnc_dtype dtype = py_is_tensor(state, a) ? py_tensor_dtype((py_tensor *)a) : array->dtype;
     if (whole && n >= 0)
         return py_convert(state, a, NNC_DTYPE_COUNT);
     PyObject *x = py_convert(state, a, whole ? NNC_F64 : dtype);
@@ -354,6 +354,10 @@ PyObject *py_scalar(PyObject *x, const char *asked)
         PyErr_Format(PyExc_ValueError, "%s needs a tensor of one element. Received: shape=%s",
                      asked, nnc_shape_text(&array->shape, text));
         return NULL;
+    }
+    if (py_is_tensor(state, x)) {
+        const nnc_tensor *shown = py_tensor_shown(state, (py_tensor *)x);
+        return shown == NULL ? NULL : py_number(&shown->array, 0);
     }
     return py_number(array, 0);
 }

@@ -5,6 +5,7 @@
  * (tensor, variable, number, anything NumPy understands), brought to one dtype where the row
  * promotes, then run by nnc_eager, or appended to the trace of this thread if one of them is
  * symbolic or a variable. */
+#include "ops/tiles.h"
 #include "python.h"
 
 #include <string.h>
@@ -48,7 +49,8 @@ typedef struct {
     PyObject *object;       /* borrowed */
     source source;
     strength strength;
-    nnc_dtype dtype;        /* unless weak */
+    nnc_dtype dtype;        /* that it shows; unless weak */
+    bool loose;             /* the tensor is of float32, the dtype bfloat16: see py_tensor */
     nnc_tensor *tensor; /* a reference; NULL: symbolic, a number so far, or a value of the trace */
     int value;              /* in the trace */
 } operand;
@@ -129,7 +131,8 @@ static int take(call *c, int position, PyObject *object, operand *o)
             return take_symbolic(c, position, o);
         o->source = CONCRETE;
         o->tensor = nnc_tensor_retain(tensor->tensor);
-        o->dtype = o->tensor->array.dtype;
+        o->dtype = py_tensor_dtype(tensor);
+        o->loose = tensor->loose;
         return 0;
     }
     if (take_number(object, o))
@@ -206,7 +209,7 @@ int py_result_dtype(py_state *state, PyObject *const *args, Py_ssize_t count, nn
             const nnc_array *array = py_signature(state, args[i]);
             if (array == NULL)
                 return -1;
-            o.dtype = py_is_tensor(state, args[i]) ? array->dtype
+            o.dtype = py_is_tensor(state, args[i]) ? py_tensor_dtype((py_tensor *)args[i])
                                                    : py_read_dtype((py_variable *)args[i]);
         } else if (!take_number(args[i], &o)) {
             PyArrayObject *array = py_array(state, args[i], "result_dtype: a value", &o.dtype);
@@ -233,28 +236,45 @@ static nnc_status trace_value(call *c, operand *o)
     return status;
 }
 
+/* The operand in another dtype, now. */
+static nnc_status cast_now(operand *o, nnc_dtype dtype)
+{
+    nnc_attrs attrs = {.dtype = dtype};
+    nnc_tensor *result = NULL;
+    nnc_status status = nnc_eager(NNC_OP_cast, &attrs, &o->tensor, 1, &result);
+    if (status != NNC_OK)
+        return status;
+    nnc_tensor_release(o->tensor);
+    o->tensor = result;
+    o->source = CONCRETE;
+    o->dtype = dtype;
+    o->loose = false;
+    return NNC_OK;
+}
+
 /* A number becomes a tensor (), everything else is cast if it must be: recorded like any op. */
 static int settle(call *c, operand *o, nnc_dtype dtype)
 {
     nnc_status status;
     nnc_attrs attrs = {.dtype = dtype};
-    nnc_tensor *result = NULL;
     if (o->source == NUMBER) {
         o->tensor = py_tensor_from_number(c->state, o->object, dtype);
         return o->tensor == NULL ? -1 : 0;
     }
     if (o->dtype == dtype)
         return 0;
+    if (o->loose && dtype == NNC_F32) {
+        o->loose = false;
+        o->dtype = dtype;
+        return 0;
+    }
     if (c->trace != NULL && (o->source == SYMBOLIC || o->source == VARIABLE)) {
         NNC_TRY(trace_value(c, o));
         NNC_TRY(nnc_graph_append(((py_graph *)c->trace)->graph, NNC_OP_cast, &attrs, &o->value, 1,
                                  &o->value));
         o->source = SYMBOLIC;
     } else {
-        NNC_TRY(nnc_eager(NNC_OP_cast, &attrs, &o->tensor, 1, &result));
-        nnc_tensor_release(o->tensor);
-        o->tensor = result;
-        o->source = CONCRETE;
+        NNC_TRY(cast_now(o, dtype));
     }
     o->dtype = dtype;
 done:
@@ -263,16 +283,42 @@ done:
     return status == NNC_OK ? 0 : -1;
 }
 
+/* Whether what is of float32 may pass for the dtype, in an op that runs now. */
+static bool may_pass(const call *c, const operand *o, nnc_dtype dtype)
+{
+    return c->trace == NULL && o->source != NUMBER && o->dtype == NNC_F32 && dtype == NNC_BF16 &&
+        !nnc_tiles_there();
+}
+
 /* Variables that are read, in the dtype of the layer that reads them. */
 static int settle_variables(call *c)
 {
     for (int i = nnc_op_effects(&nnc_ops[c->op]); i < c->count; i++) {
         operand *o = &c->operands[i];
-        if (o->source == VARIABLE &&
-            settle(c, o, py_read_dtype((py_variable *)o->object)) < 0)
+        if (o->source != VARIABLE)
+            continue;
+        nnc_dtype dtype = py_read_dtype((py_variable *)o->object);
+        if (may_pass(c, o, dtype)) {
+            o->loose = true;
+            o->dtype = dtype;
+        } else if (settle(c, o, dtype) < 0) {
             return -1;
+        }
     }
     return 0;
+}
+
+/* What is recorded holds what it shows. */
+static int round_loose(call *c)
+{
+    nnc_status status = NNC_OK;
+    for (int i = 0; i < c->count && c->trace != NULL && status == NNC_OK; i++) {
+        if (c->operands[i].loose)
+            status = cast_now(&c->operands[i], NNC_BF16);
+    }
+    if (status != NNC_OK)
+        py_raise(c->state, status);
+    return status == NNC_OK ? 0 : -1;
 }
 
 /* KEEP: a float takes the dtype of the first floating-point operand; integers are 32 bits wide,
@@ -372,19 +418,19 @@ static bool is_long(const call *c, const nnc_attrs *attrs, nnc_tensor *const *in
 
 /* Makes objects of the outputs; of `out`, which it takes over, or of `value`, whichever is given.
  */
-static PyObject *wrap(call *c, nnc_tensor **out, const int *value)
+static PyObject *wrap(call *c, nnc_tensor **out, const bool *loose, const int *value)
 {
     int count = nnc_ops[c->op].outputs;
     if (count == 0)
         Py_RETURN_NONE;
     if (count == 1)
-        return out != NULL ? py_tensor_wrap(c->state, out[0])
+        return out != NULL ? py_tensor_wrap_loose(c->state, out[0], loose[0])
                            : py_tensor_symbolic(c->state, c->trace, value[0]);
     PyObject *tuple = PyTuple_New(count);
     for (int i = 0; i < count; i++) {
         PyObject *object = NULL;
         if (tuple != NULL)
-            object = out != NULL ? py_tensor_wrap(c->state, out[i])
+            object = out != NULL ? py_tensor_wrap_loose(c->state, out[i], loose[i])
                                  : py_tensor_symbolic(c->state, c->trace, value[i]);
         else if (out != NULL)
             nnc_tensor_release(out[i]);
@@ -396,26 +442,61 @@ static PyObject *wrap(call *c, nnc_tensor **out, const int *value)
     return tuple;
 }
 
+/* Whether a cast gives the same numbers under the other dtype; loosens: which is bfloat16. */
+static bool is_renaming(const call *c, const nnc_attrs *attrs, bool *loosens)
+{
+    const operand *o = &c->operands[0];
+    if (c->op != NNC_OP_cast)
+        return false;
+    *loosens = !attrs->k[NNC_CAST_KEPT] && attrs->dtype == NNC_BF16 &&
+        (o->loose || may_pass(c, o, attrs->dtype));
+    return *loosens || (o->loose && attrs->dtype == NNC_F32);
+}
+
+static PyObject *renamed(call *c, bool loosens)
+{
+    nnc_attrs none = {0};
+    nnc_tensor *same = NULL;
+    operand *o = &c->operands[0];
+    if (o->source == CONCRETE)
+        return py_tensor_wrap_loose(c->state, nnc_tensor_retain(o->tensor), loosens);
+    nnc_status status = nnc_eager(NNC_OP_copy, &none, &o->tensor, 1, &same);
+    return status == NNC_OK ? py_tensor_wrap_loose(c->state, same, loosens)
+                            : py_raise(c->state, status);
+}
+
 static PyObject *run_now(call *c, const nnc_attrs *attrs)
 {
     nnc_status status = NNC_OK;
     nnc_tensor *few[FEW], **in = few, *out[NNC_MAX_OUTPUTS];
+    bool few_loose[FEW], *in_loose = few_loose, out_loose[NNC_MAX_OUTPUTS] = {false}, any = false;
+    bool loosens;
     PyThreadState *saved;
-    if (c->count > FEW)
+    if (is_renaming(c, attrs, &loosens))
+        return renamed(c, loosens);
+    if (c->count > FEW) {
+        in_loose = NULL;
         NNC_TRY(nnc_alloc(c->count * (int64_t)sizeof *in, &in));
-    for (int i = 0; i < c->count; i++)
-        in[i] = c->operands[i].tensor;
-    if (is_long(c, attrs, in)) {
-        py_gil_release(&saved);
-        status = nnc_eager(c->op, attrs, in, c->count, out);
-        py_gil_take(&saved);
-    } else {
-        status = nnc_eager(c->op, attrs, in, c->count, out);
+        NNC_TRY(nnc_alloc(c->count, &in_loose));
     }
+    for (int i = 0; i < c->count; i++) {
+        in[i] = c->operands[i].tensor;
+        in_loose[i] = c->operands[i].loose;
+        any |= in_loose[i];
+    }
+    bool others = is_long(c, attrs, in);
+    if (others)
+        py_gil_release(&saved);
+    status = any ? nnc_eager_loose(c->op, attrs, in, in_loose, c->count, out, out_loose)
+                 : nnc_eager(c->op, attrs, in, c->count, out);
+    if (others)
+        py_gil_take(&saved);
 done:
-    if (in != few)
+    if (in != few) {
         nnc_free(in);
-    return status == NNC_OK ? wrap(c, out, NULL) : py_raise(c->state, status);
+        nnc_free(in_loose);
+    }
+    return status == NNC_OK ? wrap(c, out, out_loose, NULL) : py_raise(c->state, status);
 }
 
 static PyObject *record(call *c, const nnc_attrs *attrs)
@@ -432,7 +513,7 @@ static PyObject *record(call *c, const nnc_attrs *attrs)
 done:
     if (in != few)
         nnc_free(in);
-    return status == NNC_OK ? wrap(c, NULL, out) : py_raise(c->state, status);
+    return status == NNC_OK ? wrap(c, NULL, NULL, out) : py_raise(c->state, status);
 }
 
 PyObject *py_call(py_state *state, nnc_op op, const nnc_attrs *attrs, PyObject *const *args,
@@ -448,7 +529,8 @@ PyObject *py_call(py_state *state, nnc_op op, const nnc_attrs *attrs, PyObject *
     }
     for (int i = 0; i < count; i++)
         c.operands[i].tensor = NULL;
-    if (take_all(&c, args) == 0 && settle_variables(&c) == 0 && settle_all(&c) == 0) {
+    if (take_all(&c, args) == 0 && settle_variables(&c) == 0 && settle_all(&c) == 0 &&
+        round_loose(&c) == 0) {
         nnc_status status = own_operands(&c);
         if (status != NNC_OK)
             py_raise(state, status);
@@ -483,7 +565,8 @@ PyObject *py_cast(py_state *state, PyObject *x, nnc_dtype dtype)
     const nnc_array *array = py_signature(state, x);
     if (array == NULL)
         return NULL;
-    nnc_dtype own = py_is_tensor(state, x) ? array->dtype : py_read_dtype((py_variable *)x);
+    nnc_dtype own = py_is_tensor(state, x) ? py_tensor_dtype((py_tensor *)x)
+                                           : py_read_dtype((py_variable *)x);
     if (own != dtype)
         return py_call1(state, NNC_OP_cast, &attrs, x);
     if (py_is_variable(state, x))
@@ -509,7 +592,7 @@ PyObject *py_convert(py_state *state, PyObject *value, nnc_dtype dtype)
         return array == NULL
                    ? NULL
                    : py_cast(state, value, dtype != NNC_DTYPE_COUNT ? dtype
-                                    : py_is_tensor(state, value) ? array->dtype
+                                    : py_is_tensor(state, value) ? py_tensor_dtype((py_tensor *)value)
                                     : py_read_dtype((py_variable *)value));
     }
     if (take_number(value, &number)) {

@@ -122,6 +122,12 @@ static int whole_source(run *r, int64_t i, PyObject *object)
             py_trace_error(r->state, "A replay");
             return -1;
         }
+        if (py_is_tensor(r->state, object) && ((py_tensor *)object)->loose) {
+            const nnc_tensor *shown = py_tensor_shown(r->state, (py_tensor *)object);
+            if (shown == NULL)
+                return -1;
+            array = &shown->array;
+        }
         given = *array;
         Py_INCREF(object);
         r->held[i] = object;
@@ -170,9 +176,11 @@ static PyArrayObject *rows_array(run *r, int64_t i, PyObject *object, nnc_dtype 
         return (PyArrayObject *)object;
     }
     if (py_is_tensor(r->state, object) && ((py_tensor *)object)->graph == NULL) {
-        *dtype = ((py_tensor *)object)->tensor->array.dtype;
-        return (PyArrayObject *)py_numpy(r->state, &((py_tensor *)object)->tensor->array, object,
-                                         false);
+        const nnc_tensor *shown = py_tensor_shown(r->state, (py_tensor *)object);
+        if (shown == NULL)
+            return NULL;
+        *dtype = shown->array.dtype;
+        return (PyArrayObject *)py_numpy(r->state, &shown->array, object, false);
     }
     snprintf(who, sizeof who, "Program: source %lld", (long long)i);
     return py_array(r->state, object, who, dtype);
@@ -580,10 +588,13 @@ static bool fitting(py_state *state, const nnc_array *input, PyObject *object, b
 {
     nnc_array given = {.data = NULL};
     if (py_is_tensor(state, object)) {
-        const py_tensor *tensor = (const py_tensor *)object;
-        if (tensor->graph != NULL)
+        py_tensor *tensor = (py_tensor *)object;
+        const nnc_tensor *shown = tensor->graph != NULL ? NULL : py_tensor_shown(state, tensor);
+        if (shown == NULL) {
+            PyErr_Clear();
             return false;
-        given = tensor->tensor->array;
+        }
+        given = shown->array;
     } else {
         PyArrayObject *array = py_array_direct(object, &given.dtype);
         if (array == NULL)

@@ -39,10 +39,13 @@ typedef struct {
     PyObject *bfloat16;                     /* ml_dtypes' dtype, once it was needed */
 } py_state;
 
-/* A tensor, or (graph not NULL) a value of a trace. */
+/* A tensor, or (graph not NULL) a value of a trace. A loose one is of float32 and passes for
+ * bfloat16: ops go on with what it holds, who looks at the numbers sees them rounded. */
 typedef struct {
     PyObject_HEAD
     nnc_tensor *tensor;
+    nnc_tensor *rounded;                    /* of a loose one, once it was asked for; else NULL */
+    bool loose;
     PyObject *graph;
     int value;
     PyObject *shape;                        /* a tuple, made when first asked for */
@@ -75,10 +78,17 @@ static inline void py_replace(PyObject **slot, PyObject *value)
     Py_XDECREF(old);
 }
 
+/* Of a loose one: the array of float32. */
 static inline const nnc_array *py_tensor_array(const py_tensor *t)
 {
     return t->graph == NULL ? &t->tensor->array
                             : &((py_graph *)t->graph)->graph->values[t->value].array;
+}
+
+/* The dtype that it shows. */
+static inline nnc_dtype py_tensor_dtype(const py_tensor *t)
+{
+    return t->loose ? NNC_BF16 : py_tensor_array(t)->dtype;
 }
 
 static inline bool py_is_tensor(const py_state *state, PyObject *o)
@@ -166,6 +176,10 @@ extern PyType_Spec py_op_spec;
 
 /* Steals the tensor (also when it fails). */
 PyObject *py_tensor_wrap(py_state *state, nnc_tensor *tensor);
+/* The same; loose: see py_tensor. */
+PyObject *py_tensor_wrap_loose(py_state *state, nnc_tensor *tensor, bool loose);
+/* The tensor of the numbers and the dtype that a concrete one shows; borrowed. NULL: no memory. */
+nnc_tensor *py_tensor_shown(py_state *state, py_tensor *tensor);
 PyObject *py_tensor_symbolic(py_state *state, PyObject *graph, int value);
 PyObject *py_trace_error(py_state *state, const char *asked);
 void py_tensor_dealloc(PyObject *object);       /* also: what tells a Tensor by its type */
@@ -217,7 +231,7 @@ PyObject *py_subscript(PyObject *x, PyObject *key);
 Py_ssize_t py_length(PyObject *x);
 PyObject *py_item(PyObject *x, Py_ssize_t i);
 PyObject *py_iter(PyObject *x);
-/* The signature of a Tensor or a Variable; NULL and an exception if a Variable has no value yet. */
+/* The signature of a Tensor (see py_tensor_array) or a Variable; NULL and an exception if a Variable has no value yet. */
 const nnc_array *py_signature(py_state *state, PyObject *x);
 /* The number in a concrete object of one element: `asked` is how ("float(...)"). */
 PyObject *py_scalar(PyObject *x, const char *asked);
@@ -236,6 +250,8 @@ int py_variable_check(const py_variable *variable);
 nnc_dtype py_read_dtype(const py_variable *variable);
 /* set_autocast(dtype or None): returns what it was. */
 PyObject *py_set_autocast(PyObject *module, PyObject *dtype);
+/* autocast(): what it is. */
+PyObject *py_autocast(PyObject *module, PyObject *unused);
 PyObject *py_variable_rebuild(PyObject *module, PyObject *args);
 void py_variable_dealloc(PyObject *object);
 extern PyType_Spec py_variable_spec;
@@ -262,6 +278,8 @@ typedef struct {
     PyThreadState *saved;   /* ... whose state is here */
 } py_differentiable;
 PyObject *py_gradients(py_state *state, py_differentiable *of, PyObject *args, PyObject *kwargs);
+/* A gradient in the dtype of what it is of, where one of them is loose: bfloat16 or float32. */
+nnc_status py_match_dtype(nnc_graph *graph, int like, int *value);
 extern PyType_Spec py_graph_spec, py_no_trace_spec;
 
 /* ---- describe.c: methods of Graph, and _core.op_formulas ---- */

@@ -30,8 +30,9 @@ int py_buffer_get(PyObject *self, Py_buffer *view, int flags)
         PyErr_SetString(PyExc_BufferError, "a symbolic tensor has no memory");
         return -1;
     }
-    if ((flags & PyBUF_WRITABLE) == PyBUF_WRITABLE || formats[array->dtype] == NULL) {
-        PyErr_Format(PyExc_BufferError, formats[array->dtype] != NULL
+    bool known = formats[py_tensor_dtype(tensor)] != NULL;
+    if ((flags & PyBUF_WRITABLE) == PyBUF_WRITABLE || !known) {
+        PyErr_Format(PyExc_BufferError, known
                      ? "a tensor's memory is read-only" : "bfloat16 has no buffer format");
         return -1;
     }
@@ -214,10 +215,13 @@ PyObject *py_dlpack(PyObject *self, PyObject *args, PyObject *kwargs)
     int must = copy == Py_None ? 0 : PyObject_IsTrue(copy);
     if (must < 0)
         return NULL;
+    nnc_tensor *shown = py_tensor_shown(state, tensor);
+    if (shown == NULL)
+        return NULL;
     if (!must) {
-        exported = nnc_tensor_retain(tensor->tensor);
+        exported = nnc_tensor_retain(shown);
     } else {
-        nnc_status status = nnc_tensor_copy(tensor->tensor, &exported);
+        nnc_status status = nnc_tensor_copy(shown, &exported);
         if (status != NNC_OK)
             return py_raise(state, status);
     }

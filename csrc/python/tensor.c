@@ -9,13 +9,36 @@ static py_tensor *allocate(py_state *state)
 
 PyObject *py_tensor_wrap(py_state *state, nnc_tensor *tensor)
 {
+    return py_tensor_wrap_loose(state, tensor, false);
+}
+
+PyObject *py_tensor_wrap_loose(py_state *state, nnc_tensor *tensor, bool loose)
+{
     py_tensor *self = allocate(state);
     if (self == NULL) {
         nnc_tensor_release(tensor);
         return NULL;
     }
     self->tensor = tensor;
+    self->loose = loose;
     return (PyObject *)self;
+}
+
+nnc_tensor *py_tensor_shown(py_state *state, py_tensor *tensor)
+{
+    if (!tensor->loose)
+        return tensor->tensor;
+    if (tensor->rounded == NULL) {
+        const nnc_array *array = &tensor->tensor->array;
+        nnc_status status = nnc_tensor_new(&array->shape, NNC_BF16, &tensor->rounded);
+        if (status != NNC_OK) {
+            py_raise(state, status);
+            return NULL;
+        }
+        nnc_convert(array->data, NNC_F32, tensor->rounded->array.data, NNC_BF16,
+                    nnc_shape_size(&array->shape));
+    }
+    return tensor->rounded;
 }
 
 PyObject *py_tensor_symbolic(py_state *state, PyObject *graph, int value)
@@ -55,6 +78,7 @@ static PyObject *tensor_new(PyTypeObject *type, PyObject *args, PyObject *kwargs
     py_tensor *x = (py_tensor *)value, *self = allocate(state);
     if (self != NULL) {                     /* the same value, another object */
         self->tensor = x->tensor == NULL ? NULL : nnc_tensor_retain(x->tensor);
+        self->loose = x->loose;
         self->value = x->value;
         self->graph = x->graph;
         Py_XINCREF(self->graph);
@@ -88,6 +112,7 @@ void py_tensor_dealloc(PyObject *object)
     Py_XDECREF(self->dict);
     Py_XDECREF(self->shape);
     nnc_tensor_release(self->tensor);
+    nnc_tensor_release(self->rounded);
     Py_XDECREF(self->graph);
     PyObject_GC_Del(object);
     Py_DECREF(type);
@@ -108,7 +133,7 @@ static PyObject *get_shape(PyObject *object, void *unused)
 static PyObject *get_dtype(PyObject *object, void *unused)
 {
     py_state *state = PyType_GetModuleState(Py_TYPE(object));
-    PyObject *name = state->dtype_name[py_tensor_array((py_tensor *)object)->dtype];
+    PyObject *name = state->dtype_name[py_tensor_dtype((py_tensor *)object)];
     (void)unused;
     Py_INCREF(name);
     return name;
@@ -149,7 +174,8 @@ static PyObject *numpy(PyObject *object, const char *asked)
     py_tensor *self = (py_tensor *)object;
     if (self->graph != NULL)
         return py_trace_error(state, asked);
-    return py_numpy(state, &self->tensor->array, object, false);
+    const nnc_tensor *shown = py_tensor_shown(state, self);
+    return shown == NULL ? NULL : py_numpy(state, &shown->array, object, false);
 }
 
 static PyObject *method_numpy(PyObject *object, PyObject *unused)
@@ -179,7 +205,7 @@ static PyObject *tensor_repr(PyObject *object)
 {
     py_tensor *self = (py_tensor *)object;
     PyObject *text = NULL, *value = NULL, *array = NULL, *shape = get_shape(object, NULL);
-    const char *dtype = nnc_dtype_name(py_tensor_array(self)->dtype);
+    const char *dtype = nnc_dtype_name(py_tensor_dtype(self));
     if (shape == NULL)
         return NULL;
     if (self->graph != NULL) {
@@ -203,7 +229,7 @@ static PyObject *method_format(PyObject *object, PyObject *spec)
     py_tensor *self = (py_tensor *)object;
     PyObject *text, *what;
     if (self->graph == NULL && self->tensor->array.shape.rank == 0)
-        what = py_number(&self->tensor->array, 0);
+        what = py_scalar(object, "format()");
     else
         what = PyObject_Str(object);
     text = what == NULL ? NULL : PyObject_Format(what, spec);
@@ -218,7 +244,8 @@ static PyObject *method_reduce(PyObject *object, PyObject *unused)
     (void)unused;
     if (self->graph != NULL)
         return py_trace_error(state, "A pickle");
-    PyObject *array = py_numpy(state, &self->tensor->array, NULL, true);
+    const nnc_tensor *shown = py_tensor_shown(state, self);
+    PyObject *array = shown == NULL ? NULL : py_numpy(state, &shown->array, NULL, true);
     return array == NULL ? NULL : Py_BuildValue("O(N)", Py_TYPE(object), array);
 }
 

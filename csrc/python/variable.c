@@ -34,9 +34,15 @@ PyObject *py_set_autocast(PyObject *module, PyObject *dtype)
     if (dtype != Py_None && py_dtype_parse(dtype, &now) < 0)
         return NULL;
     autocast_dtype = now;
-    PyObject *name = was == NNC_DTYPE_COUNT ? Py_None : state->dtype_name[was];
-    Py_INCREF(name);
-    return name;
+    return Py_NewRef(was == NNC_DTYPE_COUNT ? Py_None : state->dtype_name[was]);
+}
+
+PyObject *py_autocast(PyObject *module, PyObject *unused)
+{
+    py_state *state = PyModule_GetState(module);
+    (void)unused;
+    return Py_NewRef(autocast_dtype == NNC_DTYPE_COUNT ? Py_None
+                                                       : state->dtype_name[autocast_dtype]);
 }
 
 /* The value as a tensor that nobody else holds. given: whether the caller gives it away though it
@@ -49,10 +55,13 @@ static nnc_tensor *own_storage(py_state *state, PyObject *value, bool given)
         py_trace_error(state, "The first value of a Variable");
         return NULL;
     }
-    if ((given || Py_REFCNT(value) == 1) && tensor->tensor->owner == NULL &&
-        atomic_load(&tensor->tensor->references) == 1)
-        return nnc_tensor_retain(tensor->tensor);
-    nnc_status status = nnc_tensor_copy(tensor->tensor, &storage);
+    nnc_tensor *shown = py_tensor_shown(state, tensor);
+    if (shown == NULL)
+        return NULL;
+    if ((given || Py_REFCNT(value) == 1) && shown->owner == NULL &&
+        atomic_load(&shown->references) == 1)
+        return nnc_tensor_retain(shown);
+    nnc_status status = nnc_tensor_copy(shown, &storage);
     if (status != NNC_OK)
         py_raise(state, status);
     return storage;

@@ -30,7 +30,7 @@ from ..saving.state import may_wait, wait
 from ..stateless import collect_loss
 from ..utils.text import suggest
 from ..variables import Variable, changes
-from .arrays import numeric_array
+from .arrays import entering, numeric_array
 from .input_spec import assert_input_compatibility
 from .keras_tensor import KerasTensor, standardize_shape
 from .nests import (_add_once, _collect, _flatten, _has_mask, _holds_arrays, _is_data, _mask_of,
@@ -44,7 +44,6 @@ class _Context(threading.local):
 
     depth = 0
     training = None
-    autocast = None     # the dtype that variables are read in
 
 
 context = _Context()
@@ -56,17 +55,19 @@ _SILENT = frozenset(("built", "history", "stop_training", "stop_evaluating", "st
                      "_new", "_inbound_nodes"))
 
 
-@contextlib.contextmanager
-def _autocast(dtype):
+class reading_as:
     """Variables are read in `dtype` (`None`: as they are) by what runs within."""
-    outer = context.autocast
-    context.autocast = dtype
-    _core.set_autocast(dtype)
-    try:
-        yield
-    finally:
-        context.autocast = outer
-        _core.set_autocast(outer)
+
+    __slots__ = "dtype", "outer"
+
+    def __init__(self, dtype):
+        self.dtype = dtype
+
+    def __enter__(self):
+        self.outer = _core.set_autocast(self.dtype)
+
+    def __exit__(self, *exception):
+        _core.set_autocast(self.outer)
 
 
 def _build_wrapper(build):
@@ -77,7 +78,7 @@ def _build_wrapper(build):
             return build(self, *args, **kwargs)             # from a derived class's `build`
         self._building = True
         try:
-            with name_scope(self.name), _core.no_trace(), _autocast(None):
+            with name_scope(self.name), _core.no_trace(), reading_as(None):
                 self._path = current_path()
                 result = build(self, *args, **kwargs)
         finally:
@@ -341,9 +342,11 @@ class Layer(LayerFiles, LayerQuantization, Operation):
         return self.compute_dtype
 
     def _reading(self):
-        """The context in which the layer's variables are read in its compute dtype."""
-        dtype = self.compute_dtype if self.autocast else None
-        return _autocast(dtype if dtype in _FLOATS and dtype != self.variable_dtype else None)
+        """The dtype in which the layer's variables are read, `None`: as they are."""
+        policy = self._own_policy
+        dtype = policy.compute_dtype
+        return dtype if self.autocast and dtype in _FLOATS and dtype != policy.variable_dtype \
+            else None
 
     @property
     def path(self):
@@ -510,8 +513,11 @@ class Layer(LayerFiles, LayerQuantization, Operation):
         if "_signature" not in self.__dict__:
             raise RuntimeError(f"In layer '{type(self).__name__}', `super().__init__()` must be "
                                "the first statement of `__init__()`.")
-        signature = self._signature
-        if len(args) != 1 or type(args[0]) is not Tensor or args[0].dtype != self.compute_dtype:
+        signature, policy = self._signature, self._dtype_policy
+        if policy._is_map:
+            policy = self._own_policy
+        dtype = policy.compute_dtype
+        if len(args) != 1 or type(args[0]) is not Tensor or args[0].dtype != dtype:
             args = [self._convert(value, True) for value in args]
         if kwargs:
             kwargs = {name: self._convert(value, False) for name, value in kwargs.items()}
@@ -525,7 +531,7 @@ class Layer(LayerFiles, LayerQuantization, Operation):
         if self._new or not self.built:
             return self._first_call(Layer.__call__, args, kwargs)
         kwargs, training, mask = self._fill_in(signature, args, kwargs)
-        outer = context.training
+        outer, reading = context.training, _core.autocast()
         if context.depth == 0 and added_losses[0]:
             self._clear_losses()
         context.depth += 1
@@ -533,13 +539,13 @@ class Layer(LayerFiles, LayerQuantization, Operation):
         call = self.call
         if self._remat_mode is not None:
             call = self.rematerialized_call(call, *args, **kwargs)
+        mixed = dtype != policy.variable_dtype
+        if mixed or reading is not None:
+            _core.set_autocast(self._reading() if mixed else None)
         try:
-            if context.autocast is None and not self._dtype_policy._is_mixed:
-                outputs = call(*args, **kwargs)
-            else:
-                with self._reading():
-                    outputs = call(*args, **kwargs)
+            outputs = call(*args, **kwargs)
         finally:
+            _core.set_autocast(reading)
             context.depth -= 1
             context.training = outer
         if self.activity_regularizer is not None:
@@ -604,9 +610,10 @@ class Layer(LayerFiles, LayerQuantization, Operation):
 
     def _convert(self, value, positional):
         """An argument as the layer computes with it."""
-        if isinstance(value, Tensor):
-            if value.dtype in _FLOATS and self.autocast and value.dtype != self.compute_dtype:
-                cast = op.cast(value, self.compute_dtype)
+        if type(value) is Tensor:
+            own, dtype = value.dtype, self._own_policy.compute_dtype
+            if own != dtype and own in _FLOATS and self.autocast:
+                cast = op.cast(value, dtype)
                 if "_keras_mask" in value.__dict__:
                     cast._keras_mask = value._keras_mask
                 return cast
@@ -620,7 +627,7 @@ class Layer(LayerFiles, LayerQuantization, Operation):
         if hasattr(value, "__array__"):
             array = numeric_array(value, f"Layer '{self.name}': the input")
             floating = array.dtype.kind == "f" and self.autocast
-            return _core.convert(array, self.compute_dtype if floating else None)
+            return entering(array, self.compute_dtype if floating else None)
         if positional and isinstance(value, (int, float)):
             return _core.convert(float(value), self.compute_dtype)
         if positional:
@@ -776,7 +783,7 @@ def _traced_spec(layer, args, kwargs):
         mask = _mask_of(args[0]) if len(args) == 1 else None
         if mask is not None and layer._signature.mask and "mask" not in kwargs:
             kwargs["mask"] = mask
-        with layer._reading():
+        with reading_as(layer._reading()):
             return layer.call(*args, **kwargs)
     depth, context.depth = context.depth, 1                         # leaves the losses alone
     try:

@@ -6,7 +6,9 @@ from .._core import Tensor, op
 from ..dtype_policies import DTypePolicy
 from ..layers.input_layer import InputLayer
 from ..layers.keras_tensor import KerasTensor, standardize_shape
-from ..layers.layer import Layer, context
+from ..layers.arrays import entering
+from ..layers.layer import Layer, context, reading_as
+from ..ops.core import _FLOATS
 from ..recording import feed_dtype
 from ..strings import holds_strings, string_array
 from ..variables import changes
@@ -253,10 +255,8 @@ class Sequential(Model):
                 outputs = repeated.attempt(inputs) if plain and inputs is not first else None
                 if outputs is not None:
                     return outputs
-                x = inputs
                 training = context.training if training is None else bool(training)
-                for call, takes_training in ready[3]:
-                    x = call(x, training=training) if takes_training else call(x)
+                x = self._run(inputs, training)
                 return self._again(inputs, x) if plain else x
         if self._takes_strings and holds_strings(inputs):
             inputs = string_array(inputs, self._who())
@@ -267,39 +267,36 @@ class Sequential(Model):
             self._remember(inputs)
             ready = self._ready
             if plain and ready is not None and ready[0] == changes[0] \
-                    and inputs.dtype == ready[1] and inputs.shape in ready[2] \
-                    and "_keras_mask" not in inputs.__dict__:
+                    and inputs.shape in ready[2] and "_keras_mask" not in inputs.__dict__:
                 return self._again(inputs, outputs)
         return outputs
 
     def _tensor(self, inputs):
         """Inputs as a tensor of the model's input dtype."""
         if type(inputs) is np.ndarray and inputs.dtype.char in _PLAIN_NUMBERS:
-            return _core.convert(inputs, self.input_dtype)
+            return entering(inputs, self.input_dtype)
         from ..layers.layer import numeric_array
 
         if isinstance(inputs, (Tensor, _core.Variable)):
             return inputs
         array = numeric_array(inputs, f"Model '{self.name}': the input")
-        return _core.convert(array, self.input_dtype)
+        return entering(array, self.input_dtype)
 
     def _remember(self, inputs):
         """Notes that inputs like these went through, if the layers' `call`, and casts between
         dtypes, are all that it takes."""
-        layers = self.layers
-        if self.activity_regularizer is not None or inputs.dtype != self.input_dtype or not all(
+        layers, own = self.layers, self.input_dtype
+        if self.activity_regularizer is not None or not all(
                 layer._plain and layer.built and layer.activity_regularizer is None
                 and layer.autocast and type(layer._dtype_policy) is DTypePolicy
                 for layer in layers):
             return
+        if inputs.dtype != own and not (inputs.dtype in _FLOATS and own in _FLOATS):
+            return
         if self._has_shape() and len(inputs.shape) != len(self.input_shape):
             return
         if self._ready is None or self._ready[0] != changes[0]:
-            policy = self._dtype_policy         # one that is mixed has each layer cast
-            casts = policy._is_mixed or any(layer._dtype_policy != policy for layer in layers)
-            calls = [(layer if casts else layer.call, layer._signature.training)
-                     for layer in layers]
-            self.__dict__["_ready"] = (changes[0], inputs.dtype, set(), calls)
+            self.__dict__["_ready"] = (changes[0], own, set(), _stretches(layers))
         if len(self._ready[2]) < 256:
             self._ready[2].add(inputs.shape)
 
@@ -309,18 +306,22 @@ class Sequential(Model):
         key = inputs.shape
         if self._repeated.is_due(self, key):
             if all(is_ours(layer) for layer in self.layers):
-                self._repeated.keep(key, record(self._run, [(key, self._ready[1])]))
+                self._repeated.keep(key, record(lambda x: self._run(x[0], False),
+                                                [(key, self._ready[1])]))
             else:
                 self._repeated.keep(key, None)
             again = self._repeated.attempt(inputs)
             return outputs if again is None else again
         return outputs
 
-    def _run(self, inputs):
-        """The output for a list of one input, as `_ready` says."""
-        x = inputs[0]
-        for call, takes_training in self._ready[3]:
-            x = call(x, training=False) if takes_training else call(x)
+    def _run(self, x, training):
+        """The output for a tensor, as `_ready` says."""
+        for dtype, reading, calls in self._ready[3]:
+            if reading == _core.autocast():
+                x = _through(calls, dtype, x, training)
+            else:
+                with reading_as(reading):
+                    x = _through(calls, dtype, x, training)
         return x
 
     def _convert(self, value, positional):
@@ -392,3 +393,26 @@ class Sequential(Model):
         if config.get("trainable") is False:
             model.trainable = False
         return model
+
+
+def _stretches(layers):
+    """Layers as stretches that read their variables alike: `(dtype, reading, calls)`. dtype: what
+    each of them casts its input to; `None`: all layers are of one dtype, and none casts."""
+    casts = any(layer._dtype_policy._is_mixed or layer._dtype_policy != layers[0]._dtype_policy
+                for layer in layers)
+    stretches = []
+    for layer in layers:
+        kind = layer.compute_dtype if casts else None, layer._reading()
+        if not stretches or stretches[-1][:2] != kind:
+            stretches.append((*kind, []))
+        stretches[-1][2].append((layer.call, layer._signature.training))
+    return stretches
+
+
+def _through(calls, dtype, x, training):
+    """The output of a stretch's calls."""
+    for call, takes_training in calls:
+        if dtype is not None and x.dtype != dtype and x.dtype in _FLOATS:
+            x = op.cast(x, dtype)
+        x = call(x, training=training) if takes_training else call(x)
+    return x
