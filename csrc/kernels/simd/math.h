@@ -12,6 +12,11 @@
 
 #include <stdbool.h>
 
+#ifndef V_HAS_OVER_ROOT
+/* a / (sqrt(x) + e) */
+V_FN vec v_over_root(vec a, vec x, vec e) { return a / (v_sqrt(x) + e); }
+#endif
+
 /* c[0] + c[1] x + ...: Horner's rule in x^2 over pairs, which waits half as long as in x. */
 V_FN vec v_polynomial(vec x, const real *c, int n)
 {
