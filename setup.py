@@ -116,6 +116,7 @@ class BuildLibraries(KeepsObjects, build_clib):
 class BuildExtension(KeepsObjects, build_ext):
     def build_extensions(self):
         compile_in_parallel(self.compiler)
+        self.compiler.force = True      # linked anew: the levels' libraries may have changed alone
         super().build_extensions()
 
 
