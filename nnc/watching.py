@@ -26,6 +26,7 @@ EVERY = 200                 # ... once in so many steps: a step takes longer tha
 #                             copies take less than a hundredth of the time
 SMALL = 1 << 18             # bytes that are copied before the first step, however few there are
 AGAIN = 30.0                # seconds, at most, that steps are run again
+LOOKS = 4                   # at layers, at most, because a bias stood still, whatever time they take
 _ROWS = 64                  # rows that layers are looked at with
 _STILL, _MOVED = 1e-6, 1e-2  # a loss that stands still; that has ever moved (relative)
 
@@ -48,6 +49,7 @@ class Watch:
         self.copies = []                        # (place of the batches, values), the last two
         self.sample = self.program = self.dead = None
         self.looking = None                     # seconds that the last look took
+        self.biases, self.extra_looks = None, 0
         run.watch, run.guarded = self, wanted("not-finite", model)
 
     # ---- epochs ----
@@ -117,8 +119,25 @@ class Watch:
         trained = time.monotonic() - self.began - self.spent
         return self.spent + expected <= SHARE * trained
 
+    def _stood(self):
+        """Whether the bias of some layer is what it was an epoch ago, as that of a dead one is."""
+        if self.biases is None:
+            self.biases = [[v, None] for layer in self.model._flatten_layers()
+                           for v in layer._own_variables
+                           if v.trainable and len(v.shape) == 1 and v.size <= _ROWS ** 2]
+        stood = False
+        for entry in self.biases:
+            now = entry[0]._view().tobytes()
+            stood = stood or now == entry[1]
+            entry[1] = now
+        self.extra_looks += stood
+        return stood and self.extra_looks <= LOOKS
+
     def _dead(self):
-        if self.dead == () or not wanted("dead-layer", self.model) or not self._due():
+        if self.dead == () or not wanted("dead-layer", self.model):
+            return
+        stood = self._stood()
+        if not stood and not self._due():
             return
         began = time.monotonic()
         dead = self._dead_layers()

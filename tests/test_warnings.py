@@ -262,6 +262,16 @@ def test_dead_layers(row, bias, eager_looks):
     assert model.predict(x, verbose=0).shape == (200, 3)
 
 
+@pytest.mark.parametrize("bias", [-50.0, 0.0])
+def test_a_dead_layer_is_found_though_looks_take_too_long(bias, monkeypatch):
+    """Its bias stands still, which is seen for nothing."""
+    monkeypatch.setattr("nnc.watching.SHARE", 0)
+    x, y = data()
+    model = network(*DEAD["Dense"](nnc.initializers.Constant(bias)), dense(3, "softmax"))
+    seen = seen_in(lambda: model.fit(x, y, epochs=3, verbose=0))
+    assert seen == (["dead-layer"] if bias < 0 else [])
+
+
 def test_looks_cost_a_hundredth_at_most():
     """After a first epoch too short to pay for a look nothing is recorded."""
     from nnc.watching import Watch
