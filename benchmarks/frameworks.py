@@ -46,11 +46,15 @@ def flops(work):
     return 3 * sum(products) - products[0], sum(products)
 
 
-def seconds(function, repeats=1):
-    start = time.perf_counter()
-    for _ in range(repeats):
+def seconds(function, least=0.0):
+    """Seconds a call takes, of as many calls as last `least` seconds together."""
+    calls, start = 0, time.perf_counter()
+    while True:
         function()
-    return (time.perf_counter() - start) / repeats
+        calls += 1
+        passed = time.perf_counter() - start
+        if passed >= least:
+            return passed / calls
 
 
 class KerasLike:
@@ -258,12 +262,15 @@ def make(work, name):
     return cls(work, name)
 
 
-#: measurement: (method, calls a measurement, what comes of the seconds a call)
+#: Seconds of calls one after another that a measurement consists of, at least: what the pause before
+#: it costs (threads that sleep, caches that others have used) would else be most of a quick one.
+MEASURED = 0.25
+#: measurement: (method, what comes of the seconds a call)
 MEASURES = {
-    "train": ("train", 1, lambda s, n: n / s),
-    "predict": ("predict", 1, lambda s, n: n / s),
-    "predict_one": ("predict_one", 30, lambda s, n: s * 1e6),
-    "call_one": ("call_one", 100, lambda s, n: s * 1e6),
+    "train": ("train", lambda s, n: n / s),
+    "predict": ("predict", lambda s, n: n / s),
+    "predict_one": ("predict_one", lambda s, n: s * 1e6),
+    "call_one": ("call_one", lambda s, n: s * 1e6),
 }
 
 
@@ -282,10 +289,10 @@ def main(work, name, answers):
     ready = {"build_s": built, "first_fit_ms": first, "rss_mb": memory}
     print(json.dumps(ready), file=answers, flush=True)
     for line in sys.stdin:
-        method, repeats, convert = MEASURES[line.strip()]
+        method, convert = MEASURES[line.strip()]
         value = None
         if hasattr(subject, method):
-            value = convert(seconds(getattr(subject, method), repeats), WORKS[work][0])
+            value = convert(seconds(getattr(subject, method), MEASURED), WORKS[work][0])
         print(json.dumps(value), file=answers, flush=True)
 
 
