@@ -1,10 +1,15 @@
 """Fixtures for all tests: instruction set levels, thread counts and seeds, put back afterwards."""
+import os
 import signal
 
 import pytest
 
 import nnc
 from nnc import _core
+
+# TensorFlow's pooling through oneDNN divides by zero on some virtual processors, which ends the
+# process; its own kernels do not.
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
 
 # A shell that runs the tests in the background has Ctrl-C ignored in them; tests send it themselves.
 signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -301,7 +301,9 @@ def contrastive_pretraining(k, tape):
     model = Contrast()
     fill(model.encoder, model.head, model.probe)
     model.compile(contrastive=k.optimizers.Adam(0.01), probe=k.optimizers.Adam(0.02))
-    return logs(model.fit(X, Y, epochs=3, **SHORT)), model.probe.get_weights()
+    found = logs(model.fit(X, Y, epochs=3, **SHORT))
+    found.pop("c_acc")      # units that are 0 make equal scores: which is first hangs on their last bit
+    return found, model.probe.get_weights()
 
 
 @guide
