@@ -4,8 +4,8 @@
 #include <stddef.h>
 #include <string.h>
 
-#define BLOCK_ROW(level, bytes, nv, mr1, mr2, mr3, kc, narrow, pack) \
-    {#level, bytes, nv, {0, mr1, mr2, mr3}, kc, narrow, pack},
+#define BLOCK_ROW(level, bytes, nv, mr1, mr2, mr3, mr4, kc, narrow, pack, clash) \
+    {#level, bytes, nv, {0, mr1, mr2, mr3, mr4}, kc, narrow, pack, clash},
 static const nnc_blocksizes rows[] = {NNC_BLOCKSIZES(BLOCK_ROW)};
 #undef BLOCK_ROW
 
