@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import nnc
+from live import keras
 from nnc import callbacks
 
 X = np.random.default_rng(0).normal(size=(40, 3)).astype("float32")
@@ -211,9 +212,10 @@ def test_tensorboard_writes_what_keras_names(monkeypatch, tmp_path):
     board = callbacks.TensorBoard(tmp_path, histogram_freq=2, update_freq=3, write_graph=False)
     fit(model(), board, validation_data=(X, Y), epochs=2)
     assert written == [
-        ("train", "batch_loss", 3), ("train", "epoch_loss", 0), ("validation", "epoch_loss", 0),
-        ("train", "histogram", 0), ("train", "histogram", 0), ("train", "batch_loss", 6),
-        ("train", "epoch_loss", 1), ("validation", "epoch_loss", 1)]
+        ("train", "batch_loss", 3), ("train", "epoch_loss", 0), ("train", "epoch_learning_rate", 0),
+        ("validation", "epoch_loss", 0), ("train", "histogram", 0), ("train", "histogram", 0),
+        ("train", "batch_loss", 6), ("train", "epoch_loss", 1), ("train", "epoch_learning_rate", 1),
+        ("validation", "epoch_loss", 1)]
 
 
 def read_back(folder):
@@ -233,6 +235,45 @@ def branched():
     made = nnc.Model(entry, out)
     made.compile("sgd", "mse")
     return made
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_tensorboard_is_keras(tmp_path):
+    """The same scalars in the same folders at the same steps, and histograms of as many weights."""
+    pytest.importorskip("tensorboardX")
+    make_ndarray = pytest.importorskip("tensorboard.util.tensor_util").make_ndarray
+    found = []
+    for k, name in ((nnc, "ours"), (keras, "theirs")):
+        made = k.Sequential([k.Input((3,)), k.layers.Dense(5, activation="tanh"), k.layers.Dense(1)])
+        made.set_weights([np.linspace(-1, 1, int(np.prod(w.shape))).reshape(w.shape)
+                          for w in made.get_weights()])
+        made.compile(k.optimizers.SGD(0.1), "mse", metrics=["mae"])
+        made.fit(X, Y, batch_size=8, epochs=3, shuffle=False, verbose=0,
+                 validation_data=(X[:8], Y[:8]), callbacks=[k.callbacks.TensorBoard(
+                     str(tmp_path / name), histogram_freq=1, write_graph=False, update_freq="epoch")])
+        scalars, histograms = {}, {}
+        for part in ("train", "validation"):
+            read = read_back(tmp_path / name / part)
+            for tag in read.Tags()["scalars"]:
+                scalars[part, tag] = [(e.step, e.value) for e in read.Scalars(tag)]
+            for tag in read.Tags()["tensors"]:                  # as TensorFlow writes them
+                values = [(e.step, make_ndarray(e.tensor_proto)) for e in read.Tensors(tag)]
+                if values[0][1].ndim == 0:
+                    scalars[part, tag] = [(step, float(value)) for step, value in values]
+                else:
+                    histograms[part, tag] = [step for step, _ in values]
+            for tag in read.Tags()["histograms"]:
+                histograms[part, tag] = [e.step for e in read.Histograms(tag)]
+        found.append((scalars, histograms))
+    (ours, our_histograms), (theirs, their_histograms) = found
+    written = {key for key in theirs if key[1].startswith("epoch_")}
+    assert {key for key in ours if key[1].startswith("epoch_")} == written and len(written) >= 4
+    for key in written:
+        assert [step for step, _ in ours[key]] == [step for step, _ in theirs[key]] == [0, 1, 2]
+        np.testing.assert_allclose([v for _, v in ours[key]], [v for _, v in theirs[key]], rtol=1e-5,
+                                   err_msg=str(key))       # three epochs of float32
+    assert len(our_histograms) == 4
+    assert sorted(our_histograms.values()) == sorted(their_histograms.values())
 
 
 def test_tensorboard_reads_what_is_written(tmp_path):

@@ -68,6 +68,15 @@ def test_arrays_are_keras(folder, name, options):
         assert a.tolist() == b.tolist()
 
 
+def test_arguments_of_earlier_versions(folder):
+    """Keras takes them and does nothing."""
+    with pytest.warns(UserWarning, match="`nb_words` is now `num_words`"):
+        (x, _), _ = datasets.imdb.load_data(nb_words=20)
+    assert x.tolist() == datasets.imdb.load_data(num_words=20)[0][0].tolist()
+    with pytest.raises(TypeError, match=r"imdb.load_data: unknown arguments. Received: {'words': 3}"):
+        datasets.imdb.load_data(words=3)
+
+
 def test_pictures(folder):
     (x, y), (vx, vy) = datasets.fashion_mnist.load_data()
     assert x.shape == (3, 28, 28) and y.shape == (3,) and vx.shape == (2, 28, 28)

@@ -99,6 +99,9 @@ class TensorBoard(Callback):
         self._graph()
         logs = logs or {}
         train = {k: v for k, v in logs.items() if not k.startswith("val_")}
+        rate = getattr(self.model.optimizer, "learning_rate", None)
+        if rate is not None:
+            train["learning_rate"] = float(rate)
         self._scalars("train", {f"epoch_{k}": v for k, v in train.items()}, epoch)
         held = {k[4:]: v for k, v in logs.items() if k.startswith("val_")}
         if held:

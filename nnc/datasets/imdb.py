@@ -2,6 +2,8 @@
 
 Maas et al. 2011, https://ai.stanford.edu/~amaas/data/sentiment/.
 """
+import warnings
+
 import numpy as np
 
 from nnc.datasets import words
@@ -15,7 +17,7 @@ _INDEX_MD5 = "bfafd718b763782e994055a2d397834f"
 
 
 def load_data(path="imdb.npz", num_words=None, skip_top=0, maxlen=None, seed=113, start_char=1,
-              oov_char=2, index_from=3):
+              oov_char=2, index_from=3, **kwargs):
     """Loads the reviews.
 
     Args:
@@ -27,10 +29,19 @@ def load_data(path="imdb.npz", num_words=None, skip_top=0, maxlen=None, seed=113
         start_char: Number that each review begins with, or `None`.
         oov_char: Number of words left out, or `None`: they are dropped.
         index_from: What is added to each word's number.
+        **kwargs: `nb_words`, the name of `num_words` in earlier versions of Keras.
 
     Returns:
         `(x_train, y_train), (x_test, y_test)`: arrays of lists of numbers; labels 0 and 1.
+
+    Raises:
+        TypeError: If there is any other keyword.
     """
+    if "nb_words" in kwargs:
+        warnings.warn("imdb.load_data: the argument `nb_words` is now `num_words`.", stacklevel=2)
+        num_words = kwargs.pop("nb_words")
+    if kwargs:
+        raise TypeError(f"imdb.load_data: unknown arguments. Received: {kwargs}")
     file = find_file("imdb", path, _ORIGIN, _SHA256)
     x_train, y_train, x_test, y_test = read_npz_objects(
         file, ("x_train", "y_train", "x_test", "y_test"))
