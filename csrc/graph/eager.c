@@ -73,13 +73,17 @@ done:
 nnc_status nnc_eager(nnc_op op, const nnc_attrs *attrs, nnc_tensor *const *in, int input_count,
                      nnc_tensor **out)
 {
-    nnc_status status = nnc_eager_compute(op, attrs, in, input_count, out);
-    if (status != NNC_OK || !nnc_tape_active())
-        return status;
-    status = nnc_tape_record(NULL, op, attrs, in, input_count, out);
-    if (status != NNC_OK) {
-        for (int i = 0; i < nnc_ops[op].outputs; i++)
-            nnc_tensor_release(out[i]);
+    nnc_status status;
+    nnc_tensor *results[NNC_MAX_OUTPUTS] = {NULL};
+    NNC_TRY(nnc_eager_compute(op, attrs, in, input_count, results));
+    if (nnc_tape_active())
+        NNC_TRY(nnc_tape_record(NULL, op, attrs, in, input_count, results));
+    for (int i = 0; i < nnc_ops[op].outputs; i++) {
+        out[i] = results[i];
+        results[i] = NULL;
     }
+done:
+    for (int i = 0; i < nnc_ops[op].outputs; i++)
+        nnc_tensor_release(results[i]);
     return status;
 }
