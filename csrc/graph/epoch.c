@@ -38,6 +38,7 @@ enum {
 #define TURN_NS 4e5             /* a turn of timing */
 #define LONG_STEP 2e6           /* ns: one timed step says enough */
 #define SLICE_NS 2e7            /* between two looks at whether steps still take what they took */
+#define JUDGED_NS 4e6           /* of steps that a judgement rests on: one of 50 us may meet a bad moment */
 #define SLOWER 1.3              /* times the quickest: timed anew, but only every */
 #define RETIME_EVERY 0.25       /* seconds */
 #define TRY_MOST 2e-3           /* seconds: a try on all threads is not longer, but for its last step */
@@ -509,6 +510,19 @@ static void give_way(nnc_program *program, double t)
     program->steps_until_timing = 1 + (int64_t)(interval * 1e9 / program->time_one);
 }
 
+/* Nanoseconds a step of those that all threads have run of late; 0 while there are too few to tell. */
+static double taken_of_late(nnc_program *program, double t, int64_t steps)
+{
+    program->judged_ns += t * (double)steps;
+    program->judged_steps += steps;
+    if (program->judged_ns < JUDGED_NS)
+        return 0;
+    t = program->judged_ns / (double)program->judged_steps;
+    program->judged_ns = 0;
+    program->judged_steps = 0;
+    return t;
+}
+
 /* Goes on with the quicker number of threads for a while. Where the machine has changed (the other
  * processor is taken, or farther away) one thread goes on, or the next steps are timed again. */
 static void run_slice(replay *run, int threads)
@@ -524,7 +538,8 @@ static void run_slice(replay *run, int threads)
     double t = run_some(run, steps, all ? threads : 1);
     run->slice_end = 0;
     program->steps_until_timing -= run->done - before;
-    if (!all || t == 0)
+    t = all && t > 0 ? taken_of_late(program, t, run->done - before) : 0;
+    if (t == 0)
         return;
     if (t <= SLOWER * quickest)
         program->overtaken = 0;

@@ -103,6 +103,8 @@ struct nnc_program {
     double timing_best[2];  /* so far: on all threads, on one */
     double timed_at;        /* seconds, of a clock that only goes on */
     int threads_timed;      /* nnc_pool_threads() when they were measured */
+    double judged_ns;       /* that steps on all threads have taken since they were last judged, */
+    int64_t judged_steps;   /* and how many */
     int overtaken;          /* how often, one after another, all took longer than one */
     /* The same program with turned weights (passes/turn.c): for long runs, and for all while nobody
      * writes variables if it does not write such weights. */
