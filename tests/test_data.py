@@ -273,6 +273,31 @@ def test_the_thread_reads_ahead_no_further_than_the_pass():
     assert passes == [[]] + [list(range(6))] * 3    # called before the first epoch, too
 
 
+def test_light_batches_are_made_between_steps_and_others_by_a_thread(monkeypatch):
+    """By a clock of the test's own: a step takes a second, a batch what `costs` says."""
+    from nnc.data import streams
+
+    now, where = [0.0], []
+    monkeypatch.setattr(streams, "time", types.SimpleNamespace(perf_counter=lambda: now[0]))
+
+    def batches(costs):
+        for i, cost in enumerate(costs):
+            now[0] += cost
+            where.append(threading.current_thread().name)
+            yield i
+    reader = streams._Reader(batches([9.0, 0.01, 0.04, 0.2, 0.0, 0.0]))
+    reader.first()
+    got = [reader.next()]
+    now[0] += 1000                              # what is recorded before the first step
+    while got[-1] is not None:
+        got.append(reader.next())
+        now[0] += 1
+    assert got == [0, 1, 2, 3, 4, 5, None] and reader.next() is None
+    here = threading.current_thread().name
+    assert where == [here] * 4 + ["nnc-data"] * 2
+    reader.close()
+
+
 def test_steps_per_execution_groups_batches_of_a_source():
     x, y, _ = arrays()
     seen = []

@@ -1,18 +1,20 @@
 """The batches of a source, checked, and prepared by a thread while the model computes.
 
 The first batch of a run is taken before anything is recorded; then one thread reads ahead within an
-epoch, never beyond its end: hooks between epochs see a data set that nobody reads, and what they
+epoch (batches that are made in a small part of a step are made between steps instead), never beyond its end: hooks between epochs see a data set that nobody reads, and what they
 change is seen by the same batches every time. What the user's code raises is raised again,
 unchanged, in the thread that runs `fit`.
 """
 import queue
 import threading
+import time
 import warnings
 
 from ..warnings import outside
 from .arrays import class_weights, standardize, unpack_x_y_sample_weight, warn_end
 
 _AHEAD = 4          # batches that wait for the model
+_LIGHT = 0.05       # of a step's time: what is made in less would take as much to be handed over
 _NONE = object()
 
 
@@ -205,7 +207,7 @@ class Stream:
 
 
 class _Reader:
-    """An iterator's items in their order, made by a thread from the second one on."""
+    """An iterator's items in their order, made by a thread unless they are light."""
 
     def __init__(self, iterator):
         self._iterator = iterator
@@ -213,6 +215,7 @@ class _Reader:
         self._queue, self._stop = queue.Queue(_AHEAD), threading.Event()
         self._until, self._given, self._made = None, 0, 0
         self._allowed = threading.Condition()
+        self._making = self._left = 0.0         # seconds that the last took to make; when it was
 
     def allow(self, until):
         """Lets items be made ahead of `next`, up to `until` of them in all; `None`: all."""
@@ -222,9 +225,17 @@ class _Reader:
 
     def first(self):
         """The first item, made in this thread; `None` if there is none."""
-        self._waiting = next(self._iterator, None)
-        self._given = self._made = 1
+        self._waiting = self._make()
         return self._waiting
+
+    def _make(self):
+        """An item, made in this thread."""
+        began = time.perf_counter()
+        item = next(self._iterator, None)
+        self._left = time.perf_counter()
+        self._making = self._left - began
+        self._given, self._made = self._given + 1, self._made + 1
+        return item
 
     def peek(self):
         """The item that `next` will give."""
@@ -237,6 +248,11 @@ class _Reader:
         if self._waiting is not _NONE:
             item = self._waiting
             self._waiting = None if item is None else _NONE
+            return item
+        if self._thread is None and self._making < _LIGHT * (time.perf_counter() - self._left):
+            item = self._make()
+            if item is None:
+                self._waiting = None
             return item
         if self._thread is None:
             self._thread = threading.Thread(target=self._work, name="nnc-data", daemon=True)
