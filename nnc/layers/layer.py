@@ -341,12 +341,12 @@ class Layer(LayerFiles, LayerQuantization, Operation):
         """The dtype that inputs are converted to."""
         return self.compute_dtype
 
-    def _reading(self):
-        """The dtype in which the layer's variables are read, `None`: as they are."""
-        policy = self._own_policy
-        dtype = policy.compute_dtype
-        return dtype if self.autocast and dtype in _FLOATS and dtype != policy.variable_dtype \
-            else None
+    def _reading(self, dtype=None, own=None):
+        """The dtype in which the layer's variables are read, `None`: as they are. What its policy
+        says may be given."""
+        if dtype is None:
+            dtype, own = self.compute_dtype, self.variable_dtype
+        return dtype if dtype != own and self.autocast and dtype in _FLOATS else None
 
     @property
     def path(self):
@@ -517,8 +517,10 @@ class Layer(LayerFiles, LayerQuantization, Operation):
         if policy._is_map:
             policy = self._own_policy
         dtype = policy.compute_dtype
-        if len(args) != 1 or type(args[0]) is not Tensor or args[0].dtype != dtype:
+        if len(args) != 1 or type(args[0]) is not Tensor:
             args = [self._convert(value, True) for value in args]
+        elif args[0].dtype != dtype:
+            args = (self._cast(args[0], dtype),)
         if kwargs:
             kwargs = {name: self._convert(value, False) for name, value in kwargs.items()}
             if len(args) == 0 and signature.names and signature.names[0] in kwargs:
@@ -539,9 +541,9 @@ class Layer(LayerFiles, LayerQuantization, Operation):
         call = self.call
         if self._remat_mode is not None:
             call = self.rematerialized_call(call, *args, **kwargs)
-        mixed = dtype != policy.variable_dtype
-        if mixed or reading is not None:
-            _core.set_autocast(self._reading() if mixed else None)
+        own = policy.variable_dtype
+        if dtype != own or reading is not None:
+            _core.set_autocast(self._reading(dtype, own))
         try:
             outputs = call(*args, **kwargs)
         finally:
@@ -608,16 +610,20 @@ class Layer(LayerFiles, LayerQuantization, Operation):
             kwargs.pop("mask", None)
         return kwargs, training, mask
 
+    def _cast(self, x, dtype):
+        """A tensor in the dtype that the layer computes in, if it casts such tensors."""
+        own = x.dtype
+        if own == dtype or own not in _FLOATS or not self.autocast:
+            return x
+        cast = op.cast(x, dtype)
+        if "_keras_mask" in x.__dict__:
+            cast._keras_mask = x._keras_mask
+        return cast
+
     def _convert(self, value, positional):
         """An argument as the layer computes with it."""
         if type(value) is Tensor:
-            own, dtype = value.dtype, self._own_policy.compute_dtype
-            if own != dtype and own in _FLOATS and self.autocast:
-                cast = op.cast(value, dtype)
-                if "_keras_mask" in value.__dict__:
-                    cast._keras_mask = value._keras_mask
-                return cast
-            return value
+            return self._cast(value, self.compute_dtype)
         if value is None or isinstance(value, (bool, str, KerasTensor, _core.Variable)):
             return value
         if isinstance(value, (list, tuple)) and value and not _holds_arrays(value) and positional:
