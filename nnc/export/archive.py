@@ -254,12 +254,6 @@ class ExportArchive:
         self.track(resource)
         return self.add_endpoint(name, resource, input_signature)
 
-    def add_variable_collection(self, name, variables):
-        """Not here: a collection is for a program that trains on, which ONNX and C files are not.
-        """
-        raise NotImplementedError("add_variable_collection: ONNX and C files hold no variables "
-                                  f"that could be read by name. Received: name={name!r}")
-
     def _variables(self, kind):
         found, seen = [], set()
         for layer in self._tracked:
