@@ -1,6 +1,7 @@
 /* call.c - checks, cuts and runs one call of an op. */
 #include "graph/call.h"
 #include "core/lock.h"
+#include "graph/taken.h"
 #include "graph/wide.h"
 
 #include <pthread.h>
@@ -97,23 +98,22 @@ bool nnc_call_run_serial(nnc_call *call)
 typedef struct {
     nnc_call *call;
     atomic_int stop;
-    atomic_llong taken[NNC_MAX_PHASES];     /* pieces begun */
+    nnc_taken taken[NNC_MAX_PHASES];
 } parallel_call;
 
 static void parallel_task(void *argument, int thread, int threads)
 {
     parallel_call *task = argument;
     nnc_call *call = task->call;
-    (void)threads;
     for (int phase = 0; phase < call->work.phases; phase++) {
-        int64_t piece;
-        while ((piece = atomic_fetch_add_explicit(&task->taken[phase], 1, memory_order_relaxed)) <
-               call->work.pieces[phase]) {
+        int64_t begin, end, most = nnc_call_stretch(call, phase);
+        while (nnc_taken_next(&task->taken[phase], call->work.pieces[phase], thread, threads, most,
+                              &begin, &end)) {
             if (thread == 0 && nnc_poll_due())
                 atomic_store_explicit(&task->stop, 1, memory_order_relaxed);
             if (atomic_load_explicit(&task->stop, memory_order_relaxed))
                 break;
-            nnc_call_run(call, phase, piece, piece + 1);
+            nnc_call_run(call, phase, begin, end);
         }
         if (phase + 1 < call->work.phases)
             nnc_pool_barrier(thread);

@@ -5,6 +5,7 @@
 
 #include "graph/flow.h"
 #include "graph/stack.h"
+#include "graph/taken.h"
 #include "passes/passes.h"
 
 /* What one replay's steps tell one another. */
@@ -39,7 +40,7 @@ typedef struct {
     bool barrier;           /* wait for the steps before it */
     int owner;              /* not parallel: the thread that runs it, modulo the threads */
     int64_t node;           /* of the graph */
-    atomic_llong taken[NNC_MAX_PHASES];     /* pieces that threads have begun in this replay */
+    nnc_taken taken[NNC_MAX_PHASES];        /* in this replay */
 } nnc_step;
 
 /* A place that holds the address of a fed input. */

@@ -366,12 +366,12 @@ static void run_few(nnc_running *running, nnc_step *first, int thread, int threa
 
 void nnc_rows_run(nnc_running *running, nnc_step *first, int thread, int threads, bool may_stop)
 {
-    int64_t part, count = first->rows->count;
+    int64_t part, end, count = first->rows->count;
     if (has_few(first)) {
         run_few(running, first, thread, threads, may_stop);
         return;
     }
-    while ((part = atomic_fetch_add_explicit(&first->taken[0], 1, memory_order_relaxed)) < count &&
+    while (nnc_taken_next(&first->taken[0], count, thread, threads, 1, &part, &end) &&
            !(may_stop && nnc_running_stopped(running, thread)))
         run_parts(first, part);
 }

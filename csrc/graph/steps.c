@@ -10,7 +10,7 @@
 
 #include <string.h>
 
-#define TAKEN_COST 1e5          /* ns: a step from which on its pieces are taken one by one */
+#define TAKEN_COST 1e5          /* ns: a step from which on its pieces are taken */
 
 bool nnc_running_stopped(nnc_running *running, int thread)
 {
@@ -30,12 +30,20 @@ void nnc_program_bind(nnc_program *program, int64_t input, void *data)
     }
 }
 
+/* Whether threads take its pieces or parts; else each has its share. */
+static bool is_taken(const nnc_step *step)
+{
+    return step->parallel && (step->call.work.cost >= TAKEN_COST || step->rows != NULL);
+}
+
 void nnc_program_arm(nnc_program *program, nnc_running *running)
 {
     for (int64_t i = 0; i < program->step_count; i++) {
         program->steps[i].call.fault = &running->fault;
-        for (int phase = 0; phase < NNC_MAX_PHASES && program->steps[i].parallel; phase++)
-            atomic_store_explicit(&program->steps[i].taken[phase], 0, memory_order_relaxed);
+        if (!is_taken(&program->steps[i]))
+            continue;
+        for (int phase = 0; phase < program->steps[i].call.work.phases; phase++)
+            nnc_taken_reset(&program->steps[i].taken[phase]);
     }
 }
 
@@ -52,9 +60,10 @@ void nnc_step_run_phase(nnc_running *running, nnc_step *step, int phase, int thr
             nnc_call_run(call, phase, begin, end);
         return;
     }
-    while ((begin = atomic_fetch_add_explicit(&step->taken[phase], 1, memory_order_relaxed)) <
-               pieces && !(may_stop && nnc_running_stopped(running, thread)))
-        nnc_call_run(call, phase, begin, begin + 1);
+    int64_t most = nnc_call_stretch(call, phase);
+    while (nnc_taken_next(&step->taken[phase], pieces, thread, threads, most, &begin, &end) &&
+           !(may_stop && nnc_running_stopped(running, thread)))
+        nnc_call_run(call, phase, begin, end);
 }
 
 static void run_parallel(nnc_running *running, nnc_step *step, int thread, int threads,

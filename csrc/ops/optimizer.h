@@ -65,5 +65,7 @@ typedef struct {
 /* The row with this step, or with this op that does both; NULL if there is none. */
 const nnc_update *nnc_update_of_step(nnc_op step);
 const nnc_update *nnc_update_of_both(nnc_op both);
+/* Has a product (m, n) that a step follows cut into pieces that stay near. */
+void nnc_update_cut(nnc_attrs *product, int64_t rows, int64_t columns);
 
 #endif

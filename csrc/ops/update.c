@@ -52,6 +52,14 @@ static int64_t wide_of(const nnc_array *w, const nnc_array *factors)
     return NNC_WIDE_C | (factors[1].dtype == NNC_F32 ? NNC_WIDE_B : 0);
 }
 
+void nnc_update_cut(nnc_attrs *attrs, int64_t rows, int64_t columns)
+{
+    attrs->k[NNC_MATMUL_MOST_ROWS] =
+        columns >= NEAR_NUMBERS / NEAR_ROWS ? NEAR_ROWS : NEAR_NUMBERS / (columns + 1) + 1;
+    if (rows < NEAR_ROWS)
+        attrs->k[NNC_MATMUL_MOST_COLUMNS] = NEAR_NUMBERS / (rows + 1) + 1;
+}
+
 /* Inputs are those of the optimizer with a, b in the place of the gradient. */
 static void split(const nnc_call *call, halves *h)
 {
@@ -62,10 +70,7 @@ static void split(const nnc_call *call, halves *h)
     h->product_attrs = (nnc_attrs){.k = {call->attrs->k[row->integers],
                                          call->attrs->k[row->integers + 1]}};
     h->product_attrs.k[NNC_MATMUL_WIDE] = wide_of(&call->in[0], &call->in[slots]);
-    h->product_attrs.k[NNC_MATMUL_MOST_ROWS] =
-        columns >= NEAR_NUMBERS / NEAR_ROWS ? NEAR_ROWS : NEAR_NUMBERS / (columns + 1) + 1;
-    if (rows < NEAR_ROWS)
-        h->product_attrs.k[NNC_MATMUL_MOST_COLUMNS] = NEAR_NUMBERS / (rows + 1) + 1;
+    nnc_update_cut(&h->product_attrs, rows, columns);
     h->factors[0] = call->in[slots];
     h->factors[1] = call->in[slots + 1];
     h->product = (nnc_call){.op = NNC_OP_matmul, .input_count = 2, .output_count = 1,
