@@ -197,9 +197,9 @@ static void prepare_batch(replay *run)
 }
 
 /* This thread's part of the inputs that are left: gathered, a few rows at a time, or
- * asked for. A part of every row where rows are long, since a thread that reads the same columns as its
- * part of a weight finds them in its own cache; else, and where two threads would write one cache
- * line of a row, a part of the rows. */
+ * asked for. Copied rows are whole, for memory is read in its order quickest; of long ones that are
+ * read where they lie a part of each, since a thread that reads the same columns as its part of a
+ * weight finds them in its own cache. */
 static void take_share(replay *run, int thread, int threads)
 {
     nnc_program *program = run->program;
@@ -209,7 +209,8 @@ static void take_share(replay *run, int thread, int threads)
             continue;
         rows_part part = {0, run->batch, 0, row_elements(input, &run->sources[i])}, some;
         int64_t bytes = part.high * nnc_dtype_size(input->dtype);
-        if (bytes % 64 == 0 && bytes > threads * LONG_PART_BYTES) {
+        if (program->feed[i] == NNC_FEED_LISTED && bytes % 64 == 0 &&
+            bytes > threads * LONG_PART_BYTES) {
             int64_t line = 64 / nnc_dtype_size(input->dtype);
             nnc_call_share(part.high / line, thread, threads, &part.low, &part.high);
             part.low *= line;
