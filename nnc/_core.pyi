@@ -196,6 +196,12 @@ def set_autocast(dtype: str | None) -> str | None:
     """The dtype that ops read floating-point Variables in (those with `autocast`) from now on in this
     thread, or None: their own. Returns what it was."""
 
+def floats_as(x: Tensor, dtype: str) -> Tensor:
+    """The Tensor in `dtype` if it holds floats, else as it is; with its `_keras_mask`."""
+def run_layers(calls: tuple[tuple[Any, bool], ...], dtype: str | None, reading: str | None, x: Any,
+               training: Any) -> Any:
+    """x through `(call, whether it takes training)`, one behind the other: a tensor is cast to `dtype` first
+    (None: as it comes), Variables are read in `reading`."""
 def _branch(graph: Graph, index: Tensor, bodies: tuple[Graph, ...],
             outputs: tuple[Sequence[Tensor], ...]) -> tuple[Tensor, ...]:
     """Appends a branch: the outputs of bodies[index] (int32; the nearest in range). Bodies are spent."""

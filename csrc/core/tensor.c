@@ -40,7 +40,7 @@ const char *nnc_dtype_name(nnc_dtype dtype)
 bool nnc_dtype_parse(const char *name, nnc_dtype *out)
 {
     for (int i = 0; i < NNC_DTYPE_COUNT; i++) {
-        if (strcmp(dtypes[i].name, name) == 0) {
+        if (dtypes[i].name[0] == name[0] && strcmp(dtypes[i].name, name) == 0) {
             *out = (nnc_dtype)i;
             return true;
         }

@@ -196,6 +196,10 @@ static PyMethodDef functions[] = {
      "autocast(): the dtype that ops of this thread read variables in; None: their own."},
     {"set_autocast", py_set_autocast, METH_O,
      "The dtype that variables are read in from now on in this thread, or None; what it was."},
+    {"floats_as", (PyCFunction)(void (*)(void))py_floats, METH_FASTCALL,
+     "floats_as(x, dtype): a Tensor in dtype if it holds floats, else x; with its `_keras_mask`."},
+    {"run_layers", (PyCFunction)(void (*)(void))py_run_layers, METH_FASTCALL,
+     "run_layers(calls, dtype, reading, x, training): x through the calls, one behind the other."},
     {"_branch", py_branch, METH_VARARGS, NULL},
     {"_loop", py_loop, METH_VARARGS, NULL},
     {"_rebuild_variable", py_variable_rebuild, METH_VARARGS, NULL},
@@ -283,8 +287,9 @@ static int execute(PyObject *module)
             return -1;
     }
     state->keras_logits = PyUnicode_InternFromString("_keras_logits");
-    if (state->keras_logits == NULL || add_types(state, module) < 0 || py_ops_add(state, module) < 0 ||
-        py_describe_add(module) < 0 || py_text_add(module) < 0)
+    state->keras_mask = PyUnicode_InternFromString("_keras_mask");
+    if (state->keras_logits == NULL || state->keras_mask == NULL || add_types(state, module) < 0 ||
+        py_ops_add(state, module) < 0 || py_describe_add(module) < 0 || py_text_add(module) < 0)
         return -1;
     return PyModule_AddStringConstant(module, "__version__", NNC_VERSION);
 }
@@ -313,6 +318,7 @@ static void module_free(void *module)
     for (int i = 0; i < NNC_DTYPE_COUNT; i++)
         Py_CLEAR(state->dtype_name[i]);
     Py_CLEAR(state->keras_logits);
+    Py_CLEAR(state->keras_mask);
     Py_CLEAR(state->trace_error);
     Py_CLEAR(state->invalid_index);
     Py_CLEAR(state->bfloat16);

@@ -443,26 +443,40 @@ static PyObject *wrap(call *c, nnc_tensor **out, const bool *loose, const int *v
 }
 
 /* Whether a cast gives the same numbers under the other dtype; loosens: which is bfloat16. */
-static bool is_renaming(const call *c, const nnc_attrs *attrs, bool *loosens)
+static bool is_renaming(const nnc_attrs *attrs, bool loose, bool may, bool *loosens)
 {
-    const operand *o = &c->operands[0];
-    if (c->op != NNC_OP_cast)
-        return false;
-    *loosens = !attrs->k[NNC_CAST_KEPT] && attrs->dtype == NNC_BF16 &&
-        (o->loose || may_pass(c, o, attrs->dtype));
-    return *loosens || (o->loose && attrs->dtype == NNC_F32);
+    *loosens = !attrs->k[NNC_CAST_KEPT] && attrs->dtype == NNC_BF16 && (loose || may);
+    return *loosens || (loose && attrs->dtype == NNC_F32);
 }
 
-static PyObject *renamed(call *c, bool loosens)
+/* The cast of a variable or an array, where it is a renaming; NULL and no exception where it is
+ * none. */
+static PyObject *renamed(call *c, const nnc_attrs *attrs)
 {
+    bool loosens;
     nnc_attrs none = {0};
     nnc_tensor *same = NULL;
     operand *o = &c->operands[0];
-    if (o->source == CONCRETE)
-        return py_tensor_wrap_loose(c->state, nnc_tensor_retain(o->tensor), loosens);
+    if (!is_renaming(attrs, o->loose, may_pass(c, o, attrs->dtype), &loosens))
+        return NULL;
     nnc_status status = nnc_eager(NNC_OP_copy, &none, &o->tensor, 1, &same);
     return status == NNC_OK ? py_tensor_wrap_loose(c->state, same, loosens)
                             : py_raise(c->state, status);
+}
+
+/* The same of a concrete tensor, at once: nothing is computed. */
+static PyObject *renamed_tensor(py_state *state, const nnc_attrs *attrs, PyObject *object)
+{
+    bool loosens;
+    py_tensor *x = (py_tensor *)object;
+    if (!py_is_tensor(state, object) || x->graph != NULL ||
+        !is_renaming(attrs, x->loose, x->tensor->array.dtype == NNC_F32 && !nnc_tiles_there(),
+                     &loosens))
+        return NULL;
+    PyObject *result = py_tensor_wrap_loose(state, nnc_tensor_retain(x->tensor), loosens);
+    if (result != NULL)
+        ((py_tensor *)result)->shape = Py_XNewRef(x->shape);
+    return result;
 }
 
 static PyObject *run_now(call *c, const nnc_attrs *attrs)
@@ -470,10 +484,12 @@ static PyObject *run_now(call *c, const nnc_attrs *attrs)
     nnc_status status = NNC_OK;
     nnc_tensor *few[FEW], **in = few, *out[NNC_MAX_OUTPUTS];
     bool few_loose[FEW], *in_loose = few_loose, out_loose[NNC_MAX_OUTPUTS] = {false}, any = false;
-    bool loosens;
     PyThreadState *saved;
-    if (is_renaming(c, attrs, &loosens))
-        return renamed(c, loosens);
+    if (c->op == NNC_OP_cast) {
+        PyObject *result = renamed(c, attrs);
+        if (result != NULL || PyErr_Occurred())
+            return result;
+    }
     if (c->count > FEW) {
         in_loose = NULL;
         NNC_TRY(nnc_alloc(c->count * (int64_t)sizeof *in, &in));
@@ -522,6 +538,11 @@ PyObject *py_call(py_state *state, nnc_op op, const nnc_attrs *attrs, PyObject *
     operand few[FEW];
     PyObject *result = NULL;
     call c = {.state = state, .op = op, .operands = few, .count = count};
+    if (op == NNC_OP_cast) {
+        result = renamed_tensor(state, attrs, args[0]);
+        if (result != NULL || PyErr_Occurred())
+            return result;
+    }
     if (count > FEW) {
         c.operands = PyMem_Malloc((size_t)count * sizeof *c.operands);
         if (c.operands == NULL)
@@ -558,6 +579,21 @@ PyObject *py_call2(py_state *state, nnc_op op, PyObject *a, PyObject *b)
 }
 
 /* ---- conversion ---- */
+
+PyObject *py_floats_as(py_state *state, PyObject *x, nnc_dtype dtype)
+{
+    py_tensor *tensor = (py_tensor *)x;
+    nnc_attrs attrs = {.dtype = dtype};
+    nnc_dtype own = py_tensor_dtype(tensor);
+    if (own == dtype || nnc_dtype_kind(own) != NNC_KIND_FLOAT)
+        return Py_NewRef(x);
+    PyObject *result = py_call1(state, NNC_OP_cast, &attrs, x);
+    PyObject *mask = result == NULL || tensor->dict == NULL
+        ? NULL : PyDict_GetItemWithError(tensor->dict, state->keras_mask);
+    if (PyErr_Occurred() || (mask != NULL && PyObject_SetAttr(result, state->keras_mask, mask) < 0))
+        Py_CLEAR(result);
+    return result;
+}
 
 PyObject *py_cast(py_state *state, PyObject *x, nnc_dtype dtype)
 {

@@ -7,7 +7,7 @@ from ..dtype_policies import DTypePolicy
 from ..layers.input_layer import InputLayer
 from ..layers.keras_tensor import KerasTensor, standardize_shape
 from ..layers.arrays import entering
-from ..layers.layer import Layer, context, reading_as
+from ..layers.layer import Layer, context
 from ..ops.core import _FLOATS
 from ..recording import feed_dtype
 from ..strings import holds_strings, string_array
@@ -317,11 +317,7 @@ class Sequential(Model):
     def _run(self, x, training):
         """The output for a tensor, as `_ready` says."""
         for dtype, reading, calls in self._ready[3]:
-            if reading == _core.autocast():
-                x = _through(calls, dtype, x, training)
-            else:
-                with reading_as(reading):
-                    x = _through(calls, dtype, x, training)
+            x = _core.run_layers(calls, dtype, reading, x, training)
         return x
 
     def _convert(self, value, positional):
@@ -406,13 +402,4 @@ def _stretches(layers):
         if not stretches or stretches[-1][:2] != kind:
             stretches.append((*kind, []))
         stretches[-1][2].append((layer.call, layer._signature.training))
-    return stretches
-
-
-def _through(calls, dtype, x, training):
-    """The output of a stretch's calls."""
-    for call, takes_training in calls:
-        if dtype is not None and x.dtype != dtype and x.dtype in _FLOATS:
-            x = op.cast(x, dtype)
-        x = call(x, training=training) if takes_training else call(x)
-    return x
+    return [(dtype, reading, tuple(calls)) for dtype, reading, calls in stretches]
