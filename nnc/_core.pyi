@@ -165,8 +165,12 @@ class Program:
 class op:
     """Namespace: one function a row of the op table."""
 
-def convert(value: Any, dtype: str | None = None) -> Tensor:
-    """Tensor(value, dtype), but a Tensor (or the value of a Variable) passes through unchanged if the dtype fits."""
+def convert(value: Any, dtype: str | None = None, given: bool = False) -> Tensor:
+    """Tensor(value, dtype), but a Tensor (or the value of a Variable) passes through unchanged if the dtype fits.
+    An array that is given is not copied: nobody writes to it while the Tensor, or a view of it, lives."""
+def is_lent(x: Any) -> bool:
+    """Whether it is a Tensor in memory that is not the core's own."""
+def tape_active() -> bool: ...                          # in this thread
 def result_dtype(*values: Any) -> str: ...
 def permutation(n: int, seed: int, stream: int, step: int) -> Any: ...   # int64 NumPy array
 def check_labels(labels: Any, classes: int) -> tuple[int, int | float] | None:

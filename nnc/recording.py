@@ -204,7 +204,7 @@ class Run:
         """What a step takes, of the rows from place `first` of `order` on."""
         def part(array, dtype):
             some = array[first:first + rows] if order is None else array[order[first:first + rows]]
-            return _core.convert(np.ascontiguousarray(some), dtype)
+            return _core.convert(some, dtype, given=order is not None)
         return self._inputs(part)
 
     def _run_eagerly(self, rows, first, order):

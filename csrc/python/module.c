@@ -30,16 +30,24 @@ static PyObject *current_graph(PyObject *module, PyObject *unused)
     return graph;
 }
 
+static PyObject *tape_active(PyObject *module, PyObject *unused)
+{
+    (void)module, (void)unused;
+    return PyBool_FromLong(nnc_tape_active());
+}
+
 static PyObject *convert(PyObject *module, PyObject *args, PyObject *kwargs)
 {
-    static char *names[] = {"value", "dtype", NULL};
+    static char *names[] = {"value", "dtype", "given", NULL};
     PyObject *value, *dtype_object = Py_None;
     nnc_dtype dtype = NNC_DTYPE_COUNT;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|O:convert", names, &value, &dtype_object))
+    int given = 0;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|Op:convert", names, &value, &dtype_object,
+                                     &given))
         return NULL;
     if (dtype_object != Py_None && py_dtype_parse(dtype_object, &dtype) < 0)
         return NULL;
-    return py_convert(PyModule_GetState(module), value, dtype);
+    return py_convert(PyModule_GetState(module), value, dtype, given);
 }
 
 static PyObject *result_dtype(PyObject *module, PyObject *const *args, Py_ssize_t count)
@@ -157,7 +165,11 @@ static PyObject *pass_enable(PyObject *module, PyObject *args, PyObject *kwargs)
 static PyMethodDef functions[] = {
     {"current_graph", current_graph, METH_NOARGS, "The trace that is on in this thread, or None."},
     {"convert", KEYWORDS(convert),
-     "convert(value, dtype=None): a Tensor; one that fits passes through."},
+     "convert(value, dtype=None, given=False): a Tensor; one that fits passes through. An array that "
+     "is given is not copied: nobody writes to it any more."},
+    {"is_lent", py_is_lent, METH_O,
+     "is_lent(x): whether x is a Tensor in memory that is not the core's own."},
+    {"tape_active", tape_active, METH_NOARGS, "Whether a tape records in this thread."},
     {"result_dtype", (PyCFunction)(void (*)(void))result_dtype, METH_FASTCALL,
      "The dtype that values promote to; Python numbers are weak."},
     {"permutation", KEYWORDS(py_permutation),

@@ -10,7 +10,11 @@
 
 #include <string.h>
 
-enum { FEW = 8, MANY_ELEMENTS = 16384 }; /* from there on the GIL is dropped: some 5 us of work */
+enum {
+    FEW = 8,
+    SMALL_BYTES = 1024,     /* copying is quicker than keeping an array alive */
+    MANY_ELEMENTS = 16384   /* from there on the GIL is dropped: some 5 us of work */
+};
 
 /* How a row treats its operands' dtypes. */
 typedef enum {
@@ -117,7 +121,7 @@ static int take_array(call *c, int position, operand *o)
     if (array == NULL)
         return -1;
     o->source = ARRAY;
-    o->tensor = py_tensor_from_array(c->state, array, o->dtype, false);
+    o->tensor = py_tensor_from_array(c->state, array, o->dtype, SMALL_BYTES);
     Py_DECREF(array);
     return o->tensor == NULL ? -1 : 0;
 }
@@ -618,7 +622,7 @@ static bool fits_int32(PyObject *number)
     return overflow == 0 && value >= INT32_MIN && value <= INT32_MAX;
 }
 
-PyObject *py_convert(py_state *state, PyObject *value, nnc_dtype dtype)
+PyObject *py_convert(py_state *state, PyObject *value, nnc_dtype dtype, bool given)
 {
     nnc_dtype own;
     operand number;
@@ -642,10 +646,12 @@ PyObject *py_convert(py_state *state, PyObject *value, nnc_dtype dtype)
     Py_XDECREF(value);
     if (array == NULL)
         return NULL;
-    tensor = py_tensor_from_array(state, array, own, true);
+    bool cast_too = dtype != NNC_DTYPE_COUNT && dtype != own;   /* which copies */
+    tensor = py_tensor_from_array(
+        state, array, own, given || cast_too || py_array_is_ours(array) ? -1 : NPY_MAX_INTP);
     Py_DECREF(array);
     PyObject *result = tensor == NULL ? NULL : py_tensor_wrap(state, tensor);
-    if (result == NULL || dtype == NNC_DTYPE_COUNT || dtype == own)
+    if (result == NULL || !cast_too)
         return result;
     PyObject *cast = py_cast(state, result, dtype);
     Py_DECREF(result);

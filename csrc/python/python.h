@@ -134,10 +134,12 @@ PyArrayObject *py_array(py_state *state, PyObject *object, const char *who, nnc_
 /* The object itself (a new reference) if it is such an array already, else NULL and no exception.
  */
 PyArrayObject *py_array_direct(PyObject *object, nnc_dtype *dtype);
-/* A tensor over the array's memory, which it keeps alive. Small ones are copied if `share` is
- * false. */
+/* Whether nobody but the caller, who has one reference, can reach the array's memory. */
+bool py_array_is_ours(PyArrayObject *array);
+/* A tensor over the array's memory, which it keeps alive; arrays of up to `copied` bytes are copied.
+ */
 nnc_tensor *py_tensor_from_array(py_state *state, PyArrayObject *array, nnc_dtype dtype,
-                                 bool share);
+                                 npy_intp copied);
 /* Python's number `object` as a tensor () of dtype; OverflowError if it does not fit. */
 nnc_tensor *py_tensor_from_number(py_state *state, PyObject *object, nnc_dtype dtype);
 /* Element i as a Python number. */
@@ -165,8 +167,9 @@ int py_result_dtype(py_state *state, PyObject *const *args, Py_ssize_t count, nn
 PyObject *py_floats_as(py_state *state, PyObject *x, nnc_dtype dtype);
 /* x (Tensor or Variable) in a dtype; x itself if it has it and is a Tensor. */
 PyObject *py_cast(py_state *state, PyObject *x, nnc_dtype dtype);
-/* Tensor(value, dtype), but a Tensor of that dtype passes. dtype NNC_DTYPE_COUNT: its own. */
-PyObject *py_convert(py_state *state, PyObject *value, nnc_dtype dtype);
+/* Tensor(value, dtype), but a Tensor of that dtype passes. dtype NNC_DTYPE_COUNT: its own. An array's
+ * memory is copied, unless it is given: nobody writes to it any more. */
+PyObject *py_convert(py_state *state, PyObject *value, nnc_dtype dtype, bool given);
 
 /* ---- rows.c ---- */
 
@@ -182,6 +185,8 @@ PyObject *py_tensor_wrap(py_state *state, nnc_tensor *tensor);
 PyObject *py_tensor_wrap_loose(py_state *state, nnc_tensor *tensor, bool loose);
 /* The tensor of the numbers and the dtype that a concrete one shows; borrowed. NULL: no memory. */
 nnc_tensor *py_tensor_shown(py_state *state, py_tensor *tensor);
+/* is_lent(x) */
+PyObject *py_is_lent(PyObject *module, PyObject *object);
 PyObject *py_tensor_symbolic(py_state *state, PyObject *graph, int value);
 PyObject *py_trace_error(py_state *state, const char *asked);
 void py_tensor_dealloc(PyObject *object);       /* also: what tells a Tensor by its type */

@@ -88,7 +88,7 @@ static int variable_init(PyObject *object, PyObject *args, PyObject *kwargs)
         return -1;
     if (dtype_object != Py_None && py_dtype_parse(dtype_object, &dtype) < 0)
         return -1;
-    PyObject *tensor = py_convert(state, value, dtype);
+    PyObject *tensor = py_convert(state, value, dtype, true);          /* own_storage copies */
     if (tensor == NULL)
         return -1;
     nnc_tensor *storage = own_storage(state, tensor, given);
@@ -277,7 +277,7 @@ static PyObject *assignable(py_state *state, PyObject *object, PyObject *value)
     if (py_variable_check(cast_self(object)) < 0)
         return NULL;
     const nnc_array *own = &cast_self(object)->tensor->array;
-    PyObject *tensor = py_convert(state, value, own->dtype);
+    PyObject *tensor = py_convert(state, value, own->dtype, py_graph_current() == NULL);
     if (tensor == NULL)
         return NULL;
     const nnc_shape *shape = &py_signature(state, tensor)->shape;

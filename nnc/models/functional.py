@@ -9,6 +9,7 @@ import numpy as np
 
 from .. import _core, tree
 from .._core import Tensor, op
+from ..layers.arrays import entering
 from ..layers.input_layer import Input, InputLayer
 from ..layers.keras_tensor import KerasTensor
 from ..layers.layer import Layer, context
@@ -20,7 +21,7 @@ from ..variables import changes
 from .front import Entered, Front, fit_shape, fit_strings
 from .graph import fill, find_nodes, replay, sort_operations
 from .model import Model
-from .quick import Repeated, is_ours, record
+from .quick import Repeated, is_ours, lends, record, taking_back
 from .sequential import Sequential
 from ..trainer import Trainer
 
@@ -195,6 +196,9 @@ class Functional(Model):
                 outputs = attempt(inputs)
                 if outputs is not None:
                     return outputs
+        if type(inputs) is np.ndarray and lends(inputs) and _only_computes(self):
+            dtype = self.compute_dtype if inputs.dtype.kind == "f" and self.autocast else None
+            return taking_back(super().__call__(entering(inputs, dtype, given=True), **kwargs))
         return super().__call__(*args, **kwargs)
 
     def call(self, inputs, training=None, mask=None):

@@ -14,10 +14,7 @@ from ..strings import holds_strings, string_array
 from ..variables import changes
 from .front import Entered, as_array, fit_strings
 from .model import Model
-from .quick import Repeated, is_ours, record
-
-#: NumPy's characters of bool, integers, float32 and float64.
-_PLAIN_NUMBERS = "?bBhHiIlLqQfd"
+from .quick import PLAIN_NUMBERS, Repeated, is_ours, lends, record, taking_back
 
 
 class Sequential(Model):
@@ -245,6 +242,11 @@ class Sequential(Model):
                 outputs = attempt(inputs)
                 if outputs is not None:
                     return outputs
+        if plain and type(inputs) is np.ndarray and lends(inputs) and all(
+                layer._plain and layer.activity_regularizer is None and is_ours(layer)
+                for layer in self.layers):
+            lent = entering(inputs, self.input_dtype, given=True)
+            return taking_back(self(lent, training=training))
         ready = self._ready
         if ready is not None and ready[0] == changes[0] and mask is None:
             if type(inputs) is not Tensor:
@@ -273,7 +275,7 @@ class Sequential(Model):
 
     def _tensor(self, inputs):
         """Inputs as a tensor of the model's input dtype."""
-        if type(inputs) is np.ndarray and inputs.dtype.char in _PLAIN_NUMBERS:
+        if type(inputs) is np.ndarray and inputs.dtype.char in PLAIN_NUMBERS:
             return entering(inputs, self.input_dtype)
         from ..layers.layer import numeric_array
 
