@@ -232,6 +232,14 @@ class Run:
             logs = {"loss": logs}
         return {name: _number(value) for name, value in _flat(logs).items()}
 
+    def log_names(self, rows):
+        """The names in `logs` after a step of so many rows; `None` where only the step tells."""
+        recorded = self.recorded(rows)
+        if recorded is None:
+            return None
+        return list(_flat(self.model.get_metrics_result()) if recorded.silent
+                    else recorded.structure)
+
     def _metrics_read(self):
         """The metrics' results by a program of their own, from the third time on; else `None`.
 

@@ -12,6 +12,7 @@ from . import _core, config, optimizers, tree
 from .autograd import GradientTape
 from .callbacks import CallbackList, EarlyStopping
 from .callbacks.backup_and_restore import Position
+from .callbacks.model_checkpoint import check_names
 from .compile_utils import CompileLoss, CompileMetrics, as_loss_scalar, check_loss, check_metrics
 from .data import (Batches, Data, Stream, check_count, class_weights, open_source, split,
                    standardize, unpack_x_y_sample_weight)
@@ -417,6 +418,7 @@ class Trainer:
                 callbacks = CallbackList(callbacks, add_history=True, add_progbar=verbose != 0,
                                          verbose=verbose, epochs=epochs, steps=batches.steps,
                                          model=self)
+            check_names(callbacks.callbacks, run, batches, validation)
             if keep == "best":
                 self._keep_best(callbacks, "loss" if validation is None else "val_loss", epochs)
             return self._fit(run, batches, validation, callbacks, initial_epoch, epochs,
