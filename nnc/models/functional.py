@@ -5,6 +5,8 @@ the place of the KerasTensors, eagerly or in a recording. Configurations have Ke
 operation with the arguments of its calls, in which a tensor is the name of an operation, the number
 of its node (among those of the model) and of the output.
 """
+import warnings
+
 import numpy as np
 
 from .. import _core, tree
@@ -266,10 +268,16 @@ class Functional(Model):
 
     def _by_name(self, inputs):
         """The values of a dict in the order of the inputs; others in it do not matter."""
-        struct = self._inputs_struct
-        names = sorted(struct) if isinstance(struct, dict) else [
+        struct, own = self._inputs_struct, [
             tensor._keras_history.operation.name for tensor in self.inputs]
+        names = sorted(struct) if isinstance(struct, dict) else own
         missing = [name for name in names if name not in inputs]
+        if missing and all(name in inputs for name in own):
+            warnings.warn(f"Model '{self.name}': the structure of `inputs` doesn't match the "
+                          "expected structure: the inputs are taken by their names. Expected: "
+                          f"{tree.map_leaves(lambda tensor: tensor.name, struct)}. Received: a "
+                          f"dict with the keys {sorted(inputs)}", stacklevel=2)
+            return [inputs[name] for name in own]
         if missing:
             raise ValueError(f"Model '{self.name}': the input {missing[0]!r} is missing. Expected "
                              f"a dict with the keys {names}. Received: {sorted(inputs)}")
