@@ -163,6 +163,8 @@ nnc_status nnc_tensor_wrap(void *data, const nnc_shape *shape, nnc_dtype dtype, 
                            void (*release_owner)(void *), nnc_tensor **out);
 /* The same storage under another shape of the same size; keeps `base` alive. */
 nnc_status nnc_tensor_view(nnc_tensor *base, const nnc_shape *shape, nnc_tensor **out);
+/* The tensor that it is a view of, or itself. */
+const nnc_tensor *nnc_tensor_storage(const nnc_tensor *tensor);
 nnc_status nnc_tensor_copy(const nnc_tensor *source, nnc_tensor **out);
 nnc_tensor *nnc_tensor_retain(nnc_tensor *tensor);
 void nnc_tensor_release(nnc_tensor *tensor);

@@ -165,8 +165,12 @@ class Program:
 class op:
     """Namespace: one function a row of the op table."""
 
-def convert(value: Any, dtype: str | None = None) -> Tensor:
-    """Tensor(value, dtype), but a Tensor (or the value of a Variable) passes through unchanged if the dtype fits."""
+def convert(value: Any, dtype: str | None = None, given: bool = False) -> Tensor:
+    """Tensor(value, dtype), but a Tensor (or the value of a Variable) passes through unchanged if the dtype fits.
+    An array that is given is not copied: nobody writes to it while the Tensor, or a view of it, lives."""
+def is_lent(x: Any) -> bool:
+    """Whether it is a Tensor in memory that is not the core's own."""
+def tape_active() -> bool: ...                          # in this thread
 def result_dtype(*values: Any) -> str: ...
 def permutation(n: int, seed: int, stream: int, step: int) -> Any: ...   # int64 NumPy array
 def check_labels(labels: Any, classes: int) -> tuple[int, int | float] | None:
@@ -196,6 +200,12 @@ def set_autocast(dtype: str | None) -> str | None:
     """The dtype that ops read floating-point Variables in (those with `autocast`) from now on in this
     thread, or None: their own. Returns what it was."""
 
+def floats_as(x: Tensor, dtype: str) -> Tensor:
+    """The Tensor in `dtype` if it holds floats, else as it is; with its `_keras_mask`."""
+def run_layers(calls: tuple[tuple[Any, bool], ...], dtype: str | None, reading: str | None, x: Any,
+               training: Any) -> Any:
+    """x through `(call, whether it takes training)`, one behind the other: a tensor is cast to `dtype` first
+    (None: as it comes), Variables are read in `reading`."""
 def _branch(graph: Graph, index: Tensor, bodies: tuple[Graph, ...],
             outputs: tuple[Sequence[Tensor], ...]) -> tuple[Tensor, ...]:
     """Appends a branch: the outputs of bodies[index] (int32; the nearest in range). Bodies are spent."""

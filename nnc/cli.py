@@ -156,7 +156,8 @@ def _main(arguments):
 def run(script, arguments=()):
     """Runs a script in which keras, tf_keras and tensorflow.keras are nnc; its exit status.
 
-    At the end, names that the script asked for and nnc has not are listed on the error output.
+    At the end, names that the script asked for and nnc has not are listed on the error output. A
+    traceback is Python's own: it begins with the script.
     """
     import runpy
 
@@ -166,16 +167,27 @@ def run(script, arguments=()):
         print(f"nnc run: there is no script {script}", file=sys.stderr)
         return 2
     alias.install_as_keras()
-    kept, path = sys.argv, sys.path[:]
+    kept, path, hook = sys.argv, sys.path[:], sys.excepthook
     sys.argv = [script, *arguments]
     sys.path.insert(0, os.path.dirname(os.path.abspath(script)))
+    sys.excepthook = _shown_from(script)        # it stays where the script fails
     try:
         runpy.run_path(script, run_name="__main__")
+        sys.excepthook = hook
     finally:
         sys.argv, sys.path[:] = kept, path
         if alias.missing:
             print("nnc run: not in nnc: " + ", ".join(sorted(alias.missing)), file=sys.stderr)
     return 0
+
+
+def _shown_from(script):
+    """A `sys.excepthook` that leaves out the frames that led to the script's own."""
+    def hook(kind, error, traceback):
+        while traceback is not None and traceback.tb_frame.f_code.co_filename != script:
+            traceback = traceback.tb_next
+        sys.__excepthook__(kind, error.with_traceback(traceback), traceback)
+    return hook
 
 
 def doctor(script, as_json=False):

@@ -70,6 +70,37 @@ class Outputs:
                                           for a in self.arrays])
 
 
+class Groups:
+    """The batch hooks of `predict`, which are called once for all batches of an execution; the last
+    group counts as a whole one, as in Keras."""
+
+    def __init__(self, callbacks, size):
+        self.callbacks, self.size = callbacks, size
+        self.count, self.begun, self.made = 0, 0, []
+
+    def begin(self, step):
+        """Before batch `step`; returns how many there may be before `end`."""
+        if not self.count:
+            self.begun = step
+            self.callbacks.on_predict_batch_begin(step)
+        return self.size - self.count
+
+    def end(self, done, made):
+        """After `done` batches, which gave `made`."""
+        self.count += done
+        self.made.append(made)
+        if self.count == self.size:
+            self.close()
+
+    def close(self):
+        """After the last batch of a group."""
+        if self.count:
+            made = self.made[0] if len(self.made) == 1 else tree.map_structure(
+                lambda *parts: np.concatenate(parts), *self.made)
+            self.count, self.made = 0, []
+            self.callbacks.on_predict_batch_end(self.begun + self.size - 1, {"outputs": made})
+
+
 def row_blocks(count):
     """Runs of blocks that cover `count` rows: as many large ones as fit, then powers of two."""
     first = 0

@@ -204,7 +204,7 @@ class Run:
         """What a step takes, of the rows from place `first` of `order` on."""
         def part(array, dtype):
             some = array[first:first + rows] if order is None else array[order[first:first + rows]]
-            return _core.convert(np.ascontiguousarray(some), dtype)
+            return _core.convert(some, dtype, given=order is not None)
         return self._inputs(part)
 
     def _run_eagerly(self, rows, first, order):
@@ -231,6 +231,14 @@ class Run:
         elif not isinstance(logs, dict):
             logs = {"loss": logs}
         return {name: _number(value) for name, value in _flat(logs).items()}
+
+    def log_names(self, rows):
+        """The names in `logs` after a step of so many rows; `None` where only the step tells."""
+        recorded = self.recorded(rows)
+        if recorded is None:
+            return None
+        return list(_flat(self.model.get_metrics_result()) if recorded.silent
+                    else recorded.structure)
 
     def _metrics_read(self):
         """The metrics' results by a program of their own, from the third time on; else `None`.

@@ -13,18 +13,70 @@ import numpy as np
 from . import tree
 from .advice import activation_name, output_layers
 from .compile_utils import output_labels, targets_of
+from .data.sources import Source, open_source
 
 _QUANTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
 _TASKS = ("auto", "classification", "regression")
 
 
-def report(model, x, y, batch_size=None, task="auto", class_names=None, bins=15, top_k=(3, 5),
-           worst=10):
+class _Noting(Source):
+    """Another source's batches, whose targets it keeps."""
+
+    def __init__(self, source):
+        self.source, self.targets = source, []
+        self.steps, self.once, self.what = source.steps, source.once, source.what
+
+    @property
+    def until(self):
+        """As of the other source, which is told."""
+        return self.source.until
+
+    @until.setter
+    def until(self, value):
+        self.source.until = value
+
+    def batches(self, number):
+        for batch in self.source.batches(number):
+            if not isinstance(batch, (list, tuple)) or len(batch) < 2 or batch[1] is None:
+                raise ValueError(f"report: batches of `x` (a {self.what}) must be tuples (inputs, "
+                                 f"targets). Received: {type(batch).__name__}")
+            self.targets.append(tree.map_leaves(np.asarray, batch[1]))
+            yield batch
+
+    def hook(self, name):
+        self.source.hook(name)
+
+
+def _targets_and_outputs(model, x, y, batch_size, steps):
+    """What the model should give and what it gives, by one pass over the data."""
+    source = open_source(x)
+    if source is None:
+        data = model._standardized(x, y, who="report")
+        if data.y is None:
+            raise ValueError("report: `y` must be the targets. Received: y=None")
+        outputs = model.predict(data.x, batch_size, 0, steps)
+        return _first([data.y], outputs), outputs
+    if y is not None:
+        raise ValueError(f"report: `x` (a {source.what}) gives the targets: `y` must be None.")
+    noting = _Noting(source)
+    outputs = model._predict_stream(noting, steps, 0, None)
+    return _first(noting.targets, outputs), outputs
+
+
+def _first(parts, outputs):
+    """The targets that belong to the outputs: there may be more, of batches read in advance."""
+    count = len(tree.flatten(outputs)[0])
+    return tree.map_structure(lambda *some: np.concatenate(some)[:count], *parts)
+
+
+def report(model, x, y=None, batch_size=None, task="auto", class_names=None, bins=15, top_k=(3, 5),
+           worst=10, steps=None):
     """Scores of a model on data.
 
     Args:
         model: A model.
-        x: Inputs.
+        x: Inputs; or what gives batches of inputs and targets, as for `evaluate`: a `PyDataset`,
+            `tf.data`, a PyTorch loader, a generator.
         y: Targets: class numbers, one-hot rows, zeros and ones, or numbers. For several outputs a
             list or dict of these, as for `fit`; an output without targets is left out.
         batch_size: Samples in a step of `predict`.
@@ -34,6 +86,7 @@ def report(model, x, y, batch_size=None, task="auto", class_names=None, bins=15,
         bins: Bins of the calibration.
         top_k: For which k the share of samples is told whose class is among the k likeliest.
         worst: How many of the worst samples are listed.
+        steps: How many batches are taken; by default all.
 
     Returns:
         A `ClassificationReport` or `RegressionReport`: its text is a table, in a notebook HTML;
@@ -50,17 +103,14 @@ def report(model, x, y, batch_size=None, task="auto", class_names=None, bins=15,
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
             raise ValueError(f"report: `{name}` must be an integer >= 1. Received: {name}="
                              f"{value!r}")
-    data = model._standardized(x, y, who="report")
-    if data.y is None:
-        raise ValueError("report: `y` must be the targets. Received: y=None")
-    outputs = model.predict(data.x, batch_size=batch_size, verbose=0)
+    y, outputs = _targets_and_outputs(model, x, y, batch_size, steps)
     options = {"bins": bins, "top_k": top_k, "worst": worst}
     if len(tree.flatten(outputs)) > 1:
-        return _several(model, data.y, outputs, task, class_names, options)
-    if tree.is_nest(data.y) and len(tree.flatten(data.y)) != 1:
+        return _several(model, y, outputs, task, class_names, options)
+    if tree.is_nest(y) and len(tree.flatten(y)) != 1:
         raise ValueError(f"report: `y` must be one array of targets: model '{model.name}' has one "
-                         f"output. Received: {len(tree.flatten(data.y))} arrays")
-    return _one_report(model, 0, model.name, tree.flatten(data.y)[0], tree.flatten(outputs)[0], task,
+                         f"output. Received: {len(tree.flatten(y))} arrays")
+    return _one_report(model, 0, model.name, tree.flatten(y)[0], tree.flatten(outputs)[0], task,
                        class_names, options)
 
 

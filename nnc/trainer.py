@@ -12,6 +12,7 @@ from . import _core, config, optimizers, tree
 from .autograd import GradientTape
 from .callbacks import CallbackList, EarlyStopping
 from .callbacks.backup_and_restore import Position
+from .callbacks.model_checkpoint import check_names
 from .compile_utils import CompileLoss, CompileMetrics, as_loss_scalar, check_loss, check_metrics
 from .data import (Batches, Data, Stream, check_count, class_weights, open_source, split,
                    standardize, unpack_x_y_sample_weight)
@@ -19,7 +20,7 @@ from .data.arrays import limited
 from .data.sources import Rows, open_rows
 from .fit_options import batch_rule, capped, check_options, check_verbose, is_due
 from .metrics import Mean, Metric
-from .predicting import Outputs, row_blocks, rows_are_independent
+from .predicting import Groups, Outputs, row_blocks, rows_are_independent
 from .random.seed_generator import make_default_seed
 from .recording import Run, check_finite, feed_dtype
 from .saving.object_registration import deserialize_keras_object, serialize_keras_object
@@ -417,6 +418,7 @@ class Trainer:
                 callbacks = CallbackList(callbacks, add_history=True, add_progbar=verbose != 0,
                                          verbose=verbose, epochs=epochs, steps=batches.steps,
                                          model=self)
+            check_names(callbacks.callbacks, run, batches, validation)
             if keep == "best":
                 self._keep_best(callbacks, "loss" if validation is None else "val_loss", epochs)
             return self._fit(run, batches, validation, callbacks, initial_epoch, epochs,
@@ -517,8 +519,10 @@ class Trainer:
         for rows, first, count in batches.epoch(step):
             while count:
                 todo = min(count, self.steps_per_execution - grouped) if hooks else count
-                if begin and hooks and not grouped:
-                    begin(step)
+                if hooks and not grouped:
+                    last = step + self.steps_per_execution - 1      # also of a shorter group
+                    if begin:
+                        begin(step)
                 run.step = step
                 done = run.run(rows, first, todo, batches.order,
                                _SECONDS if live and not hooks else 0.0)
@@ -529,14 +533,14 @@ class Trainer:
                 if hooks:
                     grouped = (grouped + done) % self.steps_per_execution
                     if end and not grouped:
-                        end(step - 1, run.logs())
+                        end(last, run.logs())
                 elif live and time.monotonic() - shown >= _SECONDS:
                     end(step - 1, run.logs())
                     shown = time.monotonic()
                 if getattr(self, flag):
                     return
         if end and grouped:
-            end(step - 1, run.logs())
+            end(last, run.logs())
         elif live and not hooks and step:
             end(step - 1, run.logs())
         batches.ended(step)
@@ -641,18 +645,19 @@ class Trainer:
         if callbacks is not None:
             callbacks.on_predict_begin()
         self.stop_predicting = False
-        outputs = Outputs(run.data.count)
+        outputs, groups = Outputs(run.data.count), Groups(callbacks, self.steps_per_execution)
         for rows, first, count in segments:
             while count and not self.stop_predicting:
-                todo = min(count, self.steps_per_execution) if hooks else count
-                if hooks:
-                    callbacks.on_predict_batch_begin(first // batch_size)
+                todo = min(count, groups.begin(first // batch_size)) if hooks else count
                 done, made = self._predict_some(run, outputs, rows, first, todo,
                                                 _SECONDS if live and not hooks else 0.0)
                 first += done * rows
                 count -= done
-                if hooks or live:
+                if hooks:
+                    groups.end(done, made)
+                elif live:
                     callbacks.on_predict_batch_end(-(-first // batch_size) - 1, {"outputs": made})
+        groups.close()
         if callbacks is not None:
             callbacks.on_predict_end()
         if blocks and len(segments) == 1 and segments[0][2] == 1:
@@ -669,15 +674,15 @@ class Trainer:
                                          epochs=1, steps=batches.steps, model=self)
             callbacks.on_predict_begin()
             self.stop_predicting = False
-            outputs = Outputs(None)
+            outputs, groups = Outputs(None), Groups(callbacks, self.steps_per_execution)
             for step, (rows, first, _) in enumerate(batches.epoch()):
-                callbacks.on_predict_batch_begin(step)
-                made = self._predict_some(run, outputs, rows, first, 1, 0.0)[1]
-                callbacks.on_predict_batch_end(step, {"outputs": made})
+                groups.begin(step)
+                groups.end(*self._predict_some(run, outputs, rows, first, 1, 0.0))
                 if self.stop_predicting:
                     break
             else:
                 batches.ended(step + 1)
+            groups.close()
             callbacks.on_predict_end()
             return outputs.result()
         finally:

@@ -1,5 +1,6 @@
 """nnc in Keras's place: whole scripts, what they lack, and outputs beside Keras's."""
 import json
+import os
 import subprocess
 import sys
 
@@ -42,6 +43,39 @@ def test_a_script_for_keras_runs(tmp_path):
     assert result.returncode == 1 and "nnc has no keras.layers.NoSuch" in result.stderr or \
         "no attribute 'NoSuch'" in result.stderr
     assert command("run", str(tmp_path / "none.py")).returncode == 2
+
+
+#: Scripts that end in another way, none of them by falling off their end.
+ENDS = {
+    "error": "import sys\ndef f():\n    raise ValueError(sys.argv[1:])\nf()\n",
+    "chained": "try:\n    1 / 0\nexcept ZeroDivisionError as e:\n    raise KeyError('x') from e\n",
+    "within nnc": "import keras\nkeras.layers.Dense(-1)\n",
+    "syntax": "x = (\n",
+    "exit": "import sys\nsys.exit(7)\n",
+    "exit with a text": "raise SystemExit('enough')\n",
+    "exit of None": "raise SystemExit\n",
+    "interrupt": "raise KeyboardInterrupt\n",
+    "hook of its own": "import sys\nsys.excepthook = lambda *e: print('mine', e[1])\n1 / 0\n",
+    "main": "assert __name__ == '__main__' and __file__.endswith('s.py'), __file__\n",
+}
+
+
+@pytest.mark.parametrize("name", ENDS)
+def test_a_script_ends_as_it_does_in_python(tmp_path, name):
+    script = tmp_path / "s.py"
+    script.write_text(ENDS[name])
+    ours = command("run", str(script), "--a", "b")
+    here = os.path.dirname(os.path.dirname(nnc.__file__))
+    before = f"import sys\nsys.path.insert(0, {here!r})\nimport nnc\nnnc.install_as_keras()\n"
+    plain = tmp_path / "plain" / "s.py"             # the same with `keras` there in another way
+    plain.parent.mkdir()
+    plain.write_text(ENDS[name])
+    (tmp_path / "sitecustomize.py").write_text(before)
+    theirs = subprocess.run([sys.executable, str(plain), "--a", "b"], capture_output=True,
+                            text=True, env={**os.environ, "PYTHONPATH": str(tmp_path)})
+    assert ours.returncode == theirs.returncode
+    assert ours.stderr == theirs.stderr.replace(str(plain), str(script))
+    assert ours.stdout == theirs.stdout
 
 
 def test_a_script_that_asks_for_versions(tmp_path):

@@ -75,7 +75,7 @@ def test_model_checkpoint_says_before_training_what_will_fail(tmp_path):
     with pytest.raises(IsADirectoryError, match="is a folder"):
         fit(m, callbacks.ModelCheckpoint(tmp_path / "folder.keras"))
     np.testing.assert_array_equal(m.get_weights()[0], before)
-    with pytest.raises(KeyError, match="val_loss"):
+    with pytest.raises(ValueError, match="val_loss"):
         fit(m, callbacks.ModelCheckpoint(tmp_path / "{val_loss}.keras"))
 
 
@@ -482,3 +482,61 @@ def test_functions_for_loops_of_ones_own():
     np.testing.assert_array_equal(a.make_predict_function()(iter([(X,)])), a.predict(X, verbose=0))
     with pytest.raises(StopIteration):
         step(batches)
+
+
+# ---- names in the file names of checkpoints ------------------------------------------------------
+
+class _Adds(nnc.callbacks.Callback):
+    def on_epoch_end(self, epoch, logs=None):
+        logs["mine"] = 1.0
+
+
+#: A name in braces, what `fit` and the checkpoint are given besides, and what the error says; `None`:
+#: there is none before the first step.
+CHECKPOINT_NAMES = {
+    "misspelt": ("acuracy", {}, {}, "asks for 'acuracy', which is not among .*'accuracy'"),
+    "metric": ("accuracy:.2f", {}, {}, None),
+    "epoch and loss": ("epoch:02d}-{loss[0]", {"validation_split": 0.5}, {}, None),
+    "validation": ("val_accuracy", {"validation_split": 0.5}, {}, None),
+    "no validation": ("val_loss", {}, {}, "asks for 'val_loss'.* There is no validation"),
+    "batch": ("batch}-{loss", {}, {"save_freq": 1}, None),
+    "validation, of batches": ("val_loss", {"validation_split": 0.5}, {"save_freq": 1},
+                               "asks for 'val_loss'"),
+    "rate": ("learning_rate", {"callbacks": [
+        nnc.callbacks.ReduceLROnPlateau(monitor="loss")]}, {}, None),
+    "no rate": ("learning_rate", {}, {}, "asks for 'learning_rate'"),
+    "added by a callback": ("mine", {"callbacks": [_Adds()]}, {}, None),
+    "no name": ("", {}, {}, "asks for ''"),
+}
+
+
+@pytest.mark.parametrize("name", CHECKPOINT_NAMES)
+def test_names_of_checkpoints_are_checked_before_the_first_step(name, tmp_path):
+    text, given, options, expected = CHECKPOINT_NAMES[name]
+    model = nnc.Sequential([nnc.Input((2,)), nnc.layers.Dense(3, activation="softmax")])
+    model.compile("sgd", "sparse_categorical_crossentropy", metrics=["accuracy"])
+    before = model.get_weights()[0]
+    checkpoint = nnc.callbacks.ModelCheckpoint(tmp_path / f"a{{{text}}}.keras", **options)
+
+    def run():
+        model.fit(np.ones((8, 2), "float32"), np.zeros(8, "int32"), verbose=0, batch_size=4,
+                  **{**given, "callbacks": [*given.get("callbacks", ()), checkpoint]})
+    if expected is None:
+        if "[" in text:
+            with pytest.raises(TypeError, match="not subscriptable"):   # a number has no parts
+                run()
+        else:
+            run()
+            assert list(tmp_path.iterdir())
+    else:
+        with pytest.raises(ValueError, match=expected):
+            run()
+        np.testing.assert_array_equal(model.get_weights()[0], before)
+
+
+def test_a_name_that_only_a_step_can_tell_is_missed_after_it(tmp_path):
+    model = nnc.Sequential([nnc.Input((2,)), nnc.layers.Dense(1)])
+    model.compile("sgd", "mse", run_eagerly=True)
+    checkpoint = nnc.callbacks.ModelCheckpoint(tmp_path / "a{accuracy}.keras")
+    with pytest.raises(KeyError, match="asks for 'accuracy', which is not among .*'loss'"):
+        model.fit(np.ones((4, 2)), np.ones((4, 1)), verbose=0, callbacks=[checkpoint])

@@ -305,7 +305,7 @@ def test_steps_per_execution_groups_batches_of_a_source():
         on_train_batch_begin=lambda batch, logs: seen.append(("begin", batch)),
         on_train_batch_end=lambda batch, logs: seen.append(("end", batch)))
     model(steps_per_execution=4).fit(Unsized(cut(x, y)), verbose=0, callbacks=[hook])
-    assert seen == [("begin", 0), ("end", 3), ("begin", 4), ("end", 5)]
+    assert seen == [("begin", 0), ("end", 3), ("begin", 4), ("end", 7)]
 
 
 # ---- arrays of other libraries -------------------------------------------------------------------

@@ -87,9 +87,12 @@ def test_zero_dimensions_and_no_elements():
         assert memoryview(Tensor(np.ones(shape))).shape == shape
 
 
-def test_contiguous_arrays_are_shared_and_views_keep_the_memory():
+def test_given_arrays_are_shared_and_views_keep_the_memory():
     array = ramp(1000)
-    tensor = Tensor(array)
+    assert not np.shares_memory(array, Tensor(array).numpy())
+    tensor = _core.convert(array, given=True)
+    assert _core.is_lent(tensor) and _core.is_lent(op.reshape(tensor, (10, 100)))
+    assert not _core.is_lent(op.copy(tensor)) and not _core.is_lent(array)
     view = tensor.numpy()
     assert np.shares_memory(array, view) and not view.flags.writeable
     buffer = memoryview(tensor)

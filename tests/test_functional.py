@@ -470,3 +470,24 @@ def test_nested_models_with_ops_that_ask_for_values():
                                rtol=1e-6)
     with pytest.raises(ValueError, match="expected"):
         ours(nnc.Input((2, 2, 2)))
+
+
+#: Nested inputs, of which a flat dict names each.
+NESTED = {
+    "dict in a dict": lambda x, y, b: {"a": {"x": x, "y": y}, "b": b},
+    "list in a dict": lambda x, y, b: {"l": [x, y], "b": b},
+}
+
+
+@pytest.mark.parametrize("name", NESTED)
+def test_a_flat_dict_for_nested_inputs_is_taken_by_name_with_a_warning(name):
+    """Keras takes its values in the order of its keys, whatever the names, under such a warning."""
+    x, y, b = (nnc.Input((1,), name=name) for name in "xyb")
+    model = nnc.Model(NESTED[name](x, y, b), x * 100.0 + y * 10.0 + b)
+    given = {key: np.full((2, 1), value, "float32") for key, value in
+             {"b": 3, "x": 1, "y": 2, "unused": 9}.items()}
+    for call in (model, lambda flat: model.predict(flat, verbose=0)):
+        with pytest.warns(UserWarning, match="structure of `inputs` doesn't match the expected"):
+            assert np.asarray(call(given)).tolist() == [[123.0], [123.0]]
+        with pytest.raises(ValueError, match="is missing"):
+            call({"x": given["x"], "y": given["y"]})

@@ -230,3 +230,59 @@ def test_text_html_json_and_picture(kind):
     import matplotlib.pyplot as plt
 
     plt.close(figure)
+
+
+# ---- what gives batches --------------------------------------------------------------------------
+
+class _Cut(nnc.utils.PyDataset):
+    """Arrays in batches, counted as they are read."""
+
+    def __init__(self, x, y, **options):
+        super().__init__(**options)
+        self.arrays, self.read = (x, y), []
+
+    def __len__(self):
+        return 10
+
+    def __getitem__(self, i):
+        self.read.append(i)
+        return tuple(a[40 * i:40 * i + 40] for a in self.arrays)
+
+
+#: What gives ten batches of 40 samples.
+BATCHES = {
+    "PyDataset": lambda data: data,
+    "PyDataset of two workers": lambda data: _Cut(*data.arrays, workers=2),
+    "generator": lambda data: (data[i] for i in range(10)),
+    "iterable": lambda data: [data[i] for i in range(10)].__iter__(),
+    "tf.data": lambda data: pytest.importorskip("tensorflow").data.Dataset.from_tensor_slices(
+        data.arrays).batch(40),
+    "loader": lambda data: _loader(*data.arrays),
+}
+
+
+def _loader(x, y):
+    torch = pytest.importorskip("torch")
+    return torch.utils.data.DataLoader(
+        torch.utils.data.TensorDataset(torch.from_numpy(x), torch.from_numpy(y)), batch_size=40)
+
+
+@pytest.mark.parametrize("steps", [None, 3])
+@pytest.mark.parametrize("name", BATCHES)
+def test_batches_are_reported_like_their_arrays(name, steps):
+    x, y = samples()
+    model = classifier(4, "softmax", "sparse_categorical_crossentropy")
+    data = _Cut(x, y)
+    count = 400 if steps is None else 40 * steps
+    found = nnc.report(model, BATCHES[name](data), steps=steps).to_dict()
+    assert found == nnc.report(model, x[:count], y[:count]).to_dict()
+    assert len(set(data.read)) == len(data.read)           # one pass
+
+
+@pytest.mark.parametrize("x, y, text", [
+    ([np.ones((2, 6))].__iter__(), None, "must be tuples .inputs, targets."),
+    ([(np.ones((2, 6)), np.ones(2))].__iter__(), np.ones(2), "`y` must be None")])
+def test_batches_without_targets_or_with_two_are_refused(x, y, text):
+    model = classifier(4, "softmax", "sparse_categorical_crossentropy")
+    with pytest.raises(ValueError, match=text):
+        nnc.report(model, x, y)

@@ -3,8 +3,9 @@ epoch, and what is warned of, beside Keras itself.
 
 Not compared, for Keras's own is of no use there: generators that end (it repeats their first two
 batches), data of unknown length whose pass ends with an epoch (it adds an empty epoch with a loss
-of 0), validation by a generator (it begins with the first two batches again), and the rounding up of
-steps to `steps_per_execution`.
+of 0), validation by a generator (it begins with the first two batches again), the rounding up of
+steps to `steps_per_execution`, and the group that it begins after the last batch of data whose length
+it does not know.
 """
 import warnings
 
@@ -140,6 +141,45 @@ def test_steps_of_evaluate_and_predict(name, steps):
             outputs.append(model(k).predict(**given, steps=steps, verbose=0).shape)
     same(logs[0][0], logs[1][0])
     assert (logs[0][1] > 0) == (logs[1][1] > 0) and outputs[0] == outputs[1]
+
+
+@pytest.mark.parametrize("size", [2, 3, 5, 7])
+@pytest.mark.parametrize("call", ["fit", "evaluate", "predict"])
+@pytest.mark.parametrize("name", SOURCES)
+def test_hooks_of_executions_of_several_steps(name, call, size):
+    """They are told a whole group, also where fewer batches were left."""
+    endless = name in ("generator", "tf.data without end")
+
+    def run(k):
+        log = []
+
+        class Notes(k.callbacks.Callback):
+            def on_train_batch_begin(self, batch, logs=None):
+                log.append(("begin", batch))
+
+            def on_train_batch_end(self, batch, logs=None):
+                log.append(("end", batch, *(np.shape(part) for part in [(logs or {}).get("outputs")]
+                                            if part is not None)))
+
+            on_test_batch_begin = on_predict_batch_begin = on_train_batch_begin
+            on_test_batch_end = on_predict_batch_end = on_train_batch_end
+
+        given, m = SOURCES[name](k), model(k)
+        m.compile(optimizer=m.optimizer, loss=m.loss, steps_per_execution=size)
+        if call == "predict":
+            given.pop("y", None)
+        if endless:
+            given["steps_per_epoch" if call == "fit" else "steps"] = 2 * size
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            getattr(m, call)(**given, verbose=0, callbacks=[Notes()])
+        return log
+
+    ours, theirs = run(nnc), run(keras)
+    if theirs[-1][0] == "begin":
+        assert "unknown" in name
+        del theirs[-1]
+    assert ours == theirs and len(ours) > 0
 
 
 #: Calls with a data set, and one to validate with.

@@ -245,3 +245,20 @@ def test_get_file_refuses_to_unpack_outside(server, tmp_path):
     with pytest.raises(ValueError, match="outside of its folder"):
         nnc.utils.get_file(origin=server[0] + "/evil.tar", cache_dir=tmp_path / "c", untar=True)
     assert not (tmp_path / "evil").exists()
+
+
+@pytest.mark.parametrize("folder", ["..", "../..", "a/../../b", "./../x"])
+def test_get_file_stays_in_the_cache(server, tmp_path, folder):
+    cache = tmp_path / "cache"
+    with pytest.raises(ValueError, match="`cache_subdir` must lie in the cache folder"):
+        nnc.utils.get_file("d", f"{server[0]}/data.bin", cache_dir=cache, cache_subdir=folder)
+    assert not list(tmp_path.iterdir())
+
+
+def test_get_file_goes_to_an_absolute_folder_and_to_one_within(server, tmp_path):
+    url = f"{server[0]}/data.bin"
+    outside, cache = tmp_path / "outside", tmp_path / "cache"
+    assert nnc.utils.get_file("d", url, cache_dir=cache, cache_subdir=str(outside)) \
+        == str(outside / "d")
+    made = nnc.utils.get_file("d", url, cache_dir=cache, cache_subdir="a/../b")
+    assert (cache / "b" / "d").samefile(made)

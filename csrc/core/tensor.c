@@ -40,7 +40,7 @@ const char *nnc_dtype_name(nnc_dtype dtype)
 bool nnc_dtype_parse(const char *name, nnc_dtype *out)
 {
     for (int i = 0; i < NNC_DTYPE_COUNT; i++) {
-        if (strcmp(dtypes[i].name, name) == 0) {
+        if (dtypes[i].name[0] == name[0] && strcmp(dtypes[i].name, name) == 0) {
             *out = (nnc_dtype)i;
             return true;
         }
@@ -211,6 +211,11 @@ static void release_base(void *base)
     nnc_tensor_release(base);
 }
 
+const nnc_tensor *nnc_tensor_storage(const nnc_tensor *tensor)
+{
+    return tensor->release_owner == release_base ? tensor->owner : tensor;
+}
+
 nnc_status nnc_tensor_view(nnc_tensor *base, const nnc_shape *shape, nnc_tensor **out)
 {
     char have[NNC_SHAPE_TEXT], want[NNC_SHAPE_TEXT];
@@ -218,7 +223,7 @@ nnc_status nnc_tensor_view(nnc_tensor *base, const nnc_shape *shape, nnc_tensor 
         return nnc_fail(NNC_EVALUE, "shape %s cannot be seen as %s: the sizes differ",
                         nnc_shape_text(&base->array.shape, have), nnc_shape_text(shape, want));
     /* A view of a view keeps the storage itself alive, not the view. */
-    nnc_tensor *storage = base->release_owner == release_base ? base->owner : base;
+    nnc_tensor *storage = (nnc_tensor *)nnc_tensor_storage(base);
     nnc_status status = nnc_tensor_wrap(base->array.data, shape, base->array.dtype, storage,
                                         release_base, out);
     if (status == NNC_OK)

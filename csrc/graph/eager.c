@@ -37,8 +37,9 @@ done:
     return status;
 }
 
-nnc_status nnc_eager_compute(nnc_op op, const nnc_attrs *attrs, nnc_tensor *const *in,
-                             int input_count, nnc_tensor **out)
+/* inferred: what nnc_call_infer gives for these inputs, or NULL. */
+static nnc_status compute(nnc_op op, const nnc_attrs *attrs, nnc_tensor *const *in,
+                          int input_count, const nnc_array *inferred, nnc_tensor **out)
 {
     nnc_status status;
     nnc_array few[FEW_INPUTS], *many = NULL;
@@ -51,7 +52,10 @@ nnc_status nnc_eager_compute(nnc_op op, const nnc_attrs *attrs, nnc_tensor *cons
     }
     for (int i = 0; i < input_count; i++)
         call.in[i] = in[i]->array;
-    NNC_TRY(nnc_call_infer(op, attrs, call.in, input_count, call.out));
+    if (inferred == NULL)
+        NNC_TRY(nnc_call_infer(op, attrs, call.in, input_count, call.out));
+    for (int i = 0; inferred != NULL && i < call.output_count; i++)
+        call.out[i] = inferred[i];
     for (int i = 0; i < nnc_op_effects(&nnc_ops[op]); i++)
         NNC_TRY(nnc_tape_detach(in[i]));
     NNC_TRY(take_outputs(&call, in, results));
@@ -70,12 +74,18 @@ done:
     return status;
 }
 
-nnc_status nnc_eager(nnc_op op, const nnc_attrs *attrs, nnc_tensor *const *in, int input_count,
-                     nnc_tensor **out)
+nnc_status nnc_eager_compute(nnc_op op, const nnc_attrs *attrs, nnc_tensor *const *in,
+                             int input_count, nnc_tensor **out)
+{
+    return compute(op, attrs, in, input_count, NULL, out);
+}
+
+nnc_status nnc_eager_inferred(nnc_op op, const nnc_attrs *attrs, nnc_tensor *const *in,
+                              int input_count, const nnc_array *inferred, nnc_tensor **out)
 {
     nnc_status status;
     nnc_tensor *results[NNC_MAX_OUTPUTS] = {NULL};
-    NNC_TRY(nnc_eager_compute(op, attrs, in, input_count, results));
+    NNC_TRY(compute(op, attrs, in, input_count, inferred, results));
     if (nnc_tape_active())
         NNC_TRY(nnc_tape_record(NULL, op, attrs, in, input_count, results));
     for (int i = 0; i < nnc_ops[op].outputs; i++) {
@@ -86,4 +96,10 @@ done:
     for (int i = 0; i < nnc_ops[op].outputs; i++)
         nnc_tensor_release(results[i]);
     return status;
+}
+
+nnc_status nnc_eager(nnc_op op, const nnc_attrs *attrs, nnc_tensor *const *in, int input_count,
+                     nnc_tensor **out)
+{
+    return nnc_eager_inferred(op, attrs, in, input_count, NULL, out);
 }

@@ -3,6 +3,7 @@
  * results would give what it gives for bfloat16; else its operands are rounded first. Programs do
  * the same with whole graphs (passes/widen.c). */
 #include "graph/call.h"
+#include "graph/tape.h"
 #include "graph/wide.h"
 #include "ops/chain.h"
 
@@ -43,10 +44,12 @@ bool nnc_is_same_wide(nnc_op op, const nnc_attrs *attrs)
 {
     const nnc_op_row *row = &nnc_ops[op];
     bool fills = op == NNC_OP_pad || op == NNC_OP_patches;
-    if ((row->flags & (NNC_EFFECT | NNC_SHARED)) || strstr(row->attrs, "d:dtype") != NULL ||
+    if ((row->flags & (NNC_EFFECT | NNC_SHARED)) ||
         (fills && attrs->f[0] != 0 && !isinf(attrs->f[0])))
         return false;
-    return !(row->flags & NNC_HALF) || nnc_chain_takes(op) || nnc_makes_no_numbers(op);
+    if ((row->flags & NNC_HALF) && !nnc_chain_takes(op) && !nnc_makes_no_numbers(op))
+        return false;
+    return row->attrs[0] == 0 || strstr(row->attrs, "d:dtype") == NULL;
 }
 
 static bool is_product(nnc_op op)
@@ -56,12 +59,12 @@ static bool is_product(nnc_op op)
 
 enum { FEW = 8 };
 
-/* The dtypes that the outputs show. */
+/* The outputs that the op shows. */
 static nnc_status infer_shown(nnc_op op, const nnc_attrs *attrs, nnc_tensor *const *in,
-                              const bool *loose, int count, bool *out_loose)
+                              const bool *loose, int count, nnc_array *out)
 {
     nnc_status status;
-    nnc_array few[FEW], *shown = few, *many = NULL, out[NNC_MAX_OUTPUTS];
+    nnc_array few[FEW], *shown = few, *many = NULL;
     if (count > FEW) {
         NNC_TRY(nnc_alloc(count * (int64_t)sizeof *many, &many));
         shown = many;
@@ -72,9 +75,40 @@ static nnc_status infer_shown(nnc_op op, const nnc_attrs *attrs, nnc_tensor *con
             shown[i].dtype = NNC_BF16;
     }
     NNC_TRY(nnc_call_infer(op, attrs, shown, count, out));
-    for (int k = 0; k < nnc_ops[op].outputs; k++)
-        out_loose[k] = out[k].dtype == NNC_BF16;
 done:
+    nnc_free(many);
+    return status;
+}
+
+/* Whether an operand must be cast: where the op runs as its float32 self, what is of bfloat16; else
+ * what only passes for it. */
+static bool is_other(const nnc_tensor *in, bool loose, bool wide)
+{
+    return wide ? in->array.dtype == NNC_BF16 : loose;
+}
+
+/* The op on operands of which some are cast first. */
+static nnc_status run_cast(nnc_op op, const nnc_attrs *attrs, nnc_tensor *const *in,
+                           const bool *loose, int count, bool wide, const nnc_array *shown,
+                           nnc_tensor **out)
+{
+    nnc_status status;
+    nnc_tensor *few[FEW] = {NULL}, **operands = few, **many = NULL;
+    nnc_attrs cast = {.dtype = wide ? NNC_F32 : NNC_BF16};
+    if (count > FEW) {
+        NNC_TRY(nnc_alloc_zero(count * (int64_t)sizeof *many, &many));
+        operands = many;
+    }
+    for (int i = 0; i < count; i++) {
+        if (is_other(in[i], loose[i], wide))
+            NNC_TRY(nnc_eager(NNC_OP_cast, &cast, &in[i], 1, &operands[i]));
+        else
+            operands[i] = nnc_tensor_retain(in[i]);
+    }
+    NNC_TRY(nnc_eager_inferred(op, attrs, operands, count, shown, out));
+done:
+    for (int i = 0; (operands == many || count <= FEW) && i < count; i++)
+        nnc_tensor_release(operands[i]);
     nnc_free(many);
     return status;
 }
@@ -83,27 +117,20 @@ nnc_status nnc_eager_loose(nnc_op op, const nnc_attrs *attrs, nnc_tensor *const 
                            const bool *loose, int count, nnc_tensor **out, bool *out_loose)
 {
     nnc_status status;
-    nnc_tensor *few[FEW] = {NULL}, **operands = few, **many = NULL;
-    bool wide = is_product(op) || nnc_is_same_wide(op, attrs);
-    nnc_attrs cast = {.dtype = wide ? NNC_F32 : NNC_BF16};
-    if (count > FEW) {
-        NNC_TRY(nnc_alloc_zero(count * (int64_t)sizeof *many, &many));
-        operands = many;
+    nnc_array shown[NNC_MAX_OUTPUTS];
+    bool wide = is_product(op) || nnc_is_same_wide(op, attrs), casts = false;
+    NNC_TRY(infer_shown(op, attrs, in, loose, count, shown));
+    for (int i = 0; i < count; i++)
+        casts |= is_other(in[i], loose[i], wide);
+    for (int k = 0; k < nnc_ops[op].outputs; k++) {
+        out_loose[k] = wide && shown[k].dtype == NNC_BF16;
+        if (out_loose[k])
+            shown[k].dtype = NNC_F32;           /* what its float32 self gives */
     }
-    NNC_TRY(infer_shown(op, attrs, in, loose, count, out_loose));
-    for (int i = 0; i < count; i++) {
-        bool other = wide ? in[i]->array.dtype == NNC_BF16 : loose[i];
-        if (other)
-            NNC_TRY(nnc_eager(NNC_OP_cast, &cast, &in[i], 1, &operands[i]));
-        else
-            operands[i] = nnc_tensor_retain(in[i]);
-    }
-    NNC_TRY(nnc_eager(op, attrs, operands, count, out));
-    for (int k = 0; k < nnc_ops[op].outputs && !wide; k++)
-        out_loose[k] = false;
+    if (casts)
+        NNC_TRY(run_cast(op, attrs, in, loose, count, wide, shown, out));
+    else
+        NNC_TRY(nnc_eager_inferred(op, attrs, in, count, shown, out));
 done:
-    for (int i = 0; (operands == many || count <= FEW) && i < count; i++)
-        nnc_tensor_release(operands[i]);
-    nnc_free(many);
     return status;
 }

@@ -7,6 +7,9 @@
 /* Runs an op without recording it. */
 nnc_status nnc_eager_compute(nnc_op op, const nnc_attrs *attrs, nnc_tensor *const *in,
                              int input_count, nnc_tensor **out);
+/* nnc_eager, where what nnc_call_infer gives is known (inferred; NULL: it is not). */
+nnc_status nnc_eager_inferred(nnc_op op, const nnc_attrs *attrs, nnc_tensor *const *in,
+                              int input_count, const nnc_array *inferred, nnc_tensor **out);
 /* Appends what has run to the active tapes that watch one of the inputs, except one. */
 nnc_status nnc_tape_record(nnc_graph *except, nnc_op op, const nnc_attrs *attrs,
                            nnc_tensor *const *in, int input_count, nnc_tensor *const *out);

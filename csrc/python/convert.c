@@ -1,14 +1,13 @@
 /* convert.c - NumPy arrays, lists and numbers as tensors, and back.
  *
  * An array that is C-contiguous, aligned and in native byte order is used where it lies; any other
- * is first copied by NumPy. Arrays given back are read-only views: a tensor is a value. bfloat16
+ * is first copied by NumPy. A tensor that outlives the call gets a copy of memory that somebody else
+ * may write to. Arrays given back are read-only views: a tensor is a value. bfloat16
  * exists in NumPy only through the package ml_dtypes, imported when the first such array is asked
  * for. */
 #include "python.h"
 
 #include <string.h>
-
-enum { SMALL_BYTES = 1024 };    /* copying is quicker than keeping an array alive */
 
 /* ---- dtypes ---- */
 
@@ -293,14 +292,21 @@ static void release_array(void *array)
     PyGILState_Release(gil);
 }
 
-nnc_tensor *py_tensor_from_array(py_state *state, PyArrayObject *array, nnc_dtype dtype, bool share)
+bool py_array_is_ours(PyArrayObject *array)
+{
+    return Py_REFCNT((PyObject *)array) == 1 && PyArray_CHKFLAGS(array, NPY_ARRAY_OWNDATA) &&
+        PyArray_BASE(array) == NULL;
+}
+
+nnc_tensor *py_tensor_from_array(py_state *state, PyArrayObject *array, nnc_dtype dtype,
+                                 npy_intp copied)
 {
     nnc_status status;
     nnc_tensor *tensor = NULL;
     nnc_shape shape = {.rank = PyArray_NDIM(array)};
     for (int i = 0; i < shape.rank; i++)
         shape.dim[i] = PyArray_DIM(array, i);
-    if (!share && PyArray_NBYTES(array) <= SMALL_BYTES) {
+    if (PyArray_NBYTES(array) <= copied) {
         NNC_TRY(nnc_tensor_new(&shape, dtype, &tensor));
         memcpy(tensor->array.data, PyArray_DATA(array), (size_t)PyArray_NBYTES(array));
         return tensor;

@@ -276,7 +276,7 @@ static PyObject *whole_index(py_state *state, PyObject *object, int axis, int64_
         }
         at[i] += at[i] < 0 ? n : 0;
     }
-    result = py_convert(state, (PyObject *)places, NNC_DTYPE_COUNT);
+    result = py_convert(state, (PyObject *)places, NNC_DTYPE_COUNT, true);
     Py_DECREF(places);
     return result;
 }
@@ -398,7 +398,7 @@ PyObject *py_subscript(PyObject *x, PyObject *key)
     if (PyErr_Occurred())
         Py_CLEAR(w.x);
     if (w.x == x && py_is_variable(w.state, x))         /* v[...]: its value */
-        py_replace(&w.x, py_convert(w.state, x, NNC_DTYPE_COUNT));
+        py_replace(&w.x, py_convert(w.state, x, NNC_DTYPE_COUNT, false));
     return w.x;
 }
 

@@ -30,16 +30,24 @@ static PyObject *current_graph(PyObject *module, PyObject *unused)
     return graph;
 }
 
+static PyObject *tape_active(PyObject *module, PyObject *unused)
+{
+    (void)module, (void)unused;
+    return PyBool_FromLong(nnc_tape_active());
+}
+
 static PyObject *convert(PyObject *module, PyObject *args, PyObject *kwargs)
 {
-    static char *names[] = {"value", "dtype", NULL};
+    static char *names[] = {"value", "dtype", "given", NULL};
     PyObject *value, *dtype_object = Py_None;
     nnc_dtype dtype = NNC_DTYPE_COUNT;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|O:convert", names, &value, &dtype_object))
+    int given = 0;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|Op:convert", names, &value, &dtype_object,
+                                     &given))
         return NULL;
     if (dtype_object != Py_None && py_dtype_parse(dtype_object, &dtype) < 0)
         return NULL;
-    return py_convert(PyModule_GetState(module), value, dtype);
+    return py_convert(PyModule_GetState(module), value, dtype, given);
 }
 
 static PyObject *result_dtype(PyObject *module, PyObject *const *args, Py_ssize_t count)
@@ -157,7 +165,11 @@ static PyObject *pass_enable(PyObject *module, PyObject *args, PyObject *kwargs)
 static PyMethodDef functions[] = {
     {"current_graph", current_graph, METH_NOARGS, "The trace that is on in this thread, or None."},
     {"convert", KEYWORDS(convert),
-     "convert(value, dtype=None): a Tensor; one that fits passes through."},
+     "convert(value, dtype=None, given=False): a Tensor; one that fits passes through. An array that "
+     "is given is not copied: nobody writes to it any more."},
+    {"is_lent", py_is_lent, METH_O,
+     "is_lent(x): whether x is a Tensor in memory that is not the core's own."},
+    {"tape_active", tape_active, METH_NOARGS, "Whether a tape records in this thread."},
     {"result_dtype", (PyCFunction)(void (*)(void))result_dtype, METH_FASTCALL,
      "The dtype that values promote to; Python numbers are weak."},
     {"permutation", KEYWORDS(py_permutation),
@@ -196,6 +208,10 @@ static PyMethodDef functions[] = {
      "autocast(): the dtype that ops of this thread read variables in; None: their own."},
     {"set_autocast", py_set_autocast, METH_O,
      "The dtype that variables are read in from now on in this thread, or None; what it was."},
+    {"floats_as", (PyCFunction)(void (*)(void))py_floats, METH_FASTCALL,
+     "floats_as(x, dtype): a Tensor in dtype if it holds floats, else x; with its `_keras_mask`."},
+    {"run_layers", (PyCFunction)(void (*)(void))py_run_layers, METH_FASTCALL,
+     "run_layers(calls, dtype, reading, x, training): x through the calls, one behind the other."},
     {"_branch", py_branch, METH_VARARGS, NULL},
     {"_loop", py_loop, METH_VARARGS, NULL},
     {"_rebuild_variable", py_variable_rebuild, METH_VARARGS, NULL},
@@ -283,8 +299,9 @@ static int execute(PyObject *module)
             return -1;
     }
     state->keras_logits = PyUnicode_InternFromString("_keras_logits");
-    if (state->keras_logits == NULL || add_types(state, module) < 0 || py_ops_add(state, module) < 0 ||
-        py_describe_add(module) < 0 || py_text_add(module) < 0)
+    state->keras_mask = PyUnicode_InternFromString("_keras_mask");
+    if (state->keras_logits == NULL || state->keras_mask == NULL || add_types(state, module) < 0 ||
+        py_ops_add(state, module) < 0 || py_describe_add(module) < 0 || py_text_add(module) < 0)
         return -1;
     return PyModule_AddStringConstant(module, "__version__", NNC_VERSION);
 }
@@ -313,6 +330,7 @@ static void module_free(void *module)
     for (int i = 0; i < NNC_DTYPE_COUNT; i++)
         Py_CLEAR(state->dtype_name[i]);
     Py_CLEAR(state->keras_logits);
+    Py_CLEAR(state->keras_mask);
     Py_CLEAR(state->trace_error);
     Py_CLEAR(state->invalid_index);
     Py_CLEAR(state->bfloat16);

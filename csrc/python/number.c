@@ -80,10 +80,10 @@ enum { MOST_VALUES = 16 };
 
 static PyObject *composed(py_state *state, const step *steps, int count, PyObject *a, PyObject *b)
 {
-    PyObject *values[MOST_VALUES] = {py_convert(state, a, NNC_C64), NULL};
+    PyObject *values[MOST_VALUES] = {py_convert(state, a, NNC_C64, false), NULL};
     int made = 1;
     if (values[0] != NULL)
-        values[made++] = py_convert(state, b, NNC_C64);
+        values[made++] = py_convert(state, b, NNC_C64, false);
     for (int i = 0; i < count && values[made - 1] != NULL; i++, made++)
         values[made] = steps[i].b < 0
             ? py_call1(state, steps[i].op, NULL, values[steps[i].a])
@@ -124,8 +124,8 @@ PyObject *py_divide(PyObject *a, PyObject *b)
         return NULL;
     if (nnc_dtype_differentiable(dtype))
         return py_call2(state, NNC_OP_divide, a, b);
-    x = py_convert(state, a, NNC_F32);
-    PyObject *y = x == NULL ? NULL : py_convert(state, b, NNC_F32);
+    x = py_convert(state, a, NNC_F32, false);
+    PyObject *y = x == NULL ? NULL : py_convert(state, b, NNC_F32, false);
     if (y != NULL)
         result = py_call2(state, NNC_OP_divide, x, y);
     Py_XDECREF(x);
@@ -155,10 +155,10 @@ PyObject *py_matmul(PyObject *a, PyObject *b)
     nnc_attrs attrs = {0};
     if (state == NULL)
         Py_RETURN_NOTIMPLEMENTED;
-    x = py_convert(state, a, NNC_DTYPE_COUNT);
+    x = py_convert(state, a, NNC_DTYPE_COUNT, false);
     if (x == NULL)
         return NULL;
-    y = py_convert(state, b, NNC_DTYPE_COUNT);
+    y = py_convert(state, b, NNC_DTYPE_COUNT, false);
     if (y == NULL)
         goto done;
     const nnc_shape left = py_signature(state, x)->shape, right = py_signature(state, y)->shape;
@@ -230,7 +230,7 @@ PyObject *py_negative(PyObject *a)
 
 PyObject *py_positive(PyObject *a)
 {
-    return py_convert(py_state_of(a), a, NNC_DTYPE_COUNT);
+    return py_convert(py_state_of(a), a, NNC_DTYPE_COUNT, false);
 }
 
 PyObject *py_absolute(PyObject *a)
@@ -266,8 +266,8 @@ static PyObject *rounded(py_state *state, PyObject *a, const nnc_array *array, i
     bool whole = nnc_dtype_kind(array->dtype) != NNC_KIND_FLOAT;
     nnc_dtype dtype = py_is_tensor(state, a) ? py_tensor_dtype((py_tensor *)a) : array->dtype;
     if (whole && n >= 0)
-        return py_convert(state, a, NNC_DTYPE_COUNT);
-    PyObject *x = py_convert(state, a, whole ? NNC_F64 : dtype);
+        return py_convert(state, a, NNC_DTYPE_COUNT, false);
+    PyObject *x = py_convert(state, a, whole ? NNC_F64 : dtype, false);
     PyObject *factor = n == 0 ? NULL : PyFloat_FromDouble(pow(10.0, n));
     if (x != NULL && factor != NULL)
         py_replace(&x, py_call2(state, NNC_OP_multiply, x, factor));
@@ -276,7 +276,7 @@ static PyObject *rounded(py_state *state, PyObject *a, const nnc_array *array, i
     if (x != NULL && factor != NULL)
         py_replace(&x, py_call2(state, NNC_OP_divide, x, factor));
     if (x != NULL && whole)
-        py_replace(&x, py_convert(state, x, dtype));
+        py_replace(&x, py_convert(state, x, dtype, false));
     Py_XDECREF(factor);
     return x;
 }

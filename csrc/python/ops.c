@@ -10,7 +10,11 @@
 
 #include <string.h>
 
-enum { FEW = 8, MANY_ELEMENTS = 16384 }; /* from there on the GIL is dropped: some 5 us of work */
+enum {
+    FEW = 8,
+    SMALL_BYTES = 1024,     /* copying is quicker than keeping an array alive */
+    MANY_ELEMENTS = 16384   /* from there on the GIL is dropped: some 5 us of work */
+};
 
 /* How a row treats its operands' dtypes. */
 typedef enum {
@@ -117,7 +121,7 @@ static int take_array(call *c, int position, operand *o)
     if (array == NULL)
         return -1;
     o->source = ARRAY;
-    o->tensor = py_tensor_from_array(c->state, array, o->dtype, false);
+    o->tensor = py_tensor_from_array(c->state, array, o->dtype, SMALL_BYTES);
     Py_DECREF(array);
     return o->tensor == NULL ? -1 : 0;
 }
@@ -443,26 +447,40 @@ static PyObject *wrap(call *c, nnc_tensor **out, const bool *loose, const int *v
 }
 
 /* Whether a cast gives the same numbers under the other dtype; loosens: which is bfloat16. */
-static bool is_renaming(const call *c, const nnc_attrs *attrs, bool *loosens)
+static bool is_renaming(const nnc_attrs *attrs, bool loose, bool may, bool *loosens)
 {
-    const operand *o = &c->operands[0];
-    if (c->op != NNC_OP_cast)
-        return false;
-    *loosens = !attrs->k[NNC_CAST_KEPT] && attrs->dtype == NNC_BF16 &&
-        (o->loose || may_pass(c, o, attrs->dtype));
-    return *loosens || (o->loose && attrs->dtype == NNC_F32);
+    *loosens = !attrs->k[NNC_CAST_KEPT] && attrs->dtype == NNC_BF16 && (loose || may);
+    return *loosens || (loose && attrs->dtype == NNC_F32);
 }
 
-static PyObject *renamed(call *c, bool loosens)
+/* The cast of a variable or an array, where it is a renaming; NULL and no exception where it is
+ * none. */
+static PyObject *renamed(call *c, const nnc_attrs *attrs)
 {
+    bool loosens;
     nnc_attrs none = {0};
     nnc_tensor *same = NULL;
     operand *o = &c->operands[0];
-    if (o->source == CONCRETE)
-        return py_tensor_wrap_loose(c->state, nnc_tensor_retain(o->tensor), loosens);
+    if (!is_renaming(attrs, o->loose, may_pass(c, o, attrs->dtype), &loosens))
+        return NULL;
     nnc_status status = nnc_eager(NNC_OP_copy, &none, &o->tensor, 1, &same);
     return status == NNC_OK ? py_tensor_wrap_loose(c->state, same, loosens)
                             : py_raise(c->state, status);
+}
+
+/* The same of a concrete tensor, at once: nothing is computed. */
+static PyObject *renamed_tensor(py_state *state, const nnc_attrs *attrs, PyObject *object)
+{
+    bool loosens;
+    py_tensor *x = (py_tensor *)object;
+    if (!py_is_tensor(state, object) || x->graph != NULL ||
+        !is_renaming(attrs, x->loose, x->tensor->array.dtype == NNC_F32 && !nnc_tiles_there(),
+                     &loosens))
+        return NULL;
+    PyObject *result = py_tensor_wrap_loose(state, nnc_tensor_retain(x->tensor), loosens);
+    if (result != NULL)
+        ((py_tensor *)result)->shape = Py_XNewRef(x->shape);
+    return result;
 }
 
 static PyObject *run_now(call *c, const nnc_attrs *attrs)
@@ -470,10 +488,12 @@ static PyObject *run_now(call *c, const nnc_attrs *attrs)
     nnc_status status = NNC_OK;
     nnc_tensor *few[FEW], **in = few, *out[NNC_MAX_OUTPUTS];
     bool few_loose[FEW], *in_loose = few_loose, out_loose[NNC_MAX_OUTPUTS] = {false}, any = false;
-    bool loosens;
     PyThreadState *saved;
-    if (is_renaming(c, attrs, &loosens))
-        return renamed(c, loosens);
+    if (c->op == NNC_OP_cast) {
+        PyObject *result = renamed(c, attrs);
+        if (result != NULL || PyErr_Occurred())
+            return result;
+    }
     if (c->count > FEW) {
         in_loose = NULL;
         NNC_TRY(nnc_alloc(c->count * (int64_t)sizeof *in, &in));
@@ -522,6 +542,11 @@ PyObject *py_call(py_state *state, nnc_op op, const nnc_attrs *attrs, PyObject *
     operand few[FEW];
     PyObject *result = NULL;
     call c = {.state = state, .op = op, .operands = few, .count = count};
+    if (op == NNC_OP_cast) {
+        result = renamed_tensor(state, attrs, args[0]);
+        if (result != NULL || PyErr_Occurred())
+            return result;
+    }
     if (count > FEW) {
         c.operands = PyMem_Malloc((size_t)count * sizeof *c.operands);
         if (c.operands == NULL)
@@ -559,6 +584,21 @@ PyObject *py_call2(py_state *state, nnc_op op, PyObject *a, PyObject *b)
 
 /* ---- conversion ---- */
 
+PyObject *py_floats_as(py_state *state, PyObject *x, nnc_dtype dtype)
+{
+    py_tensor *tensor = (py_tensor *)x;
+    nnc_attrs attrs = {.dtype = dtype};
+    nnc_dtype own = py_tensor_dtype(tensor);
+    if (own == dtype || nnc_dtype_kind(own) != NNC_KIND_FLOAT)
+        return Py_NewRef(x);
+    PyObject *result = py_call1(state, NNC_OP_cast, &attrs, x);
+    PyObject *mask = result == NULL || tensor->dict == NULL
+        ? NULL : PyDict_GetItemWithError(tensor->dict, state->keras_mask);
+    if (PyErr_Occurred() || (mask != NULL && PyObject_SetAttr(result, state->keras_mask, mask) < 0))
+        Py_CLEAR(result);
+    return result;
+}
+
 PyObject *py_cast(py_state *state, PyObject *x, nnc_dtype dtype)
 {
     nnc_attrs attrs = {.dtype = dtype, .k = {[NNC_CAST_KEPT] = 1}};
@@ -582,7 +622,7 @@ static bool fits_int32(PyObject *number)
     return overflow == 0 && value >= INT32_MIN && value <= INT32_MAX;
 }
 
-PyObject *py_convert(py_state *state, PyObject *value, nnc_dtype dtype)
+PyObject *py_convert(py_state *state, PyObject *value, nnc_dtype dtype, bool given)
 {
     nnc_dtype own;
     operand number;
@@ -606,10 +646,12 @@ PyObject *py_convert(py_state *state, PyObject *value, nnc_dtype dtype)
     Py_XDECREF(value);
     if (array == NULL)
         return NULL;
-    tensor = py_tensor_from_array(state, array, own, true);
+    bool cast_too = dtype != NNC_DTYPE_COUNT && dtype != own;   /* which copies */
+    tensor = py_tensor_from_array(
+        state, array, own, given || cast_too || py_array_is_ours(array) ? -1 : NPY_MAX_INTP);
     Py_DECREF(array);
     PyObject *result = tensor == NULL ? NULL : py_tensor_wrap(state, tensor);
-    if (result == NULL || dtype == NNC_DTYPE_COUNT || dtype == own)
+    if (result == NULL || !cast_too)
         return result;
     PyObject *cast = py_cast(state, result, dtype);
     Py_DECREF(result);

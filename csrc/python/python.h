@@ -4,7 +4,7 @@
  * The extension parses, calls the core and wraps; nothing else. Files: module.c (start, functions),
  * error.c (status to exception, signals), convert.c (NumPy and numbers to tensors and back), ops.c
  * (an op called from Python), rows.c (the functions of `op`), number.c (operators), index.c
- * (t[...]), tensor.c, share.c (buffer, DLPack), variable.c, graph.c, describe.c (traces), tape.c,
+ * (t[...]), tensor.c, share.c (buffer, DLPack), variable.c, layer.c (what layers do), graph.c, describe.c (traces), tape.c,
  * program.c, schedule.c (what a program tells), scan.c (checks on data), host.c (ops that NumPy
  * computes), file.c (bytes of files), text.c (strings). All functions hold the GIL unless they say
  * otherwise, and return -1 or NULL with an exception set. */
@@ -35,7 +35,7 @@ typedef struct {
         *program_type, *op_type;
     PyObject *trace_error, *invalid_index;
     PyObject *dtype_name[NNC_DTYPE_COUNT];  /* interned */
-    PyObject *keras_logits;                 /* "_keras_logits" */
+    PyObject *keras_logits, *keras_mask;    /* "_keras_logits", "_keras_mask" */
     PyObject *bfloat16;                     /* ml_dtypes' dtype, once it was needed */
 } py_state;
 
@@ -134,10 +134,12 @@ PyArrayObject *py_array(py_state *state, PyObject *object, const char *who, nnc_
 /* The object itself (a new reference) if it is such an array already, else NULL and no exception.
  */
 PyArrayObject *py_array_direct(PyObject *object, nnc_dtype *dtype);
-/* A tensor over the array's memory, which it keeps alive. Small ones are copied if `share` is
- * false. */
+/* Whether nobody but the caller, who has one reference, can reach the array's memory. */
+bool py_array_is_ours(PyArrayObject *array);
+/* A tensor over the array's memory, which it keeps alive; arrays of up to `copied` bytes are copied.
+ */
 nnc_tensor *py_tensor_from_array(py_state *state, PyArrayObject *array, nnc_dtype dtype,
-                                 bool share);
+                                 npy_intp copied);
 /* Python's number `object` as a tensor () of dtype; OverflowError if it does not fit. */
 nnc_tensor *py_tensor_from_number(py_state *state, PyObject *object, nnc_dtype dtype);
 /* Element i as a Python number. */
@@ -161,10 +163,13 @@ PyObject *py_call1(py_state *state, nnc_op op, const nnc_attrs *attrs, PyObject 
 PyObject *py_call2(py_state *state, nnc_op op, PyObject *a, PyObject *b);
 /* The dtype that values promote to, Python numbers being weak; `args` are anything. */
 int py_result_dtype(py_state *state, PyObject *const *args, Py_ssize_t count, nnc_dtype *out);
+/* A Tensor in a dtype if it holds floats, else as it is; with its `_keras_mask`. */
+PyObject *py_floats_as(py_state *state, PyObject *x, nnc_dtype dtype);
 /* x (Tensor or Variable) in a dtype; x itself if it has it and is a Tensor. */
 PyObject *py_cast(py_state *state, PyObject *x, nnc_dtype dtype);
-/* Tensor(value, dtype), but a Tensor of that dtype passes. dtype NNC_DTYPE_COUNT: its own. */
-PyObject *py_convert(py_state *state, PyObject *value, nnc_dtype dtype);
+/* Tensor(value, dtype), but a Tensor of that dtype passes. dtype NNC_DTYPE_COUNT: its own. An array's
+ * memory is copied, unless it is given: nobody writes to it any more. */
+PyObject *py_convert(py_state *state, PyObject *value, nnc_dtype dtype, bool given);
 
 /* ---- rows.c ---- */
 
@@ -180,6 +185,8 @@ PyObject *py_tensor_wrap(py_state *state, nnc_tensor *tensor);
 PyObject *py_tensor_wrap_loose(py_state *state, nnc_tensor *tensor, bool loose);
 /* The tensor of the numbers and the dtype that a concrete one shows; borrowed. NULL: no memory. */
 nnc_tensor *py_tensor_shown(py_state *state, py_tensor *tensor);
+/* is_lent(x) */
+PyObject *py_is_lent(PyObject *module, PyObject *object);
 PyObject *py_tensor_symbolic(py_state *state, PyObject *graph, int value);
 PyObject *py_trace_error(py_state *state, const char *asked);
 void py_tensor_dealloc(PyObject *object);       /* also: what tells a Tensor by its type */
@@ -250,11 +257,18 @@ int py_variable_check(const py_variable *variable);
 nnc_dtype py_read_dtype(const py_variable *variable);
 /* set_autocast(dtype or None): returns what it was. */
 PyObject *py_set_autocast(PyObject *module, PyObject *dtype);
+/* The same in C; NNC_DTYPE_COUNT: none. */
+nnc_dtype py_swap_autocast(nnc_dtype dtype);
 /* autocast(): what it is. */
 PyObject *py_autocast(PyObject *module, PyObject *unused);
 PyObject *py_variable_rebuild(PyObject *module, PyObject *args);
 void py_variable_dealloc(PyObject *object);
 extern PyType_Spec py_variable_spec;
+
+/* ---- layer.c ---- */
+
+PyObject *py_floats(PyObject *module, PyObject *const *args, Py_ssize_t count);
+PyObject *py_run_layers(PyObject *module, PyObject *const *args, Py_ssize_t count);
 
 /* ---- graph.c ---- */
 

@@ -72,7 +72,7 @@ static PyObject *tensor_new(PyTypeObject *type, PyObject *args, PyObject *kwargs
         return NULL;
     if (dtype_object != Py_None && py_dtype_parse(dtype_object, &dtype) < 0)
         return NULL;
-    PyObject *result = py_convert(state, value, dtype);
+    PyObject *result = py_convert(state, value, dtype, false);
     if (result != value || result == NULL)
         return result;
     py_tensor *x = (py_tensor *)value, *self = allocate(state);
@@ -247,6 +247,14 @@ static PyObject *method_reduce(PyObject *object, PyObject *unused)
     const nnc_tensor *shown = py_tensor_shown(state, self);
     PyObject *array = shown == NULL ? NULL : py_numpy(state, &shown->array, NULL, true);
     return array == NULL ? NULL : Py_BuildValue("O(N)", Py_TYPE(object), array);
+}
+
+/* Whether the memory, or that which it is a view of, is not the core's own. */
+PyObject *py_is_lent(PyObject *module, PyObject *object)
+{
+    py_state *state = PyModule_GetState(module);
+    const nnc_tensor *tensor = py_is_tensor(state, object) ? ((py_tensor *)object)->tensor : NULL;
+    return PyBool_FromLong(tensor != NULL && nnc_tensor_storage(tensor)->owner != NULL);
 }
 
 /* A value needs no second copy. */

@@ -27,13 +27,20 @@ nnc_dtype py_read_dtype(const py_variable *variable)
     return cast ? autocast_dtype : own;
 }
 
+nnc_dtype py_swap_autocast(nnc_dtype dtype)
+{
+    nnc_dtype was = autocast_dtype;
+    autocast_dtype = dtype;
+    return was;
+}
+
 PyObject *py_set_autocast(PyObject *module, PyObject *dtype)
 {
     py_state *state = PyModule_GetState(module);
-    nnc_dtype was = autocast_dtype, now = NNC_DTYPE_COUNT;
+    nnc_dtype now = NNC_DTYPE_COUNT;
     if (dtype != Py_None && py_dtype_parse(dtype, &now) < 0)
         return NULL;
-    autocast_dtype = now;
+    nnc_dtype was = py_swap_autocast(now);
     return Py_NewRef(was == NNC_DTYPE_COUNT ? Py_None : state->dtype_name[was]);
 }
 
@@ -81,7 +88,7 @@ static int variable_init(PyObject *object, PyObject *args, PyObject *kwargs)
         return -1;
     if (dtype_object != Py_None && py_dtype_parse(dtype_object, &dtype) < 0)
         return -1;
-    PyObject *tensor = py_convert(state, value, dtype);
+    PyObject *tensor = py_convert(state, value, dtype, true);          /* own_storage copies */
     if (tensor == NULL)
         return -1;
     nnc_tensor *storage = own_storage(state, tensor, given);
@@ -270,7 +277,7 @@ static PyObject *assignable(py_state *state, PyObject *object, PyObject *value)
     if (py_variable_check(cast_self(object)) < 0)
         return NULL;
     const nnc_array *own = &cast_self(object)->tensor->array;
-    PyObject *tensor = py_convert(state, value, own->dtype);
+    PyObject *tensor = py_convert(state, value, own->dtype, py_graph_current() == NULL);
     if (tensor == NULL)
         return NULL;
     const nnc_shape *shape = &py_signature(state, tensor)->shape;
@@ -309,10 +316,9 @@ static PyObject *method_assign_sub(PyObject *object, PyObject *value)
     PyObject *tensor = assignable(state, object, value), *difference, *result = NULL;
     if (tensor == NULL)
         return NULL;
-    nnc_dtype outer = autocast_dtype;
-    autocast_dtype = NNC_DTYPE_COUNT;       /* what is written is not what a layer reads */
+    nnc_dtype outer = py_swap_autocast(NNC_DTYPE_COUNT);    /* written: not what a layer reads */
     difference = py_call2(state, NNC_OP_subtract, object, tensor);
-    autocast_dtype = outer;
+    py_swap_autocast(outer);
     if (difference != NULL)
         result = py_call2(state, NNC_OP_assign, object, difference);
     Py_XDECREF(difference);

@@ -87,7 +87,7 @@ class BackupAndRestore(Callback):
         self._path = os.path.join(self.backup_dir, _LATEST)
         self._previous = os.path.join(self.backup_dir, _PREVIOUS)
         self._position = self._again = None
-        self._epoch = self._waiting = 0
+        self._epoch = self._waiting = self._before = 0
         self._last = -1
 
     def needs_batches(self):
@@ -118,6 +118,7 @@ class BackupAndRestore(Callback):
 
     def on_epoch_begin(self, epoch, logs=None):
         self._epoch = epoch
+        self._before = self._position.batches.taken - self._position.step   # of this epoch's first
         if self._again is None:
             self._last = -1
             return
@@ -128,11 +129,12 @@ class BackupAndRestore(Callback):
     def on_train_batch_end(self, batch, logs=None):
         if self.save_freq == "epoch":
             return
-        self._waiting += batch - self._last
-        self._last = batch
+        step = self._position.batches.taken - self._before      # `batch` counts a group as whole
+        self._waiting += step - 1 - self._last
+        self._last = step - 1
         if self._waiting >= self.save_freq and not self.model.stop_training:
             self._waiting = 0
-            self._save(self._epoch, batch + 1)
+            self._save(self._epoch, step)
 
     def on_epoch_end(self, epoch, logs=None):
         if self.save_freq == "epoch" or self.model.stop_training:

@@ -1,8 +1,11 @@
 """Saves the model, or its weights, while it is trained."""
 import os
+import re
 import string
 import warnings
 
+from nnc.callbacks.lambda_callback import LambdaCallback
+from nnc.callbacks.learning_rate import LearningRateScheduler, ReduceLROnPlateau
 from nnc.callbacks.monitor import MonitorCallback
 from nnc.utils.file import check_folder, size_of
 from nnc.utils.io import print_message
@@ -23,7 +26,8 @@ class ModelCheckpoint(MonitorCallback):
         save_freq: `"epoch"`, or a number of batches.
         initial_value_threshold: Value that the first saved model must be better than.
 
-    When training begins, the folder is made (up to the first name in braces) and tried to be
+    When training begins, names that the logs will not hold are refused, if that can be known; the
+    folder is made (up to the first name in braces) and tried to be
     written to; space on its disk, and h5py, are looked for.
     """
 
@@ -49,11 +53,12 @@ class ModelCheckpoint(MonitorCallback):
                              f"(save_weights_only={save_weights_only}). Received: "
                              f"filepath={self.filepath!r}")
         try:
-            names = [name for _, name, _, _ in string.Formatter().parse(self.filepath)]
+            self._names = [re.match(r"[^.[]*", name)[0] for _, name, _, _ in
+                           string.Formatter().parse(self.filepath) if name is not None]
         except ValueError as error:
             raise ValueError(f"ModelCheckpoint: `filepath` is no format: {error}. Received: "
                              f"filepath={self.filepath!r}") from None
-        if "batch" in names and save_freq == "epoch":
+        if "batch" in self._names and save_freq == "epoch":
             raise ValueError("ModelCheckpoint: `filepath` may name {batch} only where `save_freq` "
                              f"is a number of batches. Received: filepath={self.filepath!r}")
 
@@ -105,8 +110,13 @@ class ModelCheckpoint(MonitorCallback):
         try:
             return self.filepath.format(**names)
         except KeyError as error:
-            raise KeyError(f"ModelCheckpoint: filepath={self.filepath!r} asks for {error}, which "
-                           f"is not among {sorted(names)}.") from None
+            raise KeyError(self._missing(error.args[0], names)) from None
+
+    def _missing(self, name, known):
+        val = " There is no validation in it." if name.startswith("val_") and not any(
+            other.startswith("val_") for other in known) else ""
+        return (f"ModelCheckpoint: filepath={self.filepath!r} asks for {name!r}, which is not among "
+                f"what it can be made of: {sorted(known)}.{val}")
 
     def _is_due(self, epoch, logs, path):
         say = print_message if self.verbose > 0 else (lambda text: None)
@@ -129,3 +139,36 @@ class ModelCheckpoint(MonitorCallback):
             f"model to {path}")
         self.best = current
         return True
+
+
+def check_names(callbacks, run, batches, validation):
+    """Refuses a `filepath` with a name that no log will hold, before the first step.
+
+    That is known of steps that are recorded, if all callbacks are nnc's own and call no function of
+    the user's: others may add to the logs.
+
+    Args:
+        callbacks: All callbacks of a `fit`.
+        run, batches: What it trains with.
+        validation: Those that it validates with, or `None`.
+    """
+    asking = [c for c in callbacks if isinstance(c, ModelCheckpoint) and c._names]
+    if not asking or not all(type(c).__module__.startswith("nnc.callbacks.")
+                             and not isinstance(c, LambdaCallback) for c in callbacks):
+        return
+    size = next(iter(batches.sizes()), None)
+    names = None if size is None else run.log_names(size)
+    held = ()
+    if names is not None and validation is not None:
+        size = next(iter(validation[1].sizes()), None)
+        held = None if size is None else validation[0].log_names(size)
+    if names is None or held is None:
+        return
+    if any(isinstance(c, (LearningRateScheduler, ReduceLROnPlateau)) for c in callbacks):
+        names = [*names, "learning_rate"]
+    for callback in asking:
+        epochs = callback.save_freq == "epoch"
+        known = {"epoch", *names, *((f"val_{name}" for name in held) if epochs else ("batch",))}
+        for name in callback._names:
+            if name not in known:
+                raise ValueError(callback._missing(name, known))

@@ -84,7 +84,7 @@ class ProgbarLogger(Callback):
     def _update(self, batch, logs):
         if self.progbar is None:
             self._start()
-        self.seen = batch + 1
+        self.seen = batch + 1 if self.target is None else min(batch + 1, self.target)
         if self.verbose == 1:
             self.progbar.update(self.seen, list((logs or {}).items()), finalize=False)
 

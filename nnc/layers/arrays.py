@@ -43,9 +43,9 @@ def numeric_array(value, what):
     return array.astype("float64") if array.dtype.itemsize > 8 else array
 
 
-def entering(array, dtype):
-    """A NumPy array of numbers as a tensor that a layer of `dtype` takes in. It keeps its precision
-    where float32 computes what is of bfloat16."""
+def entering(array, dtype, given=False):
+    """A NumPy array of numbers as a tensor that a layer of `dtype` takes in; see `_core.convert`. It
+    keeps its precision where float32 computes what is of bfloat16."""
     if dtype == "bfloat16" and array.dtype.kind == "f" and _core.widens_bfloat16():
-        return op.cast(_core.convert(array, "float32"), dtype)
-    return _core.convert(array, dtype)
+        return op.cast(_core.convert(array, "float32", given), dtype)
+    return _core.convert(array, dtype, given)

@@ -341,11 +341,9 @@ class Layer(LayerFiles, LayerQuantization, Operation):
         """The dtype that inputs are converted to."""
         return self.compute_dtype
 
-    def _reading(self, dtype=None, own=None):
-        """The dtype in which the layer's variables are read, `None`: as they are. What its policy
-        says may be given."""
-        if dtype is None:
-            dtype, own = self.compute_dtype, self.variable_dtype
+    def _reading(self):
+        """The dtype in which the layer's variables are read, `None`: as they are."""
+        dtype, own = self.compute_dtype, self.variable_dtype
         return dtype if dtype != own and self.autocast and dtype in _FLOATS else None
 
     @property
@@ -519,8 +517,8 @@ class Layer(LayerFiles, LayerQuantization, Operation):
         dtype = policy.compute_dtype
         if len(args) != 1 or type(args[0]) is not Tensor:
             args = [self._convert(value, True) for value in args]
-        elif args[0].dtype != dtype:
-            args = (self._cast(args[0], dtype),)
+        elif self.autocast:
+            args = (_core.floats_as(args[0], dtype),)
         if kwargs:
             kwargs = {name: self._convert(value, False) for name, value in kwargs.items()}
             if len(args) == 0 and signature.names and signature.names[0] in kwargs:
@@ -533,7 +531,7 @@ class Layer(LayerFiles, LayerQuantization, Operation):
         if self._new or not self.built:
             return self._first_call(Layer.__call__, args, kwargs)
         kwargs, training, mask = self._fill_in(signature, args, kwargs)
-        outer, reading = context.training, _core.autocast()
+        outer = context.training
         if context.depth == 0 and added_losses[0]:
             self._clear_losses()
         context.depth += 1
@@ -541,9 +539,8 @@ class Layer(LayerFiles, LayerQuantization, Operation):
         call = self.call
         if self._remat_mode is not None:
             call = self.rematerialized_call(call, *args, **kwargs)
-        own = policy.variable_dtype
-        if dtype != own or reading is not None:
-            _core.set_autocast(self._reading(dtype, own))
+        reading = _core.set_autocast(dtype if dtype != policy.variable_dtype and self.autocast
+                                     and dtype in _FLOATS else None)
         try:
             outputs = call(*args, **kwargs)
         finally:
@@ -610,20 +607,10 @@ class Layer(LayerFiles, LayerQuantization, Operation):
             kwargs.pop("mask", None)
         return kwargs, training, mask
 
-    def _cast(self, x, dtype):
-        """A tensor in the dtype that the layer computes in, if it casts such tensors."""
-        own = x.dtype
-        if own == dtype or own not in _FLOATS or not self.autocast:
-            return x
-        cast = op.cast(x, dtype)
-        if "_keras_mask" in x.__dict__:
-            cast._keras_mask = x._keras_mask
-        return cast
-
     def _convert(self, value, positional):
         """An argument as the layer computes with it."""
         if type(value) is Tensor:
-            return self._cast(value, self.compute_dtype)
+            return _core.floats_as(value, self.compute_dtype) if self.autocast else value
         if value is None or isinstance(value, (bool, str, KerasTensor, _core.Variable)):
             return value
         if isinstance(value, (list, tuple)) and value and not _holds_arrays(value) and positional:

@@ -48,7 +48,7 @@ def _holds_arrays(values):
 
 def _mask_of(value):
     if type(value) is Tensor:
-        return value.__dict__.get("_keras_mask")
+        return getattr(value, "_keras_mask", None)         # `__dict__` would be made for it
     if isinstance(value, (list, tuple)):
         masks = [_mask_of(part) for part in value]
         return masks if any(mask is not None for mask in masks) else None

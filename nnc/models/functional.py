@@ -5,10 +5,13 @@ the place of the KerasTensors, eagerly or in a recording. Configurations have Ke
 operation with the arguments of its calls, in which a tensor is the name of an operation, the number
 of its node (among those of the model) and of the output.
 """
+import warnings
+
 import numpy as np
 
 from .. import _core, tree
 from .._core import Tensor, op
+from ..layers.arrays import entering
 from ..layers.input_layer import Input, InputLayer
 from ..layers.keras_tensor import KerasTensor
 from ..layers.layer import Layer, context
@@ -20,7 +23,7 @@ from ..variables import changes
 from .front import Entered, Front, fit_shape, fit_strings
 from .graph import fill, find_nodes, replay, sort_operations
 from .model import Model
-from .quick import Repeated, is_ours, record
+from .quick import Repeated, is_ours, lends, record, taking_back
 from .sequential import Sequential
 from ..trainer import Trainer
 
@@ -195,6 +198,9 @@ class Functional(Model):
                 outputs = attempt(inputs)
                 if outputs is not None:
                     return outputs
+        if type(inputs) is np.ndarray and lends(inputs) and _only_computes(self):
+            dtype = self.compute_dtype if inputs.dtype.kind == "f" and self.autocast else None
+            return taking_back(super().__call__(entering(inputs, dtype, given=True), **kwargs))
         return super().__call__(*args, **kwargs)
 
     def call(self, inputs, training=None, mask=None):
@@ -262,10 +268,16 @@ class Functional(Model):
 
     def _by_name(self, inputs):
         """The values of a dict in the order of the inputs; others in it do not matter."""
-        struct = self._inputs_struct
-        names = sorted(struct) if isinstance(struct, dict) else [
+        struct, own = self._inputs_struct, [
             tensor._keras_history.operation.name for tensor in self.inputs]
+        names = sorted(struct) if isinstance(struct, dict) else own
         missing = [name for name in names if name not in inputs]
+        if missing and all(name in inputs for name in own):
+            warnings.warn(f"Model '{self.name}': the structure of `inputs` doesn't match the "
+                          "expected structure: the inputs are taken by their names. Expected: "
+                          f"{tree.map_leaves(lambda tensor: tensor.name, struct)}. Received: a "
+                          f"dict with the keys {sorted(inputs)}", stacklevel=2)
+            return [inputs[name] for name in own]
         if missing:
             raise ValueError(f"Model '{self.name}': the input {missing[0]!r} is missing. Expected "
                              f"a dict with the keys {names}. Received: {sorted(inputs)}")

@@ -27,6 +27,12 @@ def is_ours(operation):
                for part in given if part is not None)
 
 
+#: NumPy's characters of bool, integers, float32 and float64.
+PLAIN_NUMBERS = "?bBhHiIlLqQfd"
+#: Bytes from which on copying an array would be felt.
+LARGE = 1 << 19
+
+
 class Repeated:
     """The calls of a model that have come, by kind, and the programs of those that came often.
 
@@ -72,6 +78,28 @@ class Repeated:
             self._times.pop(oldest, None)
         self._programs = programs
         self.attempts = tuple(reversed([one for one in programs.values() if one is not None]))
+
+
+def lends(array):
+    """Whether a model may use an array's memory where it lies: a large one, if nothing that is made of
+    it outlives the call; see `taking_back`."""
+    return array.nbytes >= LARGE and array.dtype.char in PLAIN_NUMBERS and not _core.tape_active() and _core.current_graph() is None
+
+
+def taking_back(outputs):
+    """Outputs of a model that was lent an array, in memory of their own."""
+    def own(x):
+        if not isinstance(x, Tensor):
+            return x
+        logits = x.__dict__.get("_keras_logits")
+        if logits is not None:
+            x._keras_logits = own(logits)
+        if not _core.is_lent(x):
+            return x
+        copy = op.copy(x)
+        copy.__dict__.update(x.__dict__)
+        return copy
+    return tree.map_leaves(own, outputs)
 
 
 def record(call, signature):

@@ -7,17 +7,14 @@ from ..dtype_policies import DTypePolicy
 from ..layers.input_layer import InputLayer
 from ..layers.keras_tensor import KerasTensor, standardize_shape
 from ..layers.arrays import entering
-from ..layers.layer import Layer, context, reading_as
+from ..layers.layer import Layer, context
 from ..ops.core import _FLOATS
 from ..recording import feed_dtype
 from ..strings import holds_strings, string_array
 from ..variables import changes
 from .front import Entered, as_array, fit_strings
 from .model import Model
-from .quick import Repeated, is_ours, record
-
-#: NumPy's characters of bool, integers, float32 and float64.
-_PLAIN_NUMBERS = "?bBhHiIlLqQfd"
+from .quick import PLAIN_NUMBERS, Repeated, is_ours, lends, record, taking_back
 
 
 class Sequential(Model):
@@ -245,6 +242,11 @@ class Sequential(Model):
                 outputs = attempt(inputs)
                 if outputs is not None:
                     return outputs
+        if plain and type(inputs) is np.ndarray and lends(inputs) and all(
+                layer._plain and layer.activity_regularizer is None and is_ours(layer)
+                for layer in self.layers):
+            lent = entering(inputs, self.input_dtype, given=True)
+            return taking_back(self(lent, training=training))
         ready = self._ready
         if ready is not None and ready[0] == changes[0] and mask is None:
             if type(inputs) is not Tensor:
@@ -273,7 +275,7 @@ class Sequential(Model):
 
     def _tensor(self, inputs):
         """Inputs as a tensor of the model's input dtype."""
-        if type(inputs) is np.ndarray and inputs.dtype.char in _PLAIN_NUMBERS:
+        if type(inputs) is np.ndarray and inputs.dtype.char in PLAIN_NUMBERS:
             return entering(inputs, self.input_dtype)
         from ..layers.layer import numeric_array
 
@@ -317,11 +319,7 @@ class Sequential(Model):
     def _run(self, x, training):
         """The output for a tensor, as `_ready` says."""
         for dtype, reading, calls in self._ready[3]:
-            if reading == _core.autocast():
-                x = _through(calls, dtype, x, training)
-            else:
-                with reading_as(reading):
-                    x = _through(calls, dtype, x, training)
+            x = _core.run_layers(calls, dtype, reading, x, training)
         return x
 
     def _convert(self, value, positional):
@@ -406,13 +404,4 @@ def _stretches(layers):
         if not stretches or stretches[-1][:2] != kind:
             stretches.append((*kind, []))
         stretches[-1][2].append((layer.call, layer._signature.training))
-    return stretches
-
-
-def _through(calls, dtype, x, training):
-    """The output of a stretch's calls."""
-    for call, takes_training in calls:
-        if dtype is not None and x.dtype != dtype and x.dtype in _FLOATS:
-            x = op.cast(x, dtype)
-        x = call(x, training=training) if takes_training else call(x)
-    return x
+    return [(dtype, reading, tuple(calls)) for dtype, reading, calls in stretches]

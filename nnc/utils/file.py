@@ -169,14 +169,19 @@ def get_file(
 
     Raises:
         OSError: If the download fails.
-        ValueError: If the file has not the expected hash, or is an archive that is not safe to
-            unpack: names or links that lead out of the folder, devices, a huge ratio.
+        ValueError: If `cache_subdir` leads out of the cache, the file has not the expected hash, or
+            is an archive that is not safe to unpack: names or links that lead out of the folder,
+            devices, a huge ratio.
     """
     if not origin:
         raise ValueError("get_file: `origin` (the URL of the file) must be given.")
     if md5_hash is not None and file_hash is None:
         file_hash, hash_algorithm = md5_hash, "md5"
     extract = extract or untar
+    if os.path.normpath(cache_subdir).split(os.sep)[0] == os.pardir:
+        raise ValueError("get_file: `cache_subdir` must lie in the cache folder; name another "
+                         "folder by `cache_dir` or an absolute path. Received: "
+                         f"cache_subdir={cache_subdir!r}")
     folder = os.path.join(os.path.expanduser(os.fspath(cache_dir or home())), cache_subdir)
     target, unpacked = _names(fname, origin, folder, extract)
     os.makedirs(folder, exist_ok=True)
