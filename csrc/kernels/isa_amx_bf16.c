@@ -69,14 +69,16 @@ PACK_FN void multiply_body(const uint16_t *a, const int rows, const uint16_t *b,
     MEMORY();
 }
 
-static void multiply(const uint16_t *a, int rows, const uint16_t *b, int columns, int64_t steps,
-                     bool add, float *c, int64_t ldc)
+static void multiply(const uint16_t *a, int64_t a_row, int rows, const uint16_t *b, int columns,
+                     int64_t k, bool add, float *c, int64_t ldc)
 {
-    if (rows == 2 && columns == 2)
+    int64_t steps = (k + NNC_TILE_STEPS - 1) / NNC_TILE_STEPS;
+    (void)a_row;
+    if (rows > NNC_TILE && columns > NNC_TILE)
         multiply_body(a, 2, b, 2, steps, add, c, ldc);
-    else if (rows == 2)
+    else if (rows > NNC_TILE)
         multiply_body(a, 2, b, 1, steps, add, c, ldc);
-    else if (columns == 2)
+    else if (columns > NNC_TILE)
         multiply_body(a, 1, b, 2, steps, add, c, ldc);
     else
         multiply_body(a, 1, b, 1, steps, add, c, ldc);
@@ -105,7 +107,7 @@ static float peak(int64_t rounds)
     return c[0];
 }
 
-const nnc_kernels_bf16 nnc_kernels_amx_bf16 = {6, pack, multiply, begin, end, peak};
+const nnc_kernels_bf16 nnc_kernels_amx_bf16 = {6, false, pack, multiply, NULL, begin, end, peak};
 #else
 const nnc_kernels_bf16 nnc_kernels_amx_bf16 = {0};    /* not this machine, or compiler */
 #endif

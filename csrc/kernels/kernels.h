@@ -218,19 +218,27 @@ typedef struct {
  * nearest even, NaN and Inf go through. bf16.inc */
 enum {
     NNC_TILE = 16, NNC_TILE_STEPS = 32, NNC_TILE_NUMBERS = NNC_TILE * NNC_TILE_STEPS,
-    NNC_STRIP = 2 * NNC_TILE, NNC_STRIP_NUMBERS = 2 * NNC_TILE_NUMBERS
+    NNC_STRIP = 2 * NNC_TILE, NNC_STRIP_NUMBERS = 2 * NNC_TILE_NUMBERS,
+    NNC_STREAM_ROWS = 6
 };
 typedef struct {
     double ns_per_tile;     /* about: a product of two tiles on one thread */
+    bool lying;             /* multiply takes rows of A as they lie */
     /* x(l, p) = x[l * line + p * step], line or step being 1, of `lines` and k; wide: float32,
      * rounded to nearest even. pairs: as B's. Strips are `apart` steps of tiles apart; where the
      * last one has no second tile, its place stays as it is. */
     void (*pack)(const void *x, bool wide, int64_t line, int64_t step, int64_t lines, int64_t k,
                  bool pairs, int64_t apart, uint16_t *strips);
-    /* c = or += A B of one strip each, `steps` tiles deep; rows, columns: 1 or 2 tiles of them.
-     * Between begin and end, which a thread calls. */
-    void (*multiply)(const uint16_t *a, int rows, const uint16_t *b, int columns, int64_t steps,
-                     bool add, float *c, int64_t ldc);
+    /* c = or += A B of one strip each, k deep; of A `rows`, of B `columns`, 1 to 32; c has room for
+     * whole tiles. a_row: of rows of A as they lie, each along k; 0: they are packed. Between begin
+     * and end, which a thread calls. */
+    void (*multiply)(const uint16_t *a, int64_t a_row, int rows, const uint16_t *b, int columns,
+                     int64_t k, bool add, float *c, int64_t ldc);
+    /* c = A B of up to NNC_STREAM_ROWS rows, nothing packed: rows of A, each along k, and of B lie
+     * a_row and b_row apart; wide: B is float32, rounded as it is read. c has room for whole
+     * vectors of 16. The sums are multiply's, bit for bit. NULL: there is none. */
+    void (*stream)(const uint16_t *a, int64_t a_row, int rows, const void *b, bool wide,
+                   int64_t b_row, int64_t columns, int64_t k, float *c, int64_t c_row);
     void (*begin)(void);
     void (*end)(void);
     float (*peak)(int64_t rounds);  /* 2^16 * rounds operations as quick as they go */

@@ -1,11 +1,13 @@
 /* tiles.c - products of bfloat16 on packed tiles (kernels.h).
  *
- * Phase 0 packs A and, where several pieces would pack the same part of it, B; phase 1 multiplies.
- * A piece of phase 1 is a rectangle of C. It goes over k in blocks of BLOCK tiles; of each it packs
+ * Phase 0 packs A, unless it is read as it lies, and, where several pieces would pack the same part
+ * of it, B; phase 1 multiplies. Where there is nothing to pack ahead there is only the second.
+ * A piece of it is a rectangle of C. It goes over k in blocks of BLOCK tiles; of each it packs
  * its columns of B, unless that is done, and multiplies them by a strip of A at a time. So a
  * weight that is read by one row of pieces goes from memory to the second-level cache once and is
  * rounded on the way, if it is float32. Where one block is all of k, a part of C is finished as
  * soon as it is made, and pieces are wide: what is done with C then walks memory in long runs.
+ * Few rows take B as it lies as well: it goes by once, and its memory sets the time.
  *
  * A sum goes over k in its order, in float32, whatever the pieces: a row of C is the same whatever
  * other rows there are, and the same on any number of threads. The cut depends on m, n and k. */
@@ -20,7 +22,11 @@ enum {
     SHARED = 256,               /* that a piece goes over again and again, in that cache */
     GROUP = 8, DEEP = 32,       /* packed in a piece of phase 0: strips, tiles of k */
     PIECES = 16,                /* enough for the threads there are */
-    SMALL = 300                 /* products of strips: a piece that is not worth cutting */
+    SMALL = 300,                /* products of strips: a piece that is not worth cutting */
+    FEW = 8, PAGE = 2048,       /* panels of B; numbers of A */
+    STREAM_SUMS = 6144,         /* of a stream: a part of the nearest cache */
+    STREAM_SMALL = 100000,      /* numbers of B that one thread goes over */
+    STREAM_COLUMNS = 64         /* of a piece of one, at least */
 };
 
 typedef struct {
@@ -28,6 +34,7 @@ typedef struct {
     int64_t row_cuts, column_cuts;      /* pieces */
     int64_t block;
     bool b_whole;                       /* phase 0 packs B */
+    bool a_lies;                        /* and not A */
 } cut;
 
 static int64_t parts(int64_t n, int64_t part)
@@ -47,8 +54,18 @@ static int64_t share(int64_t n, int64_t count, int64_t i)
     return i * (n / count) + least(i, rest);
 }
 
-static cut cut_of(const nnc_gemm *g)
+/* Whether A is read as it lies: where so few panels read it that packing does not pay. Rows whose
+ * distance is a page's would meet in the same few sets of the nearest cache. */
+static bool lies(const nnc_tiles *t, int64_t panels)
 {
+    const nnc_gemm *g = &t->gemm;
+    return nnc_kernels->bf16->lying && !t->a_wide && g->a_col == 1 && g->a_row >= g->k &&
+        panels <= FEW && g->a_row % PAGE != 0;
+}
+
+static cut cut_of(const nnc_tiles *t)
+{
+    const nnc_gemm *g = &t->gemm;
     cut c = {.strips = parts(g->m, NNC_STRIP), .panels = parts(g->n, NNC_STRIP),
              .steps = parts(g->k, NNC_TILE_STEPS)};
     c.block = least(c.steps, BLOCK);
@@ -66,6 +83,7 @@ static cut cut_of(const nnc_gemm *g)
             break;
     }
     c.b_whole = c.row_cuts > 1;
+    c.a_lies = lies(t, c.panels);
     return c;
 }
 
@@ -75,21 +93,73 @@ static int64_t pack_pieces(const cut *c, int64_t strips)
     return parts(strips, GROUP) * parts(c->steps, DEEP);
 }
 
+static int64_t a_pieces(const cut *c)
+{
+    return c->a_lies ? 0 : pack_pieces(c, c->strips);
+}
+
 static uint16_t *packed_b(const cut *c, void *workspace)
 {
-    return (uint16_t *)workspace + c->strips * c->steps * NNC_STRIP_NUMBERS;
+    return (uint16_t *)workspace + (c->a_lies ? 0 : c->strips) * c->steps * NNC_STRIP_NUMBERS;
+}
+
+/* Whether B goes by as it lies: for few rows packing does not pay. */
+static bool streams(const nnc_tiles *t)
+{
+    const nnc_gemm *g = &t->gemm;
+    return nnc_kernels->bf16->stream != NULL && g->m <= NNC_STREAM_ROWS && !t->a_wide &&
+        g->a_col == 1 && g->b_col == 1 && g->m > 0 && g->n > 0 && g->k > 0;
+}
+
+/* Columns of a piece. */
+static int64_t stream_columns(const nnc_gemm *g)
+{
+    int64_t part = parts(parts(g->n, PIECES), STREAM_COLUMNS) * STREAM_COLUMNS;
+    return g->n * g->k < STREAM_SMALL ? parts(g->n, STREAM_COLUMNS) * STREAM_COLUMNS : part;
+}
+
+static void plan_stream(const nnc_tiles *t, nnc_work *work)
+{
+    const nnc_gemm *g = &t->gemm;
+    double numbers = (double)g->n * (double)(g->k + 1);
+    *work = (nnc_work){.phases = 1, .pieces = {parts(g->n, stream_columns(g))},
+                       .cost = 0.1 * numbers * (t->b_wide ? 2 : 1) + 0.01 * numbers * (double)g->m};
+}
+
+/* Neighbouring pieces go together, as many columns as there is room for. */
+static void run_stream(const nnc_tiles *t, const void *a, const void *b, int64_t begin,
+                       int64_t end, nnc_tiles_sink *sink, void *argument)
+{
+    _Alignas(64) float sums[STREAM_SUMS];
+    const nnc_gemm *g = &t->gemm;
+    int64_t width = stream_columns(g), last = least(end * width, g->n);
+    int64_t most = STREAM_SUMS / g->m / NNC_TILE * NNC_TILE;
+    for (int64_t j = begin * width, n; j < last; j += n) {
+        n = least(last - j, most);
+        nnc_region part = {0, g->m, j, j + n};
+        int64_t row = parts(n, NNC_TILE) * NNC_TILE;
+        nnc_kernels->bf16->stream(a, g->a_row, (int)g->m, (const char *)b + j * (t->b_wide ? 4 : 2),
+                                  t->b_wide, g->b_row, n, g->k, sums, row);
+        sink(argument, &part, sums, row);
+    }
 }
 
 void nnc_tiles_plan(const nnc_tiles *t, nnc_work *work)
 {
+    if (streams(t)) {
+        plan_stream(t, work);
+        return;
+    }
     const nnc_gemm *g = &t->gemm;
-    cut c = cut_of(g);
-    *work = (nnc_work){.phases = 2};
+    cut c = cut_of(t);
+    *work = (nnc_work){.phases = 1};
     if (g->m == 0 || g->n == 0)
         return;
-    int64_t packed = c.strips + (c.b_whole ? c.panels : 0);
-    work->pieces[0] = pack_pieces(&c, c.strips) + (c.b_whole ? pack_pieces(&c, c.panels) : 0);
-    work->pieces[1] = c.row_cuts * c.column_cuts;
+    int64_t packed = (c.a_lies ? 0 : c.strips) + (c.b_whole ? c.panels : 0);
+    if (packed > 0)
+        work->pieces[work->phases++ - 1] =
+            a_pieces(&c) + (c.b_whole ? pack_pieces(&c, c.panels) : 0);
+    work->pieces[work->phases - 1] = c.row_cuts * c.column_cuts;
     work->workspace = packed * c.steps * NNC_STRIP_NUMBERS * 2;
     work->cost = 4 * nnc_kernels->bf16->ns_per_tile * (double)c.strips * (double)c.panels *
             (double)(c.steps + 1) +
@@ -113,7 +183,7 @@ static void run_packing(const nnc_tiles *t, const cut *c, const void *a, const v
                         void *workspace, int64_t begin, int64_t end)
 {
     const nnc_gemm *g = &t->gemm;
-    int64_t of_a = pack_pieces(c, c->strips);
+    int64_t of_a = a_pieces(c);
     for (int64_t i = begin; i < end; i++) {
         if (i < of_a)
             pack_piece(c, a, t->a_wide, g->a_row, g->a_col, g->m, g->k, false, workspace, i);
@@ -135,23 +205,27 @@ typedef struct {
     void *argument;
 } piece;
 
-/* Tiles in strip i of n lines. */
-static int tiles_in(int64_t n, int64_t i)
+/* Lines of strip i, of n lines. */
+static int lines_in(int64_t n, int64_t i)
 {
-    return n - i * NNC_STRIP > NNC_TILE ? 2 : 1;
+    return (int)least(n - i * NNC_STRIP, NNC_STRIP);
 }
 
-/* Strip s over tiles first..first+steps-1 of k. b: of those steps, panels b_apart steps apart. */
+/* Strip s over tiles first..first+steps-1 of k. a: the strip's first number, packed or as it lies;
+ * b: of those steps, panels b_apart steps apart. */
 static void run_strip(const piece *p, int64_t s, int64_t first, int64_t steps, const uint16_t *a,
                       const uint16_t *b, int64_t b_apart)
 {
     const nnc_gemm *g = &p->t->gemm;
     int64_t all = p->c->steps, above = all > p->c->block ? s - p->s0 : 0;
+    int64_t a_row = p->c->a_lies ? g->a_row : 0, at = first * NNC_TILE_STEPS;
+    int64_t k = least(g->k - at, steps * NNC_TILE_STEPS);
     float *sums = p->sums + above * NNC_STRIP * p->row;
+    a += a_row > 0 ? s * NNC_STRIP * a_row + at : (s * all + first) * NNC_STRIP_NUMBERS;
     for (int64_t j = p->p0; j < p->p1; j++) {
-        nnc_kernels->bf16->multiply(a + (s * all + first) * NNC_STRIP_NUMBERS, tiles_in(g->m, s),
+        nnc_kernels->bf16->multiply(a, a_row, lines_in(g->m, s),
                                     b + (j - p->p0) * b_apart * NNC_STRIP_NUMBERS,
-                                    tiles_in(g->n, j), steps, first > 0,
+                                    lines_in(g->n, j), k, first > 0,
                                     sums + (j - p->p0) * NNC_STRIP, p->row);
         nnc_ahead_ask(&nnc_ahead_now, 1 + steps);
     }
@@ -162,7 +236,7 @@ static void run_strip(const piece *p, int64_t s, int64_t first, int64_t steps, c
     p->sink(p->argument, &part, sums, p->row);
 }
 
-static void run_piece(piece *p, const void *b, void *workspace)
+static void run_piece(piece *p, const void *a, const void *b, void *workspace)
 {
     _Alignas(64) uint16_t panels[ROOM_B * NNC_STRIP_NUMBERS];
     _Alignas(64) float sums[ROWS * NNC_STRIP * (COLUMNS * NNC_STRIP + NNC_TILE)];
@@ -184,7 +258,8 @@ static void run_piece(piece *p, const void *b, void *workspace)
                                     least(g->k - k, steps * NNC_TILE_STEPS), true, c->block,
                                     panels);
         for (int64_t s = p->s0; s < p->s1; s++)
-            run_strip(p, s, first, steps, workspace, packed, c->b_whole ? c->steps : c->block);
+            run_strip(p, s, first, steps, c->a_lies ? a : workspace, packed,
+                      c->b_whole ? c->steps : c->block);
         first += steps;
     } while (first < c->steps);
 }
@@ -192,10 +267,14 @@ static void run_piece(piece *p, const void *b, void *workspace)
 void nnc_tiles_run(const nnc_tiles *t, const void *a, const void *b, void *workspace, int phase,
                    int64_t begin, int64_t end, nnc_tiles_sink *sink, void *argument)
 {
-    cut c = cut_of(&t->gemm);
     if (begin >= end)
         return;
-    if (phase == 0) {
+    if (streams(t)) {
+        run_stream(t, a, b, begin, end, sink, argument);
+        return;
+    }
+    cut c = cut_of(t);
+    if (phase == 0 && (!c.a_lies || c.b_whole)) {
         run_packing(t, &c, a, b, workspace, begin, end);
         return;
     }
@@ -207,7 +286,7 @@ void nnc_tiles_run(const nnc_tiles *t, const void *a, const void *b, void *works
                    .s1 = share(c.strips, c.row_cuts, row + 1),
                    .p0 = share(c.panels, c.column_cuts, column),
                    .p1 = share(c.panels, c.column_cuts, column + 1)};
-        run_piece(&p, b, workspace);
+        run_piece(&p, a, b, workspace);
     }
     nnc_kernels->bf16->end();
 }

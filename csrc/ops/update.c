@@ -8,6 +8,8 @@
 #include "ops/support.h"
 #include "ops/table.h"
 
+#include <string.h>
+
 static const nnc_update updates[] = {
     {NNC_OP_sgd, NNC_OP_matmul_sgd, 0},
     {NNC_OP_momentum, NNC_OP_matmul_momentum, 1},
@@ -159,12 +161,19 @@ static void step_region(halves *h, const nnc_region *region)
                            region->r1 - region->r0, region->c1 - region->c0, n, NULL, 0);
 }
 
+/* Whole rows of w are one run, so that short ones do not cost a call each: c's are drawn together. */
 static void step_part(void *argument, const nnc_region *part, float *c, int64_t c_row)
 {
     halves *h = argument;
-    int64_t n = h->product.out[0].shape.dim[1];
-    nnc_optimizer_rows(&h->step, h->rate, part->r0 * n + part->c0, part->r1 - part->r0,
-                       part->c1 - part->c0, n, c, c_row);
+    int64_t n = h->product.out[0].shape.dim[1], rows = part->r1 - part->r0;
+    if (part->c1 - part->c0 == n && n < NEAR_NUMBERS) {
+        for (int64_t i = 1; i < rows; i++)
+            memmove(c + i * n, c + i * c_row, (size_t)n * sizeof *c);
+        nnc_optimizer_rows(&h->step, h->rate, part->r0 * n, 1, rows * n, rows * n, c, rows * n);
+        return;
+    }
+    nnc_optimizer_rows(&h->step, h->rate, part->r0 * n + part->c0, rows, part->c1 - part->c0, n, c,
+                       c_row);
 }
 
 void nnc_op_update_run(nnc_call *call, int phase, int64_t begin, int64_t end)

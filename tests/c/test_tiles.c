@@ -198,8 +198,9 @@ static void products_body(void)
                 check_product(sizes[m], sizes[n], depths[k], form++ % 32);
     /* several pieces, several blocks of k, both; a wide piece */
     static const int64_t large[][3] = {{300, 40, 520}, {40, 300, 1030}, {290, 530, 513},
-                                       {3, 1100, 70}, {600, 1100, 33}, {0, 5, 3}, {5, 0, 3}};
-    for (int i = 0; i < 7; i++)
+                                       {3, 1100, 70}, {600, 1100, 33}, {0, 5, 3}, {5, 0, 3},
+                                       {2, 7000, 33}, {6, 2000, 65}, {40, 33, 2048}};
+    for (int i = 0; i < 10; i++)
         for (int f = 0; f < 32; f += 9)
             check_product(large[i][0], large[i][1], large[i][2], f);
 }
@@ -246,28 +247,37 @@ TEST(tiles_special_numbers)
     each_level(special_body);
 }
 
-/* The first rows of a product are the product of the first rows, bit for bit. */
-static void rows_body(void)
+/* The first rows of a product are the product of the first rows, bit for bit, whichever form they
+ * take: packed, as they lie, by as B streams. */
+static void check_rows(int64_t n, int64_t k, bool a_wide, bool b_along, bool b_wide)
 {
-    enum { M = 300, N = 70, K = 1100 };
-    operand a = operand_new(M, K, true, true), b = operand_new(N, K, false, true);
-    for (int64_t p = 0; p < K; p++) {
+    enum { M = 300 };
+    operand a = operand_new(M, k, true, a_wide), b = operand_new(n, k, b_along, b_wide);
+    for (int64_t p = 0; p < k; p++) {
         for (int64_t i = 0; i < M; i++)
             operand_put(&a, i, p, sinf((float)(i * 31 + p * 7)));
-        for (int64_t j = 0; j < N; j++)
+        for (int64_t j = 0; j < n; j++)
             operand_put(&b, j, p, sinf((float)(j * 17 + p * 3)));
     }
-    nnc_tiles t = tiles_of(M, N, K, &a, &b);
+    nnc_tiles t = tiles_of(M, n, k, &a, &b);
     float *all = product(&t, a.block.data, b.block.data, true);
-    for (int64_t m = 1; m < M; m += m < 40 ? 13 : 100) {
+    for (int64_t m = 1; m < M; m += m < 8 ? 1 : m < 40 ? 13 : 100) {
         t.gemm.m = m;
-        float *some = product(&t, a.block.data, b.block.data, false);
-        CHECK(memcmp(all, some, (size_t)(m * N) * sizeof *some) == 0);
+        float *some = product(&t, a.block.data, b.block.data, m & 1);
+        CHECK(memcmp(all, some, (size_t)(m * n) * sizeof *some) == 0);
         free(some);
     }
     free(all);
     operand_free(&a);
     operand_free(&b);
+}
+
+static void rows_body(void)
+{
+    static const int64_t sizes[][2] = {{70, 1100}, {1, 33}, {17, 31}, {65, 15}, {300, 7}, {2100, 65}};
+    for (int i = 0; i < 6; i++)
+        for (int form = 0; form < 8; form++)
+            check_rows(sizes[i][0], sizes[i][1], form & 1, form & 2, form & 4);
 }
 
 TEST(tiles_row_does_not_depend_on_the_others)
