@@ -244,9 +244,10 @@ class Trainer:
         return self(x, training=False)
 
     def _feed_dtype(self, dtype):
-        """The dtype that inputs of a NumPy dtype are fed as."""
+        """The dtype that inputs of a NumPy dtype are fed as: float64 goes through `floatx`, as Keras's
+        data adapters have it."""
         if hasattr(self, "input_shape"):
-            return self.input_dtype
+            return config.floatx() if self.input_dtype == "float64" else self.input_dtype
         return feed_dtype(dtype, self.compute_dtype)
 
     # ---- checks before anything changes ----

@@ -240,6 +240,29 @@ def called_often(*last):
                            nnc.layers.Dropout(0.5), *last])
 
 
+@pytest.mark.parametrize("way", ["sequential", "functional"])
+def test_float64_layers_get_what_keras_gives_them(way):
+    """A Sequential hands tensors on as they come, others cast to float32, and so do data sets: the
+    same in the first call as in later ones."""
+    x = np.random.default_rng(2).normal(size=(5, 6))
+    def outputs(k):
+        k.utils.set_random_seed(3)
+        layer = k.layers.Dense(4, dtype="float64")
+        if way == "sequential":
+            model = k.Sequential([layer])
+            model.build((None, 6))
+        else:
+            given = k.Input((6,))
+            model = k.Model(given, layer(given))
+        model.set_weights([np.arange(24.0).reshape(6, 4) / 7, np.zeros(4)])
+        model.compile("sgd", "mse")
+        tensor = k.ops.convert_to_tensor(x)
+        calls = [np.asarray(model(tensor)) for _ in range(4)] + [np.asarray(model(x))]
+        return calls + [model.predict(x, verbose=0), model.evaluate(x, x[:, :4], verbose=0)]
+    for got, want in zip(outputs(nnc), outputs(keras())):
+        np.testing.assert_allclose(got, want, rtol=1e-13, atol=1e-14)
+
+
 @pytest.mark.parametrize("last", ["softmax", "sigmoid", None])
 def test_later_calls_give_the_bits_of_the_first(last):
     model = called_often(nnc.layers.Dense(3, activation=last))

@@ -113,6 +113,7 @@ class Layer(LayerFiles, LayerQuantization, Operation):
     _remat_mode = None
     _new = True                 # no call has been made
     _takes_remat = True         # models leave it to their layers
+    _given_on = False           # whether its layers get what it is given as it is
 
     def __init_subclass__(cls, **kwargs):
         super().__init_subclass__(**kwargs)
@@ -517,7 +518,7 @@ class Layer(LayerFiles, LayerQuantization, Operation):
         dtype = policy.compute_dtype
         if len(args) != 1 or type(args[0]) is not Tensor:
             args = [self._convert(value, True) for value in args]
-        elif self.autocast:
+        elif self.autocast and not self._given_on:
             args = (_core.floats_as(args[0], dtype),)
         if kwargs:
             kwargs = {name: self._convert(value, False) for name, value in kwargs.items()}

@@ -29,6 +29,8 @@ class Pipeline(Layer):
         """The layers."""
         return self._pipeline_layers
 
+    _given_on = True
+
     def _convert(self, value, positional):
         return value                    # each layer takes what it is given as it wants it
 

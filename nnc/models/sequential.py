@@ -322,6 +322,8 @@ class Sequential(Model):
             x = _core.run_layers(calls, dtype, reading, x, training)
         return x
 
+    _given_on = True
+
     def _convert(self, value, positional):
         return value
 

@@ -2,6 +2,7 @@
 #define _GNU_SOURCE
 #include "check.h"
 #include "core/cpus.h"
+#include "graph/taken.h"
 #include "nnc.h"
 
 #include <dirent.h>
@@ -118,6 +119,56 @@ TEST(a_run_inside_a_run_is_serial)
 TEST(a_barrier_outside_of_a_run_passes)
 {
     nnc_pool_barrier(0);
+}
+
+/* ---- pieces ---- */
+
+typedef struct {
+    nnc_taken taken;
+    int64_t pieces, most;
+    atomic_int ran[1000], wrong;
+} taking;
+
+static void take_all(void *argument, int thread, int threads)
+{
+    taking *t = argument;
+    int64_t begin, end;
+    while (nnc_taken_next(&t->taken, t->pieces, thread, threads, t->most, &begin, &end)) {
+        if (begin < 0 || begin >= end || end > t->pieces || end - begin > t->most)
+            atomic_store(&t->wrong, 1);
+        for (int64_t i = begin; i < end && i < LENGTH(t->ran); i++)
+            atomic_fetch_add(&t->ran[i], 1);
+    }
+}
+
+TEST(every_piece_is_taken_once)
+{
+    static const int64_t pieces[] = {0, 1, 2, 3, 7, 16, 33, 1000}, most[] = {1, 3, 1000};
+    static taking t;
+    for (int i = 0; i < LENGTH(team_sizes); i++) {
+        for (int j = 0; j < LENGTH(pieces) * LENGTH(most); j++) {
+            memset(&t, 0, sizeof t);
+            t.pieces = pieces[j / LENGTH(most)];
+            t.most = most[j % LENGTH(most)];
+            nnc_pool_run(take_all, &t, team_sizes[i]);
+            CHECK(!atomic_load(&t.wrong));
+            for (int64_t k = 0; k < LENGTH(t.ran); k++)
+                CHECK(atomic_load(&t.ran[k]) == (k < t.pieces));
+        }
+    }
+}
+
+TEST(a_thread_takes_its_own_share_first)
+{
+    static const int64_t order[][2] = {{8, 12}, {12, 14}, {14, 15}, {15, 16}, {7, 8}, {6, 7}};
+    nnc_taken taken;
+    int64_t begin, end;
+    nnc_taken_reset(&taken);
+    for (int i = 0; i < LENGTH(order); i++) {
+        CHECK(nnc_taken_next(&taken, 16, 1, 2, 16, &begin, &end));
+        CHECK(begin == order[i][0] && end == order[i][1]);
+    }
+    CHECK(nnc_taken_next(&taken, 16, 0, 2, 16, &begin, &end) && begin == 0 && end == 3);
 }
 
 static void *run_often(void *argument)
