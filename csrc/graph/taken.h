@@ -1,6 +1,6 @@
-/* taken.h - pieces of one phase that threads take: each its own share first, from its beginning, and
- * then what is left of the others' from their ends. So a thread meets the same part of a weight in
- * every step, and none waits for longer than a piece takes. */
+/* taken.h - pieces of one phase that threads take: each its own share first, from its beginning,
+ * and then what is left of the others' from their ends. So a thread meets the same part of a weight
+ * in every step, and none waits for longer than a piece takes. */
 #ifndef NNC_GRAPH_TAKEN_H
 #define NNC_GRAPH_TAKEN_H
 
@@ -18,8 +18,8 @@ static inline void nnc_taken_reset(nnc_taken *taken)
         atomic_store_explicit(&taken->share[i], 0, memory_order_relaxed);
 }
 
-/* Pieces *begin..*end-1 of share s, `most` of them at most, fewer as they get few; one of another's.
- * Returns false if there are none left. */
+/* Pieces *begin..*end-1 of share s: of one's own half of those left, `most` at most; one of
+ * another's. Returns false if there are none left. */
 static inline bool nnc_taken_from(nnc_taken *taken, int64_t pieces, int s, int shares, bool own,
                                   int64_t most, int64_t *begin, int64_t *end)
 {

@@ -161,7 +161,8 @@ static void step_region(halves *h, const nnc_region *region)
                            region->r1 - region->r0, region->c1 - region->c0, n, NULL, 0);
 }
 
-/* Whole rows of w are one run, so that short ones do not cost a call each: c's are drawn together. */
+/* Whole rows of w are one run, so that short ones do not cost a call each: c's are drawn
+ * together. */
 static void step_part(void *argument, const nnc_region *part, float *c, int64_t c_row)
 {
     halves *h = argument;

@@ -1,9 +1,9 @@
 /* update.c - puts an optimizer's step behind the product that is its gradient: one node instead of
  * two where nobody else reads the gradient. It keeps every bit.
  *
- * Only where the product is then cut into whole rows: a step on pieces of rows walks w and its slots
- * in short runs far apart, which costs more than the gradient's way through the cache saves (784 x
- * 512 at a batch of 128: a tenth of the training step; by whole rows it saves a twentieth). */
+ * Only where the product is then cut into whole rows: a step on pieces of rows walks w and its
+ * slots in short runs far apart, which costs more than the gradient's way through the cache saves
+ * (784 x 512 at a batch of 128: a tenth of the training step; whole rows save a twentieth). */
 #include "ops/optimizer.h"
 #include "passes/passes.h"
 

@@ -2,12 +2,13 @@
  * what.
  *
  * The extension parses, calls the core and wraps; nothing else. Files: module.c (start, functions),
- * error.c (status to exception, signals), convert.c (NumPy and numbers to tensors and back), ops.c
- * (an op called from Python), rows.c (the functions of `op`), number.c (operators), index.c
- * (t[...]), tensor.c, share.c (buffer, DLPack), variable.c, layer.c (what layers do), graph.c, describe.c (traces), tape.c,
- * program.c, schedule.c (what a program tells), scan.c (checks on data), host.c (ops that NumPy
- * computes), file.c (bytes of files), text.c (strings). All functions hold the GIL unless they say
- * otherwise, and return -1 or NULL with an exception set. */
+ * error.c (status to exception, signals), convert.c (NumPy and numbers to tensors and back),
+ * ops.c (an op called from Python), rows.c (the functions of `op`), number.c (operators),
+ * index.c (t[...]), tensor.c, share.c (buffer, DLPack), variable.c, layer.c (what layers do),
+ * graph.c, describe.c (traces), tape.c, program.c, schedule.c (what a program tells), scan.c
+ * (checks on data), host.c (ops that NumPy computes), file.c (bytes of files), text.c
+ * (strings). All functions hold the GIL unless they say otherwise, and return -1 or NULL with an
+ * exception set. */
 #ifndef NNC_PYTHON_H
 #define NNC_PYTHON_H
 

@@ -81,9 +81,10 @@ class Repeated:
 
 
 def lends(array):
-    """Whether a model may use an array's memory where it lies: a large one, if nothing that is made of
-    it outlives the call; see `taking_back`."""
-    return array.nbytes >= LARGE and array.dtype.char in PLAIN_NUMBERS and not _core.tape_active() and _core.current_graph() is None
+    """Whether a model may use an array's memory where it lies: a large one, if nothing that is made
+    of it outlives the call; see `taking_back`."""
+    return array.nbytes >= LARGE and array.dtype.char in PLAIN_NUMBERS \
+        and not _core.tape_active() and _core.current_graph() is None
 
 
 def taking_back(outputs):
