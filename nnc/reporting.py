@@ -58,6 +58,9 @@ def _targets_and_outputs(model, x, y, batch_size, steps):
         return _first([data.y], outputs), outputs
     if y is not None:
         raise ValueError(f"report: `x` (a {source.what}) gives the targets: `y` must be None.")
+    if batch_size is not None:
+        raise ValueError(f"report: `x` (a {source.what}) gives the batches: `batch_size` must be "
+                         f"None. Received: batch_size={batch_size!r}")
     noting = _Noting(source)
     outputs = model._predict_stream(noting, steps, 0, None)
     return _first(noting.targets, outputs), outputs
@@ -79,7 +82,7 @@ def report(model, x, y=None, batch_size=None, task="auto", class_names=None, bin
             `tf.data`, a PyTorch loader, a generator.
         y: Targets: class numbers, one-hot rows, zeros and ones, or numbers. For several outputs a
             list or dict of these, as for `fit`; an output without targets is left out.
-        batch_size: Samples in a step of `predict`.
+        batch_size: Samples in a step of `predict`, of arrays.
         task: `"classification"`, `"regression"`, or `"auto"`: by the loss, else by the targets.
         class_names: Names of the classes, in their order; for several outputs a dict of an output's
             name and these.
@@ -94,8 +97,13 @@ def report(model, x, y=None, batch_size=None, task="auto", class_names=None, bin
         a dict of these by the outputs' names that shows itself in the same ways.
 
     Raises:
-        ValueError: If targets and outputs do not fit.
+        TypeError: If `model` is none.
+        ValueError: If targets and outputs do not fit, or what gives batches comes with `y` or
+            `batch_size`.
     """
+    if not hasattr(model, "_standardized"):
+        raise TypeError(f"report: `model` must be a model. Received: {model!r} (of type "
+                        f"{type(model).__name__})")
     if task not in _TASKS:
         raise ValueError(f"report: `task` must be one of {', '.join(_TASKS)}. Received: "
                          f"task={task!r}")

@@ -286,3 +286,15 @@ def test_batches_without_targets_or_with_two_are_refused(x, y, text):
     model = classifier(4, "softmax", "sparse_categorical_crossentropy")
     with pytest.raises(ValueError, match=text):
         nnc.report(model, x, y)
+
+
+def test_what_is_no_model_or_has_batches_of_its_own_is_refused():
+    model = nnc.Sequential([nnc.Input((3,)), nnc.layers.Dense(2)])
+    model.compile("sgd", "mse")
+    batches = [(np.ones((2, 3)), np.ones((2, 2)))]
+    with pytest.raises(TypeError, match="report: `model` must be a model. Received: 3"):
+        nnc.report(3, np.ones((2, 3)), np.ones((2, 2)))
+    with pytest.raises(ValueError, match="`batch_size` must be None. Received: batch_size=4"):
+        nnc.report(model, iter(batches), batch_size=4)
+    with pytest.raises(ValueError, match="`y` must be None"):
+        nnc.report(model, iter(batches), np.ones((2, 2)))

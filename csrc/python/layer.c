@@ -50,6 +50,14 @@ PyObject *py_run_layers(PyObject *module, PyObject *const *args, Py_ssize_t coun
     }
     if (dtype_or_none(args[1], &dtype) < 0 || dtype_or_none(args[2], &reading) < 0)
         return NULL;
+    for (Py_ssize_t i = 0; i < PyTuple_Size(args[0]); i++) {
+        PyObject *entry = PyTuple_GetItem(args[0], i);
+        if (!PyTuple_Check(entry) || PyTuple_Size(entry) != 2) {
+            PyErr_SetString(PyExc_TypeError,
+                            "run_layers: expected calls of (call, whether it takes `training`)");
+            return NULL;
+        }
+    }
     PyObject *x = Py_NewRef(args[3]);
     nnc_dtype outer = py_swap_autocast(reading);
     for (Py_ssize_t i = 0; x != NULL && i < PyTuple_Size(args[0]); i++)
